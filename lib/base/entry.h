@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* entry.h: the entry header of host.h as code; raft writes it, wal and node verify it. All bytes may be
+ * hostile. */
+#ifndef KVRAFT_LIB_BASE_ENTRY_H
+#define KVRAFT_LIB_BASE_ENTRY_H
+
+#include <kvraft/host.h>
+
+/* Writes the 56 bytes before a command: all fields of `entry` but command.data, bytes and buffer. */
+void kvr__entry_write_header(uint8_t out[KVR_ENTRY_HEADER_SIZE], const kvr_entry *entry);
+
+/* Reads the entry at the start of `bytes`; *out_entry points into them, buffer NULL. The header checksum is
+ * verified; the command's only if `verify_command`. KVR_OK, KVR_END (fewer bytes than the entry has),
+ * KVR_ECORRUPT, KVR_EVERSION. */
+kvr_status kvr__entry_read(kvr_slice bytes, bool verify_command, kvr_entry *out_entry);
+
+#endif
