@@ -7,6 +7,8 @@
 
 #include "base/memory.h"
 
+#define KVR__BUF_SIZE_MAX ((size_t)UINT32_MAX - 63) /* with its head it still fits 32-bit machines */
+
 struct kvr_buf {
     kvr__mem *mem;     /* charged with the block; NULL for buffers made by kvr_buf_new */
     const kvr_allocator *table;
@@ -19,7 +21,7 @@ struct kvr_buf {
 };
 
 /* A buffer with count 1, size 0 and room for `capacity` bytes, charged to `mem` (which must outlive it).
- * NULL: no memory. */
+ * NULL: no memory, or more than KVR__BUF_SIZE_MAX. */
 kvr_buf *kvr__buf_new_room(kvr__mem *mem, uint32_t kind, size_t capacity);
 
 #endif

@@ -25,13 +25,18 @@ typedef struct kvr__slab kvr__slab; /* in the owner's struct by pointer; opaque 
 kvr__slab *kvr__slab_new(kvr__mem *mem, uint32_t kind);
 void kvr__slab_free_all(kvr__slab *slab); /* frees every chunk, large block and the slab; NULL ignored */
 
-void *kvr__slab_alloc(kvr__slab *slab, size_t size); /* aligned to 8; NULL: no memory */
-void kvr__slab_free(kvr__slab *slab, void *ptr, size_t size);
+void *kvr__slab_alloc(kvr__slab *slab, size_t size); /* aligned to 8; NULL: no memory. size > 0 */
+void kvr__slab_free(kvr__slab *slab, void *ptr, size_t size); /* size as allocated; NULL is ignored */
 
-/* After KVR_OK the next `count` allocations of `size` (<= KVR__SLAB_MAX) succeed. KVR_ENOMEM. */
+/* After KVR_OK the next `count` allocations of `size` (<= KVR__SLAB_MAX) succeed, whatever else is
+ * allocated or reserved in other classes (sizes that round up to another multiple of 8). Two
+ * reservations in one class do not add up: reserve the sum. KVR_ENOMEM. */
 kvr_status kvr__slab_reserve(kvr__slab *slab, size_t size, uint32_t count);
 
 /* Bytes handed out and not freed (rounded to class), for accounting tests. */
 uint64_t kvr__slab_bytes_used(const kvr__slab *slab);
+
+/* Walks everything and asserts invariants 1 to 4 of README.md. */
+void kvr__slab_check(const kvr__slab *slab);
 
 #endif

@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* sized.h: public structs start with the `size` that their caller was compiled with, and only grow. What
+ * an older caller does not know reads as 0; what a newer one sets and we do not know is refused. */
+#ifndef KVRAFT_LIB_BASE_SIZED_H
+#define KVRAFT_LIB_BASE_SIZED_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+/* Reads the caller's struct `from`, whose first field is its uint32_t size, into `to` of `known` bytes.
+ * False, and `to` untouched, if it is smaller than `oldest`, the size in the first release, or sets a
+ * byte beyond `known`. to->size becomes `known`. */
+static inline bool kvr__sized_read(void *to, size_t known, const void *from, size_t oldest)
+{
+    uint32_t size;
+    memcpy(&size, from, sizeof size);
+    if (size < oldest) {
+        return false;
+    }
+    for (size_t i = known; i < size; i++) {
+        if (((const uint8_t *)from)[i] != 0) {
+            return false;
+        }
+    }
+    memset(to, 0, known);
+    memcpy(to, from, size < known ? size : known);
+    size = (uint32_t)known;
+    memcpy(to, &size, sizeof size);
+    return true;
+}
+
+#endif
