@@ -75,11 +75,9 @@ void kvr_buf_release(kvr_buf *buf)
         return;
     }
     size_t block_size = sizeof *buf + buf->capacity;
-    if (buf->mem != NULL) {
-        kvr__mem_free(buf->mem, buf->kind, buf, block_size);
-    } else {
-        buf->table->free(buf->ctx, buf, block_size);
-    }
+    kvr__mem own = {.table = buf->table, .ctx = buf->ctx, .blocks = 1};
+    own.bytes_by_kind[buf->kind] = block_size; /* as kvr_buf_new left its own */
+    kvr__mem_free(buf->mem != NULL ? buf->mem : &own, buf->kind, buf, block_size);
 }
 
 void kvr_buf_bytes(const kvr_buf *buf, kvr_slice *out_bytes)

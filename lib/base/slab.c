@@ -63,17 +63,17 @@ _Static_assert(KVR__SLAB_CHUNK - sizeof(chunk) >= KVR__SLAB_MAX, "each class fit
 
 /* ------------------------------------------------------------------ poison */
 
-/* In test builds all but the link of a free block is poisoned, and must still be when it is used again:
- * a write after free shows there, a read after free sees 0xDB (under AddressSanitizer, a report). */
+/* In test builds all free memory but the links is 0xDB, and must still be when it is used again: a write
+ * after free shows there, a read after free is nonsense; under AddressSanitizer both are reported. */
 static void poison(void *ptr, size_t size)
 {
     (void)ptr;
     (void)size;
 #ifdef KVR_CHECK
-    memset((uint8_t *)ptr + sizeof(block), KVR__MEM_POISON, size - sizeof(block));
+    memset(ptr, KVR__MEM_POISON, size);
 #endif
 #ifdef SLAB_ASAN
-    ASAN_POISON_MEMORY_REGION((uint8_t *)ptr + sizeof(block), size - sizeof(block));
+    ASAN_POISON_MEMORY_REGION(ptr, size);
 #endif
 }
 
@@ -84,9 +84,16 @@ static void unpoison(void *ptr, size_t size)
 #ifdef SLAB_ASAN
     ASAN_UNPOISON_MEMORY_REGION(ptr, size);
 #endif
+}
+
+/* `ptr` was unpoisoned; all but the link it may have held is as poison left it. */
+static void check_poison(const uint8_t *ptr, size_t size)
+{
+    (void)ptr;
+    (void)size;
 #ifdef KVR_CHECK
     for (size_t i = sizeof(block); i < size; i++) {
-        KVR_ASSERT(((uint8_t *)ptr)[i] == KVR__MEM_POISON);
+        KVR_ASSERT(ptr[i] == KVR__MEM_POISON);
     }
 #endif
 }
@@ -107,6 +114,8 @@ static size_t size_of(size_t class)
 static void push_block(kvr__slab *slab, size_t class, void *ptr)
 {
     block *b = ptr;
+    poison(b, size_of(class));
+    unpoison(b, sizeof *b);
     b->next = slab->lists[class];
     slab->lists[class] = b;
 }
@@ -148,9 +157,7 @@ static kvr_status add_chunk(kvr__slab *slab, size_t size)
     slab->room = (uint8_t *)(fresh + 1);
     slab->room_size = chunk_size - sizeof *fresh;
     slab->chunk_size = chunk_size < KVR__SLAB_CHUNK ? chunk_size * 2 : KVR__SLAB_CHUNK;
-#ifdef KVR_CHECK
-    memset(slab->room, KVR__MEM_POISON, slab->room_size);
-#endif
+    poison(slab->room, slab->room_size);
     return KVR_OK;
 }
 
@@ -215,12 +222,10 @@ void kvr__slab_free_all(kvr__slab *slab)
         free_large(slab, KVR__CONTAINER_OF(slab->large_blocks.next, large, link));
     }
     while (slab->chunks != NULL) {
-        chunk *oldest = slab->chunks;
-        slab->chunks = oldest->next;
-#ifdef SLAB_ASAN
-        ASAN_UNPOISON_MEMORY_REGION(oldest, oldest->size);
-#endif
-        kvr__mem_free(slab->mem, slab->kind, oldest, oldest->size);
+        chunk *newest = slab->chunks;
+        slab->chunks = newest->next;
+        unpoison(newest, newest->size);
+        kvr__mem_free(slab->mem, slab->kind, newest, newest->size);
     }
     kvr__mem_free(slab->mem, slab->kind, slab->lists, slab->classes * sizeof *slab->lists);
     kvr__mem_free(slab->mem, slab->kind, slab, sizeof *slab);
@@ -247,6 +252,7 @@ void *kvr__slab_alloc(kvr__slab *slab, size_t size)
         }
     }
     unpoison(ptr, size_of(class));
+    check_poison(ptr, size_of(class));
     slab->bytes_used += size_of(class);
     return ptr;
 }
@@ -266,7 +272,6 @@ void kvr__slab_free(kvr__slab *slab, void *ptr, size_t size)
     KVR_ASSERT(class < slab->classes);
     slab->bytes_used -= size_of(class);
     push_block(slab, class, ptr);
-    poison(ptr, size_of(class));
 }
 
 kvr_status kvr__slab_reserve(kvr__slab *slab, size_t size, uint32_t count)
@@ -288,7 +293,6 @@ kvr_status kvr__slab_reserve(kvr__slab *slab, size_t size, uint32_t count)
             return KVR_ENOMEM;
         }
         push_block(slab, class, ptr);
-        poison(ptr, size_of(class));
     }
     return KVR_OK;
 }
