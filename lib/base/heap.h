@@ -30,4 +30,6 @@ void kvr__heap_update(kvr__heap *heap, kvr__heap_item *item, uint64_t key); /* i
 void kvr__heap_remove(kvr__heap *heap, kvr__heap_item *item);               /* not inside: ignored */
 kvr__heap_item *kvr__heap_top(const kvr__heap *heap);                       /* NULL: empty */
 
+void kvr__heap_check(const kvr__heap *heap); /* invariants 10 and 11 of README.md; walks all items */
+
 #endif

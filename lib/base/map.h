@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* map.h: 64-bit keys to pointers: open addressing, linear probing, backward-shift deletion (no
- * tombstones), at most 7/8 full. The hash is a fixed mix of the key. Its order is arbitrary: nothing that
- * reaches replicated state may iterate it. */
+ * tombstones), at most 7/8 full. The hash is a fixed mix of the key: a map whose keys an attacker may
+ * choose must be bounded. Its order is arbitrary: nothing that reaches replicated state may iterate it. */
 #ifndef KVRAFT_LIB_BASE_MAP_H
 #define KVRAFT_LIB_BASE_MAP_H
 
@@ -30,5 +30,7 @@ kvr_status kvr__map_reserve(kvr__map *map, uint32_t more);
 
 /* Iteration in slot order: *cursor starts at 0; NULL at the end. The map must not change meanwhile. */
 void *kvr__map_next(const kvr__map *map, uint32_t *cursor, uint64_t *out_key);
+
+void kvr__map_check(const kvr__map *map); /* invariants 8 and 9 of README.md; walks all slots */
 
 #endif

@@ -41,6 +41,7 @@ void *kvr__mem_zalloc(kvr__mem *mem, uint32_t kind, size_t size);
 void *kvr__mem_realloc(kvr__mem *mem, uint32_t kind, void *ptr, size_t old_size, size_t new_size);
 void kvr__mem_free(kvr__mem *mem, uint32_t kind, void *ptr, size_t size); /* NULL is ignored */
 uint64_t kvr__mem_bytes(const kvr__mem *mem);
+void kvr__mem_check(const kvr__mem *mem); /* invariant 1 of README.md */
 
 /* A handle that holds its own kvr__mem cannot be freed through it: this allocates the handle's block
  * from a kvr__mem on the stack, zeroed, copies the mem in at `mem_offset` and is undone by _free_handle

@@ -25,4 +25,6 @@ void *kvr__ring_at(const kvr__ring *ring, uint32_t i);        /* i < count */
 void kvr__ring_pop_front(kvr__ring *ring, uint32_t n);        /* n <= count */
 void kvr__ring_pop_back(kvr__ring *ring, uint32_t n);
 
+void kvr__ring_check(const kvr__ring *ring); /* invariant 7 of README.md */
+
 #endif

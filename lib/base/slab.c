@@ -304,6 +304,7 @@ uint64_t kvr__slab_bytes_used(const kvr__slab *slab)
 
 /* ------------------------------------------------------------------ check */
 
+/* Here and not in base_check.c, so that nobody else needs to know the struct. */
 void kvr__slab_check(const kvr__slab *slab)
 {
     uint64_t held = 0;
@@ -312,13 +313,17 @@ void kvr__slab_check(const kvr__slab *slab)
     }
     for (const kvr__list *l = slab->large_blocks.next; l != &slab->large_blocks; l = l->next) {
         held += KVR__CONTAINER_OF(l, large, link)->size;
+        KVR_ASSERT(KVR__CONTAINER_OF(l, large, link)->size > KVR__SLAB_MAX);
     }
-    uint64_t is_free = slab->room_size;
+    uint64_t unused = slab->room_size;
     for (size_t class = 0; class < slab->classes; class++) {
         for (const block *b = slab->lists[class]; b != NULL; b = b->next) {
-            is_free += size_of(class);
+            KVR_ASSERT((uintptr_t)b % 8 == 0);
+            unused += size_of(class);
+            KVR_ASSERT(unused <= held);
         }
     }
+    KVR_ASSERT(held == slab->bytes_used + unused);
     KVR_ASSERT(slab->room_size % 8 == 0);
-    KVR_ASSERT(held == slab->bytes_used + is_free);
+    KVR_ASSERT(slab->classes <= KVR__SLAB_CLASSES);
 }

@@ -36,7 +36,7 @@ kvr_status kvr__slab_reserve(kvr__slab *slab, size_t size, uint32_t count);
 /* Bytes handed out and not freed (rounded to class), for accounting tests. */
 uint64_t kvr__slab_bytes_used(const kvr__slab *slab);
 
-/* Walks everything and asserts invariants 1 to 4 of README.md. */
+/* Invariants 4 to 6 of README.md; walks chunks and free lists. */
 void kvr__slab_check(const kvr__slab *slab);
 
 #endif
