@@ -2,13 +2,15 @@
 /* entry.c: encode and decode of the entry header, and nothing else. */
 #include "base/entry.h"
 
+#include "base/assertion.h"
 #include "base/checksum.h"
 #include "base/codec.h"
 
-enum { VERSION = 1, CHECKED_SIZE = KVR_ENTRY_HEADER_SIZE - 8 };
+enum { VERSION = 1, CHECKSUM_SIZE = 8, HEADER_SIZE_MAX = 256 };
 
 void kvr__entry_write_header(uint8_t out[KVR_ENTRY_HEADER_SIZE], const kvr_entry *entry)
 {
+    KVR_ASSERT(entry->command.size <= UINT32_MAX);
     kvr__store_u16(out, KVR_ENTRY_HEADER_SIZE);
     out[2] = VERSION;
     out[3] = entry->kind;
@@ -19,7 +21,8 @@ void kvr__entry_write_header(uint8_t out[KVR_ENTRY_HEADER_SIZE], const kvr_entry
     kvr__store_u32(out + 32, (uint32_t)entry->command.size);
     kvr__store_u32(out + 36, 0);
     kvr__store_u64(out + 40, entry->command_checksum);
-    kvr__store_u64(out + CHECKED_SIZE, kvr__xxh3_64(out, CHECKED_SIZE));
+    const size_t checked = KVR_ENTRY_HEADER_SIZE - CHECKSUM_SIZE;
+    kvr__store_u64(out + checked, kvr__xxh3_64(out, checked));
 }
 
 kvr_status kvr__entry_read(kvr_slice bytes, bool verify_command, kvr_entry *out_entry)
@@ -28,29 +31,39 @@ kvr_status kvr__entry_read(kvr_slice bytes, bool verify_command, kvr_entry *out_
         return KVR_END;
     }
     const uint8_t *p = bytes.data;
-    if (kvr__load_u64(p + CHECKED_SIZE) != kvr__xxh3_64(p, CHECKED_SIZE)) {
+    /* A header may be longer than ours, if a later release adds optional fields before the checksum; by
+     * its own size it verifies before anything else in it is believed. */
+    size_t header_size = kvr__load_u16(p);
+    if (header_size < KVR_ENTRY_HEADER_SIZE || header_size > HEADER_SIZE_MAX) {
         return KVR_ECORRUPT;
     }
-    if (kvr__load_u16(p) != KVR_ENTRY_HEADER_SIZE || p[2] != VERSION) {
+    if (header_size > bytes.size) {
+        return KVR_END;
+    }
+    size_t checked = header_size - CHECKSUM_SIZE;
+    if (kvr__load_u64(p + checked) != kvr__xxh3_64(p, checked)) {
+        return KVR_ECORRUPT;
+    }
+    if (p[2] != VERSION) {
         return KVR_EVERSION;
     }
     uint32_t command_size = kvr__load_u32(p + 32);
-    if (command_size > bytes.size - KVR_ENTRY_HEADER_SIZE) {
+    if (command_size > bytes.size - header_size) {
         return KVR_END;
     }
-    *out_entry = (kvr_entry){
+    kvr_entry entry = {
         .index = kvr__load_u64(p + 8),
         .term = kvr__load_u64(p + 16),
         .lease_clock = kvr__load_u64(p + 24),
         .command_checksum = kvr__load_u64(p + 40),
         .flags = kvr__load_u32(p + 4),
         .kind = p[3],
-        .command = {p + KVR_ENTRY_HEADER_SIZE, command_size},
-        .bytes = {p, KVR_ENTRY_HEADER_SIZE + (size_t)command_size},
+        .command = {p + header_size, command_size},
+        .bytes = {p, header_size + command_size},
     };
-    if (verify_command &&
-        kvr__xxh3_64(out_entry->command.data, command_size) != out_entry->command_checksum) {
+    if (verify_command && kvr__xxh3_64(entry.command.data, command_size) != entry.command_checksum) {
         return KVR_ECORRUPT;
     }
+    *out_entry = entry;
     return KVR_OK;
 }

@@ -10,8 +10,9 @@
 void kvr__entry_write_header(uint8_t out[KVR_ENTRY_HEADER_SIZE], const kvr_entry *entry);
 
 /* Reads the entry at the start of `bytes`; *out_entry points into them, buffer NULL. The header checksum is
- * verified; the command's only if `verify_command`. KVR_OK, KVR_END (fewer bytes than the entry has),
- * KVR_ECORRUPT, KVR_EVERSION. */
+ * verified; the command's only if `verify_command`. KVR_OK, KVR_END (fewer bytes than the header says: damage
+ * too, if the caller knows that they are all there), KVR_ECORRUPT, KVR_EVERSION. A header may be longer than
+ * KVR_ENTRY_HEADER_SIZE: use the slices of the entry, never that constant, to find its command and end. */
 kvr_status kvr__entry_read(kvr_slice bytes, bool verify_command, kvr_entry *out_entry);
 
 #endif
