@@ -80,7 +80,14 @@ typedef struct kvr_range {
  * below 255 raised and the rest cut, in `room` (borrowed, prefix->size bytes); "\0" if there is no such byte. */
 KVR_API void kvr_prefix_end(const kvr_slice *prefix, uint8_t *room, kvr_slice *out_end);
 
-enum { KVR_OP_PUT = 1, KVR_OP_RANGE = 2, KVR_OP_DELETE = 3, KVR_OP_TXN = 4 };
+enum {
+    KVR_OP_PUT = 1,
+    KVR_OP_RANGE = 2,
+    KVR_OP_DELETE = 3,
+    KVR_OP_TXN = 4,
+    KVR_OP_DELETE_KEYS = 5 /* each of `keys` that is there, in their order, under one revision: how a lease
+                              ends. Only by itself, never in a transaction; any number of keys */
+};
 
 enum {
     KVR_OP_PREV_KV = 1,      /* put, delete: the result holds what stood there before */
@@ -99,7 +106,8 @@ typedef struct kvr_op {
     uint8_t kind;  /* KVR_OP_* */
     uint8_t reserved[3];
     uint32_t flags;
-    uint32_t reserved2;
+    uint32_t key_count;
+    const kvr_slice *keys; /* delete keys */
     kvr_slice key;
     kvr_slice range_end; /* range, delete */
     kvr_slice value;     /* put */
