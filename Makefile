@@ -1,30 +1,41 @@
 # SPDX-License-Identifier: Apache-2.0
-# libkvraft: every command. `make help` lists them; V=1 shows the commands; BUILD= moves the output.
+# libkvraft: every command. `make help` lists them; V=1 shows what runs; BUILD= moves the output.
 # Nothing is registered here: a new file in a known folder is found by its wildcard.
 
 BUILD ?= build
 ifeq ($(origin CC),default)
-CC := gcc
+CC := $(if $(shell command -v gcc),gcc,cc)
 endif
+CXX ?= g++
 AR ?= ar
-PREFIX ?= /usr/local
 OPT ?= -O2 -g
+HOURS ?= 1
+SEEDS ?= 1..200
+PREFIX ?= /usr/local
+LIBDIR ?= $(PREFIX)/lib
+INCLUDEDIR ?= $(PREFIX)/include
+MANDIR ?= $(PREFIX)/share/man
+VERSION := $(shell sed -n '/KVR_VERSION_MAJOR/s/[^0-9,]//g;T;s/,/./gp' include/kvraft/base.h)
+
 WARN := -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Werror
-KVR_CFLAGS := -std=c11 $(WARN) -Iinclude -Ilib -MMD -MP -fvisibility=hidden
-KVR_CFLAGS += $(OPT) $(CFLAGS)
+KVR_CFLAGS := -std=c11 $(WARN) -Iinclude -Ilib -fvisibility=hidden $(OPT) $(CFLAGS)
+# The C library's own names beyond C11 are for these rooms only; lint keeps them out of the core.
+POSIX := -D_POSIX_C_SOURCE=200809L
+SODIUM := $(shell pkg-config --libs libsodium 2>/dev/null || echo -lsodium)
 
 ifneq ($(V),1)
 Q := @
-say = @printf '  %-5s %s\n' $(1) $(2);
+say = @printf '  %-4s %s\n' $(1) $(2);
 endif
 
+.DEFAULT_GOAL := all
 .DELETE_ON_ERROR:
 .SUFFIXES:
-.DEFAULT_GOAL := all
+MAKEFLAGS += --no-builtin-rules --no-print-directory
+export BUILD CC CXX AR
 
-# ---------------------------------------------------------------- rooms and arrows
-# What each room may be linked with in its unit tests: the arrows of ARCHITECTURE.md.
-ROOMS := $(sort $(patsubst lib/%/,%,$(dir $(wildcard lib/*/*.c))))
+# ------------------------------------------------------------------ rooms and arrows
+# A room's unit tests are linked with these rooms and no others: the arrows of ARCHITECTURE.md.
 ARROWS_base := base
 ARROWS_raft := base raft
 ARROWS_mvcc := base mvcc
@@ -35,74 +46,275 @@ ARROWS_wal := base wal
 ARROWS_posix := base wal posix
 ARROWS_seal := base seal
 ARROWS_node := base raft mvcc watch lease auth node
-ARROWS_sim := base raft mvcc watch lease auth node wal seal sim
-ARROWS_abi := $(ROOMS)
+ARROWS_sim := base raft mvcc watch lease auth node wal sim
+ARROWS_abi := base raft mvcc watch lease auth node wal posix seal sim
+
+rooms_c = $(foreach room,$(1),$(wildcard lib/$(room)/*.c))
+plain_o = $(patsubst %.c,$(BUILD)/%.o,$(1))
+# Objects with -DKVR_CHECK: the library checks its invariants at its doors. For tests and simulator.
+check_o = $(patsubst %.c,$(BUILD)/check/%.o,$(1))
 
 LIB_C := $(wildcard lib/*/*.c)
-LIB_O := $(LIB_C:%.c=$(BUILD)/%.o)
-SUPPORT_C := $(wildcard test/support/*.c)
-SUPPORT_O := $(SUPPORT_C:%.c=$(BUILD)/check/%.o)
-UNIT_ROOMS := $(sort $(patsubst test/unit/%/,%,$(dir $(wildcard test/unit/*/*.c))))
+LIB_O := $(call plain_o,$(LIB_C))
+LIB_CHECK_O := $(call check_o,$(LIB_C))
+SUPPORT_O := $(call check_o,$(wildcard test/support/*.c))
+UNIT_ROOMS := $(patsubst test/unit/%/,%,$(sort $(dir $(wildcard test/unit/*/*.c))))
+UNITS := $(UNIT_ROOMS:%=$(BUILD)/test/unit-%)
+THREADS := $(patsubst test/thread/%.c,$(BUILD)/test/thread/%,$(wildcard test/thread/*.c))
+PROCESSES := $(patsubst test/process/%.c,$(BUILD)/test/process/%,$(wildcard test/process/*.c))
+DEMO := $(if $(wildcard examples/demo/*.c),$(BUILD)/kvraft-demo)
+SIM := $(if $(wildcard test/sim/*.c),$(BUILD)/kvr-sim)
+LIBRARIES := $(BUILD)/libkvraft.a $(BUILD)/libkvraft.so.0
 
-SODIUM_LIBS := $(if $(wildcard lib/seal/*.c),-lsodium)
-LIBS := -lxxhash
-POSIX_C := -D_POSIX_C_SOURCE=200809L
+.PHONY: all everything
+all: $(LIBRARIES) $(DEMO) ## build the libraries and the demo
+everything: all $(SIM) $(UNITS) $(THREADS) $(PROCESSES) ## build all tests too, and run nothing
 
-.PHONY: all
-all: $(BUILD)/libkvraft.a $(BUILD)/libkvraft.so.0 ## build the libraries
-
-$(BUILD)/libkvraft.a: $(LIB_O)
-	$(call say,AR,$@)rm -f $@; $(AR) rcs $@ $^
-
-$(BUILD)/libkvraft.so.0: $(LIB_O) lib/libkvraft.map
-	$(call say,LD,$@)$(CC) -shared -Wl,-soname,libkvraft.so.0 \
-	    -Wl,--version-script=lib/libkvraft.map -Wl,-z,defs $(LDFLAGS) -o $@ $(LIB_O) $(LIBS) \
-	    $(SODIUM_LIBS)
-
+# ------------------------------------------------------------------ objects
 define compile
-	@mkdir -p $(@D)
-	$(call say,CC,$<)$(CC) $(KVR_CFLAGS) $(1) -c -o $@ $<
+@mkdir -p $(@D)
+$(call say,CC,$<)$(CC) $(KVR_CFLAGS) $(1) -MMD -MP -c -o $@ $<
 endef
 
+# One object serves both libraries. Without interposition the compiler may inline a public function.
+LIBRARY := -fPIC -fno-semantic-interposition
 $(BUILD)/lib/posix/%.o: lib/posix/%.c
-	$(call compile,-fPIC $(POSIX_C))
+	$(call compile,$(LIBRARY) $(POSIX))
 $(BUILD)/lib/%.o: lib/%.c
-	$(call compile,-fPIC)
+	$(call compile,$(LIBRARY))
 $(BUILD)/check/lib/posix/%.o: lib/posix/%.c
-	$(call compile,-DKVR_CHECK $(POSIX_C))
+	$(call compile,-DKVR_CHECK $(POSIX))
 $(BUILD)/check/lib/%.o: lib/%.c
 	$(call compile,-DKVR_CHECK)
 $(BUILD)/check/test/%.o: test/%.c
-	$(call compile,-DKVR_CHECK -Itest $(POSIX_C))
+	$(call compile,-DKVR_CHECK -Itest -pthread $(POSIX))
 $(BUILD)/examples/%.o: examples/%.c
-	$(call compile,$(POSIX_C))
+	$(call compile,$(POSIX))
+$(BUILD)/bench/%.o: bench/%.c
+	$(call compile,-Ibench $(POSIX))
 
-# ---------------------------------------------------------------- programs
-DEMO_O := $(patsubst %.c,$(BUILD)/%.o,$(wildcard examples/demo/*.c))
-$(BUILD)/kvraft-demo: $(DEMO_O) $(BUILD)/libkvraft.a
-	$(call say,LD,$@)$(CC) $(OPT) $(LDFLAGS) -o $@ $^ $(LIBS)
+# ------------------------------------------------------------------ libraries and programs
+define link
+@mkdir -p $(@D)
+$(call say,LD,$@)$(CC) $(OPT) $(CFLAGS) $(LDFLAGS) -o $@ $(filter %.o %.a,$^) $(1)
+endef
 
-CHECK_LIB_O := $(LIB_C:%.c=$(BUILD)/check/%.o)
-SIM_O := $(patsubst %.c,$(BUILD)/check/%.o,$(wildcard test/sim/*.c)) $(SUPPORT_O)
-$(BUILD)/kvr-sim: $(SIM_O) $(CHECK_LIB_O)
-	$(call say,LD,$@)$(CC) $(OPT) $(LDFLAGS) -o $@ $^ $(LIBS) $(SODIUM_LIBS)
+$(BUILD)/libkvraft.a: $(LIB_O)
+	$(call say,AR,$@)rm -f $@ && $(AR) rcs $@ $^
 
-# ---------------------------------------------------------------- unit tests, one program a room
+$(BUILD)/libkvraft.so.0: $(LIB_O) lib/libkvraft.map
+	$(call link,-shared -Wl$(comma)-soname$(comma)libkvraft.so.0 -Wl$(comma)-z$(comma)defs \
+	    -Wl$(comma)--version-script=lib/libkvraft.map $(SODIUM))
+comma := ,
+
+$(BUILD)/kvraft-demo: $(call plain_o,$(wildcard examples/demo/*.c)) $(BUILD)/libkvraft.a
+	$(call link,-pthread)
+
+$(BUILD)/kvr-sim: $(call check_o,$(wildcard test/sim/*.c)) $(SUPPORT_O) $(LIB_CHECK_O)
+	$(call link,$(SODIUM))
+
+$(BUILD)/kvr-bench: $(call plain_o,$(wildcard bench/*.c bench/peers/*.c)) $(BUILD)/libkvraft.a
+	$(call link,-lraft -llmdb -lJudy -pthread)
+
 define unit_room
-UNIT_$(1)_O := $$(patsubst %.c,$(BUILD)/check/%.o,$$(wildcard test/unit/$(1)/*.c)) $$(SUPPORT_O) \
-    $$(patsubst %.c,$(BUILD)/check/%.o,$$(foreach room,$$(ARROWS_$(1)),$$(wildcard lib/$$(room)/*.c)))
-$(BUILD)/test/unit-$(1): $$(UNIT_$(1)_O)
-	@mkdir -p $$(@D)
-	$$(call say,LD,$$@)$$(CC) $$(OPT) $$(LDFLAGS) -o $$@ $$^ -lcriterion $$(LIBS) \
-	    $$(if $$(filter seal,$$(ARROWS_$(1))),$$(SODIUM_LIBS))
-.PHONY: unit-$(1)
-unit-$(1): $(BUILD)/test/unit-$(1)
-	$(BUILD)/test/unit-$(1) $$(ARGS)
+$(BUILD)/test/unit-$(1): $(call check_o,$(wildcard test/unit/$(1)/*.c) $(call rooms_c,$(ARROWS_$(1)))) \
+    $(SUPPORT_O)
+	$$(call link,-lcriterion -pthread $(if $(filter seal,$(ARROWS_$(1))),$(SODIUM)))
+.PHONY: unit-$(1) part-unit-$(1)
+unit-$(1) part-unit-$(1): $(BUILD)/test/unit-$(1)
+	$$(Q)$$(RUN) $(BUILD)/test/unit-$(1) $$(ARGS)
 endef
 $(foreach room,$(UNIT_ROOMS),$(eval $(call unit_room,$(room))))
 
-.PHONY: clean
-clean: ## remove everything that was built
+$(BUILD)/test/thread/%: $(BUILD)/check/test/thread/%.o $(SUPPORT_O) $(LIB_CHECK_O)
+	$(call link,-pthread $(SODIUM))
+$(BUILD)/test/process/%: $(BUILD)/check/test/process/%.o $(SUPPORT_O) $(LIB_CHECK_O)
+	$(call link,-pthread $(SODIUM))
+
+-include $(if $(wildcard $(BUILD)),$(shell find $(BUILD) -maxdepth 6 -name '*.d'))
+
+# ------------------------------------------------------------------ commands
+.PHONY: demo check check-full check-hostile soak bench lint format analyze accept deps install \
+    uninstall clean help
+
+demo: ## three members on this machine and a tour of what they can do (LOAD=file)
+	@sh test/tools/deps.sh library
+	@$(MAKE) $(BUILD)/kvraft-demo
+	$(Q)$(BUILD)/kvraft-demo tour $(if $(LOAD),--load '$(LOAD)')
+
+check: ## all tests that belong to a commit, under 15 minutes
+	@sh test/tools/deps.sh check
+	@python3 test/tools/tier.py check $(CHECK_PARTS)
+
+check-full: ## the rest: clang, lint, sanitizers, faults of processes; under 45 minutes
+	@sh test/tools/deps.sh check-full
+	@python3 test/tools/tier.py check-full $(FULL_PARTS)
+
+check-hostile: ## unit tests and simulator with tiny limits and poisoned memory
+	@sh test/tools/deps.sh check
+	@python3 test/tools/tier.py check-hostile $(HOSTILE_PARTS)
+
+unit-ROOM: ## build and run the unit tests of one room (ARGS='--filter raft_log/*')
+	@echo 'name a room: $(UNIT_ROOMS:%=unit-%)'
+
+soak: ## fresh seeds through the simulator for HOURS=1
+	@sh test/tools/deps.sh library
+	@$(MAKE) $(BUILD)/kvr-sim
+	@sh test/tools/soak.sh $(HOURS)
+
+bench: ## measure beside the peers; one table and build/bench.json (ARGS='--only raft')
+	@sh test/tools/deps.sh bench
+	@$(MAKE) $(BUILD)/kvr-bench
+	$(Q)$(BUILD)/kvr-bench --dir $(BUILD) --json $(BUILD)/bench.json $(ARGS)
+
+lint: ## prove the rules of the house: arrows, names, sizes, format, clang-tidy, cppcheck
+	@sh test/tools/deps.sh check-full
+	@$(MAKE) $(BUILD)/libkvraft.a
+	@python3 test/lint/lint.py
+
+format: ## lay out all C files by .clang-format (FILES= for some)
+	clang-format -i $(or $(FILES),$(wildcard include/kvraft/*.h lib/*/*.[ch] examples/*/*.[ch] \
+	    test/*/*.[ch] test/*/*/*.[ch] bench/*.[ch] bench/*/*.[ch]))
+
+analyze: ## clang-analyzer and gcc -fanalyzer over the library; minutes
+	@sh test/tools/deps.sh check-full
+	@python3 test/lint/analyze.py
+
+accept: ## rewrite the expectations of script tests and the list of symbols; review the diff
+	@sh test/tools/deps.sh check
+	@$(MAKE) $(UNITS) $(LIBRARIES)
+	@for room in $(patsubst test/unit/%/testdata,%,$(wildcard test/unit/*/testdata)); do \
+	    KVR_ACCEPT=1 $(BUILD)/test/unit-$$room || exit 1; done
+	@KVR_ACCEPT=1 sh test/tools/check_symbols.sh
+
+deps: ## install what GOAL=check needs (library, check, check-full, bench)
+	@sh test/tools/deps.sh $(or $(GOAL),check)
+
+clean: ## remove all that was built
 	rm -rf $(BUILD)
 
--include $(shell [ -d $(BUILD) ] && find $(BUILD) -name '*.d')
+help: ## this list
+	@sed -n 's/^\([a-zA-Z-]*\):[^#]*## \(.*\)/\1|\2/p' Makefile | \
+	    awk -F'|' '{ printf "  make %-14s %s\n", $$1, $$2 }'
+	@echo '  V=1 shows commands, BUILD=dir moves the output, DEPS=no installs nothing'
+
+# ------------------------------------------------------------------ install
+HEADERS := $(wildcard include/kvraft/*.h)
+MANPAGES := $(wildcard man/*.[1-9])
+man_dir = $(DESTDIR)$(MANDIR)/man$(subst .,,$(suffix $(1)))
+SO_FILE := libkvraft.so.$(VERSION)
+
+install: $(LIBRARIES) ## into PREFIX=/usr/local, under DESTDIR=
+	$(Q)install -d $(DESTDIR)$(LIBDIR)/pkgconfig $(DESTDIR)$(INCLUDEDIR)/kvraft
+	$(Q)install -m 644 $(HEADERS) $(DESTDIR)$(INCLUDEDIR)/kvraft
+	$(Q)install -m 644 $(BUILD)/libkvraft.a $(DESTDIR)$(LIBDIR)
+	$(Q)install -m 755 $(BUILD)/libkvraft.so.0 $(DESTDIR)$(LIBDIR)/$(SO_FILE)
+	$(Q)ln -sf $(SO_FILE) $(DESTDIR)$(LIBDIR)/libkvraft.so.0
+	$(Q)ln -sf libkvraft.so.0 $(DESTDIR)$(LIBDIR)/libkvraft.so
+	$(Q)sed -e 's|@PREFIX@|$(PREFIX)|; s|@LIBDIR@|$(LIBDIR)|; s|@INCLUDEDIR@|$(INCLUDEDIR)|' \
+	    -e 's|@VERSION@|$(VERSION)|' lib/kvraft.pc.in >$(DESTDIR)$(LIBDIR)/pkgconfig/kvraft.pc
+	$(Q)$(foreach page,$(MANPAGES),install -D -m 644 -t $(call man_dir,$(page)) $(page) &&) true
+
+uninstall: ## removes what install put there
+	$(Q)rm -f $(addprefix $(DESTDIR)$(LIBDIR)/,libkvraft.a libkvraft.so libkvraft.so.0 $(SO_FILE))
+	$(Q)rm -f $(DESTDIR)$(LIBDIR)/pkgconfig/kvraft.pc
+	$(Q)rm -f $(foreach page,$(MANPAGES),$(call man_dir,$(page))/$(notdir $(page)))
+	$(Q)rm -f $(patsubst include/%,$(DESTDIR)$(INCLUDEDIR)/%,$(HEADERS))
+	$(Q)rmdir $(DESTDIR)$(INCLUDEDIR)/kvraft 2>/dev/null || true
+
+# ------------------------------------------------------------------ the parts of a tier
+# Each is a target `part-NAME`, so a failing one can be run again alone. A part stands in a list only
+# if what it tests is there.
+PROCESS_PARTS := $(patsubst test/process/%,process-%,$(basename $(wildcard test/process/*.sh \
+    test/process/*.py test/process/*.c)))
+CHECK_PARTS := build $(UNIT_ROOMS:%=unit-%) headers symbols without-seal install \
+    $(if $(wildcard README.md),readme) $(if $(wildcard man/*.[1-9]),man) \
+    $(THREADS:$(BUILD)/test/thread/%=thread-%) $(if $(SIM),sim) $(PROCESS_PARTS) $(if $(DEMO),demo)
+HOSTILE_PARTS := hostile-build $(UNIT_ROOMS:%=hostile-unit-%) $(if $(SIM),hostile-sim)
+ADDRESS_PARTS := address-planted address-build $(UNIT_ROOMS:%=address-unit-%) \
+    $(THREADS:$(BUILD)/test/thread/%=address-thread-%) $(if $(SIM),address-sim)
+RACE_PARTS := race-planted $(THREADS:$(BUILD)/test/thread/%=race-%)
+FULL_PARTS := lint clang-build $(UNIT_ROOMS:%=clang-unit-%) $(if $(SIM),clang-sim) bench-build \
+    $(ADDRESS_PARTS) $(RACE_PARTS) $(HOSTILE_PARTS) $(PROCESS_PARTS)
+
+part-%: FORCE
+	@echo 'no such part: $*'; exit 2
+FORCE:
+.PHONY: FORCE
+
+part-build: everything
+part-headers:
+	@sh test/tools/check_headers.sh
+part-symbols: $(LIBRARIES)
+	@sh test/tools/check_symbols.sh
+part-without-seal: $(LIBRARIES)
+	@sh test/tools/check_without_seal.sh
+part-install: $(LIBRARIES)
+	@sh test/tools/check_install.sh
+part-readme: $(LIBRARIES)
+	@sh test/tools/check_readme.sh
+part-man: $(LIBRARIES)
+	@python3 test/tools/check_man.py
+part-sim: $(SIM)
+	$(Q)$(RUN) $(BUILD)/kvr-sim --seeds $(SEEDS) --jobs 2
+part-demo: $(DEMO)
+	$(Q)$(BUILD)/kvraft-demo tour
+part-thread-%: $(BUILD)/test/thread/%
+	$(Q)$(RUN) $<
+part-lint: lint
+part-bench-build: $(BUILD)/kvr-bench
+
+# A process test is a script or a program; it finds the demo in KVR_DEMO and the tier in KVR_TIER.
+define process_part
+.PHONY: part-process-$(1)
+part-process-$(1): $(DEMO) $(if $(wildcard test/process/$(1).c),$(BUILD)/test/process/$(1))
+	$$(Q)KVR_DEMO=$(BUILD)/kvraft-demo $(or $(if $(wildcard test/process/$(1).c),$(BUILD)/test/process/$(1)),\
+	    $(if $(wildcard test/process/$(1).sh),sh test/process/$(1).sh),python3 test/process/$(1).py)
+endef
+$(foreach part,$(PROCESS_PARTS:process-%=%),$(eval $(call process_part,$(part))))
+
+# The other builds: the same Makefile with other flags and an output folder of their own.
+SANITIZED := -O1 -g -fno-omit-frame-pointer
+address = $(MAKE) BUILD=$(BUILD)/address OPT='$(SANITIZED) -fsanitize=address,undefined \
+    -fno-sanitize-recover=undefined' RUN='sh test/tools/run_address.sh'
+race = $(MAKE) BUILD=$(BUILD)/race OPT='$(SANITIZED) -fsanitize=thread' RUN='sh test/tools/run_thread.sh'
+hostile = $(MAKE) BUILD=$(BUILD)/hostile OPT='$(OPT) -DKVR_HOSTILE'
+clang = $(MAKE) BUILD=$(BUILD)/clang CC=clang
+
+part-clang-build:
+	@$(clang) everything
+part-clang-unit-%:
+	@$(clang) part-unit-$*
+# The same seeds, step by step: both compilers must tell the same story.
+part-clang-sim: $(SIM)
+	@$(clang) $(BUILD)/clang/kvr-sim
+	@sh test/tools/check_same_trace.sh $(BUILD)/kvr-sim $(BUILD)/clang/kvr-sim
+part-address-build:
+	@$(address) everything
+part-address-unit-%:
+	@$(address) part-unit-$*
+part-address-thread-%:
+	@$(address) part-thread-$*
+part-address-sim:
+	@$(address) part-sim SEEDS=1..40
+part-address-planted:
+	@$(address) run-planted-leak
+part-race-planted:
+	@$(race) run-planted-race
+part-race-%:
+	@$(race) part-thread-$*
+part-hostile-build:
+	@$(hostile) everything
+part-hostile-unit-%:
+	@$(hostile) part-unit-$*
+part-hostile-sim:
+	@$(hostile) part-sim SEEDS=1..40
+
+# Planted bugs show that the two builds above can fail.
+$(BUILD)/test/planted_%: $(BUILD)/check/test/tools/planted_%.o
+	$(call link,-lcriterion -pthread)
+.PHONY: run-planted-leak run-planted-race
+run-planted-leak: $(BUILD)/test/planted_leak
+	@sh test/tools/expect_report.sh 'LeakSanitizer: detected' $(RUN) $<
+run-planted-race: $(BUILD)/test/planted_race
+	@sh test/tools/expect_report.sh 'ThreadSanitizer: data race' $(RUN) $<
