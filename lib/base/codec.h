@@ -74,7 +74,7 @@ static inline kvr__reader kvr__reader_of(const uint8_t *data, size_t size)
 
 static inline kvr__writer kvr__writer_of(uint8_t *data, size_t size)
 {
-    return (kvr__writer){data, data + size, false};
+    return (kvr__writer){data, size == 0 ? data : data + size, false};
 }
 
 static inline size_t kvr__reader_left(const kvr__reader *reader)
@@ -136,7 +136,9 @@ static inline uint8_t *kvr__write_room(kvr__writer *writer, size_t size)
         return NULL;
     }
     uint8_t *room = writer->at;
-    writer->at += size;
+    if (size > 0) {
+        writer->at += size;
+    }
     return room;
 }
 

@@ -21,6 +21,14 @@ enum {
     KVR__MEM_KINDS = 9
 };
 
+#if defined(__SANITIZE_ADDRESS__)
+#define KVR__ASAN
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define KVR__ASAN
+#endif
+#endif
+
 /* What freed and not yet used memory is filled with in builds with -DKVR_CHECK, so that whoever keeps a
  * pointer too long reads nonsense, and soon. */
 enum { KVR__MEM_POISON = 0xDB };

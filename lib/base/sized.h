@@ -6,29 +6,10 @@
 
 #include <stdbool.h>
 #include <stddef.h>
-#include <stdint.h>
-#include <string.h>
 
 /* Reads the caller's struct `from`, whose first field is its uint32_t size, into `to` of `known` bytes.
  * False, and `to` untouched, if it is smaller than `oldest`, the size in the first release, or sets a
- * byte beyond `known`. to->size becomes `known`. */
-static inline bool kvr__sized_read(void *to, size_t known, const void *from, size_t oldest)
-{
-    uint32_t size;
-    memcpy(&size, from, sizeof size);
-    if (size < oldest) {
-        return false;
-    }
-    for (size_t i = known; i < size; i++) {
-        if (((const uint8_t *)from)[i] != 0) {
-            return false;
-        }
-    }
-    memset(to, 0, known);
-    memcpy(to, from, size < known ? size : known);
-    size = (uint32_t)known;
-    memcpy(to, &size, sizeof size);
-    return true;
-}
+ * byte beyond `known`. The size in `to` becomes `known`. */
+bool kvr__sized_read(void *to, size_t known, const void *from, size_t oldest);
 
 #endif

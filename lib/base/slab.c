@@ -16,14 +16,7 @@
 
 #include <string.h>
 
-#if defined(__SANITIZE_ADDRESS__)
-#define SLAB_ASAN
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer)
-#define SLAB_ASAN
-#endif
-#endif
-#ifdef SLAB_ASAN
+#ifdef KVR__ASAN
 #include <sanitizer/asan_interface.h>
 #endif
 
@@ -65,24 +58,23 @@ _Static_assert(KVR__SLAB_CHUNK - sizeof(chunk) >= KVR__SLAB_MAX, "each class fit
 
 /* In test builds all free memory but the links is 0xDB, and must still be when it is used again: a write
  * after free shows there, a read after free is nonsense; under AddressSanitizer both are reported. */
-static void poison(void *ptr, size_t size)
-{
-    (void)ptr;
-    (void)size;
-#ifdef KVR_CHECK
-    memset(ptr, KVR__MEM_POISON, size);
-#endif
-#ifdef SLAB_ASAN
-    ASAN_POISON_MEMORY_REGION(ptr, size);
-#endif
-}
-
 static void unpoison(void *ptr, size_t size)
 {
     (void)ptr;
     (void)size;
-#ifdef SLAB_ASAN
+#ifdef KVR__ASAN
     ASAN_UNPOISON_MEMORY_REGION(ptr, size);
+#endif
+}
+
+static void poison(void *ptr, size_t size)
+{
+    unpoison(ptr, size);
+#ifdef KVR_CHECK
+    memset(ptr, KVR__MEM_POISON, size);
+#endif
+#ifdef KVR__ASAN
+    ASAN_POISON_MEMORY_REGION(ptr, size);
 #endif
 }
 

@@ -4,6 +4,8 @@
 
 #include "base/sized.h"
 
+#include <stdint.h>
+
 struct first_release {
     uint32_t size;
     uint32_t a;

@@ -10,7 +10,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
-#ifdef __SANITIZE_ADDRESS__
+#ifdef KVR__ASAN
 #include <sanitizer/asan_interface.h>
 #endif
 
@@ -252,7 +252,7 @@ Test(base_slab, a_slab_that_cannot_be_made_is_null)
 
 /* FAULTS 39: a pointer that is kept too long, in the builds that look for it. AddressSanitizer would end the
  * program at the write, so there the test only asks it. */
-#ifdef __SANITIZE_ADDRESS__
+#ifdef KVR__ASAN
 Test(base_slab, free_memory_is_poisoned_for_the_sanitizer)
 {
     uint8_t *ptr = kvr__slab_alloc(slab, 64);
