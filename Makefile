@@ -30,6 +30,7 @@ endif
 
 .DEFAULT_GOAL := all
 .DELETE_ON_ERROR:
+.SECONDARY:
 .SUFFIXES:
 MAKEFLAGS += --no-builtin-rules --no-print-directory
 export BUILD CC CXX AR
@@ -94,6 +95,7 @@ $(BUILD)/bench/%.o: bench/%.c
 	$(call compile,-Ibench $(POSIX))
 
 # ------------------------------------------------------------------ libraries and programs
+comma := ,
 define link
 @mkdir -p $(@D)
 $(call say,LD,$@)$(CC) $(OPT) $(CFLAGS) $(LDFLAGS) -o $@ $(filter %.o %.a,$^) $(1)
@@ -105,7 +107,6 @@ $(BUILD)/libkvraft.a: $(LIB_O)
 $(BUILD)/libkvraft.so.0: $(LIB_O) lib/libkvraft.map
 	$(call link,-shared -Wl$(comma)-soname$(comma)libkvraft.so.0 -Wl$(comma)-z$(comma)defs \
 	    -Wl$(comma)--version-script=lib/libkvraft.map $(SODIUM))
-comma := ,
 
 $(BUILD)/kvraft-demo: $(call plain_o,$(wildcard examples/demo/*.c)) $(BUILD)/libkvraft.a
 	$(call link,-pthread)
@@ -282,33 +283,33 @@ hostile = $(MAKE) BUILD=$(BUILD)/hostile OPT='$(OPT) -DKVR_HOSTILE'
 clang = $(MAKE) BUILD=$(BUILD)/clang CC=clang
 
 part-clang-build:
-	@$(clang) everything
+	+@$(clang) everything
 part-clang-unit-%:
-	@$(clang) part-unit-$*
+	+@$(clang) part-unit-$*
 # The same seeds, step by step: both compilers must tell the same story.
 part-clang-sim: $(SIM)
-	@$(clang) $(BUILD)/clang/kvr-sim
+	+@$(clang) $(BUILD)/clang/kvr-sim
 	@sh test/tools/check_same_trace.sh $(BUILD)/kvr-sim $(BUILD)/clang/kvr-sim
 part-address-build:
-	@$(address) everything
+	+@$(address) everything
 part-address-unit-%:
-	@$(address) part-unit-$*
+	+@$(address) part-unit-$*
 part-address-thread-%:
-	@$(address) part-thread-$*
+	+@$(address) part-thread-$*
 part-address-sim:
-	@$(address) part-sim SEEDS=1..40
+	+@$(address) part-sim SEEDS=1..40
 part-address-planted:
-	@$(address) run-planted-leak
+	+@$(address) run-planted-leak
 part-race-planted:
-	@$(race) run-planted-race
+	+@$(race) run-planted-race
 part-race-%:
-	@$(race) part-thread-$*
+	+@$(race) part-thread-$*
 part-hostile-build:
-	@$(hostile) everything
+	+@$(hostile) everything
 part-hostile-unit-%:
-	@$(hostile) part-unit-$*
+	+@$(hostile) part-unit-$*
 part-hostile-sim:
-	@$(hostile) part-sim SEEDS=1..40
+	+@$(hostile) part-sim SEEDS=1..40
 
 # Planted bugs show that the two builds above can fail.
 $(BUILD)/test/planted_%: $(BUILD)/check/test/tools/planted_%.o
