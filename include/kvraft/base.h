@@ -76,7 +76,8 @@ enum {
     KVR_FATAL = -100,
     KVR_FSTORAGE = -101, /* a write, sync or load failed: the member takes no further part */
     KVR_FCORRUPT = -102, /* what was durable is damaged, and says where */
-    KVR_FDIVERGED = -103 /* this member's state hash differs from the majority's */
+    KVR_FDIVERGED = -103, /* this member's state hash differs from the majority's */
+    KVR_FVERSION = -104   /* the log or a snapshot holds what only a newer version can apply */
 };
 
 /* The name of a status, such as "KVR_EBUSY"; "KVR_E?" for a number that is none. Lends for ever. */

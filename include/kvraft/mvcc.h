@@ -94,7 +94,9 @@ enum {
     KVR_OP_IGNORE_VALUE = 2, /* put: keep the present value; KVR_ENOTFOUND without one */
     KVR_OP_IGNORE_LEASE = 4, /* put: keep the present lease; KVR_ENOTFOUND without a key */
     KVR_OP_KEYS_ONLY = 8,    /* range: no values in the result */
-    KVR_OP_COUNT_ONLY = 16   /* range: only the count */
+    KVR_OP_COUNT_ONLY = 16,  /* range: only the count */
+    KVR_OP_NO_LEASE = 32     /* put: its lease does not exist, says the caller, who knows leases: if this put
+                                lies on the path taken, the whole is refused with KVR_ENOLEASE */
 };
 
 typedef struct kvr_txn kvr_txn;

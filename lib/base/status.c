@@ -37,7 +37,8 @@
     X(KVR_FATAL, -100, "the handle has failed for good")                                     \
     X(KVR_FSTORAGE, -101, "a write, sync or load failed, the member takes no further part")  \
     X(KVR_FCORRUPT, -102, "what was durable is damaged")                                     \
-    X(KVR_FDIVERGED, -103, "the state differs from the majority's")
+    X(KVR_FDIVERGED, -103, "the state differs from the majority's")                          \
+    X(KVR_FVERSION, -104, "only a newer version can apply what the log holds")
 
 #define SAME_AS_HEADER(name, value, text) _Static_assert((name) == (value), #name " has moved");
 STATUS_LIST(SAME_AS_HEADER)
