@@ -173,8 +173,8 @@ lint: ## prove the rules of the house: arrows, names, sizes, format, clang-tidy,
 	@$(MAKE) $(BUILD)/libkvraft.a
 	@python3 test/lint/lint.py
 
-format: ## lay out all C files by .clang-format (FILES= for some)
-	clang-format -i $(or $(FILES),$(wildcard include/kvraft/*.h lib/*/*.[ch] examples/*/*.[ch] \
+format: ## wrap comments and lay out all C files by .clang-format (FILES= for some)
+	@python3 test/lint/format.py $(or $(FILES),$(wildcard include/kvraft/*.h lib/*/*.[ch] examples/*/*.[ch] \
 	    test/*/*.[ch] test/*/*/*.[ch] bench/*.[ch] bench/*/*.[ch]))
 
 analyze: ## clang-analyzer and gcc -fanalyzer over the library; minutes
