@@ -19,7 +19,7 @@ TOP_LEVEL = {"Makefile", "lib", "include", "examples", "test", "bench", "man", "
 # The arrows of ARCHITECTURE.md: which public headers a room may know, beside its own and base.h.
 # (Rooms reach each other only through public headers, so this is all there is.)
 HEADERS_OF_ROOM = {
-    "base": set(), "raft": {"host"}, "mvcc": {"host"}, "watch": {"mvcc"}, "lease": {"host"},
+    "base": {"host"}, "raft": {"host"}, "mvcc": {"host"}, "watch": {"mvcc"}, "lease": {"host"},
     "auth": {"host"}, "wal": {"host"}, "posix": {"host", "wal"}, "seal": {"host"},
     "node": {"host", "raft", "mvcc", "watch", "lease", "auth"},
     "sim": {"host", "raft", "mvcc", "watch", "lease", "auth", "node", "wal"},
@@ -28,7 +28,7 @@ C_HEADERS = {"inttypes.h", "limits.h", "stdalign.h", "stdatomic.h", "stdbool.h",
              "string.h"}
 EXTRA_C_HEADERS = {  # the few files that may touch the machine, and why their room is theirs
     "lib/base/memory.c": {"stdlib.h"}, "lib/base/panic.c": {"stdio.h", "stdlib.h"},
-    "lib/base/checksum.h": {"xxhash.h"},
+    "lib/base/checksum.h": {"xxhash.h"}, "lib/base/slab.c": {"sanitizer/asan_interface.h"},
 }
 MACHINE_ROOMS = {"posix"}
 EXTRA_ROOM_HEADERS = {"seal": {"sodium.h"}}
@@ -117,6 +117,8 @@ def rule_guards(sources):
             continue
         parts = re.sub(r"\.h$", "", source.path).split("/")
         base = parts[2:] if parts[0] == "include" else parts
+        if len(base) > 1 and (base[-1] + "_").startswith(base[-2] + "_"):
+            del base[-2]  # lib/raft/raft_log.h says raft once
         guard = "KVRAFT_" + re.sub(r"\W", "_", "_".join(base)).upper() + "_H"
         found = re.search(r"^#ifndef (\w+)\n#define (\w+)$", source.text, re.M)
         if not found or found.group(1) != found.group(2):
@@ -191,7 +193,7 @@ def rule_sizes(sources):
                 yield Finding(source.path, function.line,
                               "%s has %d lines, at most %d" % (function.name, function.lines, function_max),
                               "the long tail is where bugs live", "push ifs up and loops down")
-            if function.parameters > 6:
+            if function.parameters > 6 and not source.path.startswith("bench/peers/"):
                 yield Finding(source.path, function.line,
                               "%s has %d parameters, at most 6" % (function.name, function.parameters),
                               "two of them will be swapped", "a request struct")
@@ -272,7 +274,7 @@ def rule_public_types(sources):
                 yield Finding(source.path, source.line_of(match.start() + 1),
                               "'%s' in a public header" % " ".join(match.group(0).split()), why, remedy)
         for match in re.finditer(r"KVR_API\s+kvr_status\s+(\w+)\s*\(([^;]*);", source.logic):
-            if "KVR_MUST_USE" not in match.group(2):
+            if "KVR_MUST_USE" not in match.group(2) and not match.group(1).endswith("_free"):
                 yield Finding(source.path, source.line_of(match.start()),
                               match.group(1) + " without KVR_MUST_USE",
                               "an ignored status is a lost failure", "KVR_MUST_USE before the semicolon")
