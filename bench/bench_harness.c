@@ -2,7 +2,6 @@
 /* bench_harness.c: runs the sides of a question in turn, each run in a child of its own, and collects
  * what they report over a pipe. A child that fails says why on standard error; its row is missing
  * and the program ends with 1. */
-#define _GNU_SOURCE
 #include <dirent.h>
 #include <errno.h>
 #include <stdlib.h>

@@ -2,7 +2,6 @@
 /* bench_main.c: kvr-bench, the program behind `make bench`: asks each question, prints one table and
  * writes bench.json. Exits 0 if every side ran, whatever it measured: a number that misses its goal is
  * printed as MISSED, not hidden and not an error. */
-#define _GNU_SOURCE
 #include <errno.h>
 #include <limits.h>
 #include <stdlib.h>

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* peer_wal.c: the fastest plain log there is on this file system: as many bytes a batch as our record
  * took, written with pwrite into a file that was filled with zeros before, one fdatasync a batch. */
-#define _GNU_SOURCE
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
