@@ -114,7 +114,11 @@ Test(base_entry, hostile_sizes_stay_inside)
     for (uint32_t size = 0; size <= UINT16_MAX; size++) {
         make_entry(bytes);
         kvr__store_u16(bytes, (uint16_t)size);
-        cr_assert_eq(kvr__entry_read((kvr_slice){bytes, SIZE}, false, &entry) == KVR_OK, size == 56);
+        kvr_status expected = size == 56 ? KVR_OK : KVR_ECORRUPT;
+        if (size > SIZE && size <= 256) { /* it may still be a header of a later release */
+            expected = KVR_END;
+        }
+        cr_assert_eq(kvr__entry_read((kvr_slice){bytes, SIZE}, false, &entry), expected);
     }
 }
 

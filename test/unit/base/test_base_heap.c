@@ -128,9 +128,11 @@ Test(base_heap, reserved_pushes_need_no_memory)
 Test(base_heap, sizes_that_do_not_fit_are_refused)
 {
     four_items();
+    uint64_t calls = alloc.call_count;
 
     cr_assert_eq(kvr__heap_reserve(&heap, UINT32_MAX), KVR_ENOMEM);
     cr_assert_eq(kvr__heap_reserve(&heap, UINT32_MAX - 4), KVR_ENOMEM);
 
     cr_assert_eq(heap.count, 4);
+    cr_assert_eq(alloc.call_count, calls, "refused before the allocator was asked");
 }

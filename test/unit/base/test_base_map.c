@@ -152,8 +152,10 @@ Test(base_map, reserved_and_replacing_puts_need_no_memory)
 Test(base_map, sizes_that_do_not_fit_are_refused)
 {
     cr_assert_eq(kvr__map_put(&map, 1, &values[1]), KVR_OK);
+    uint64_t calls = alloc.call_count;
 
     cr_assert_eq(kvr__map_reserve(&map, UINT32_MAX), KVR_ENOMEM);
 
+    cr_assert_eq(alloc.call_count, calls, "refused before the allocator was asked");
     cr_assert_eq(kvr__map_get(&map, 1), &values[1]);
 }

@@ -136,10 +136,12 @@ Test(base_ring, reserved_pushes_need_no_memory)
 Test(base_ring, sizes_that_do_not_fit_are_refused)
 {
     cr_assert(push(1));
+    uint64_t calls = alloc.call_count;
 
     cr_assert_eq(kvr__ring_reserve(&ring, UINT32_MAX), KVR_ENOMEM);
     cr_assert_eq(kvr__ring_reserve(&ring, UINT32_MAX / 2 + 1), KVR_ENOMEM);
 
+    cr_assert_eq(alloc.call_count, calls, "refused before the allocator was asked");
     cr_assert_eq(ring.count, 1);
     cr_assert_eq(at(0), 1);
 }
