@@ -171,6 +171,7 @@ bench: ## measure beside the peers; one table and build/bench.json (ARGS='--only
 lint: ## prove the rules of the house: arrows, names, sizes, format, clang-tidy, cppcheck
 	@sh test/tools/deps.sh check-full
 	@$(MAKE) $(BUILD)/libkvraft.a
+	@python3 test/lint/planted.py
 	@python3 test/lint/lint.py
 
 format: ## wrap comments and lay out all C files by .clang-format (FILES= for some)

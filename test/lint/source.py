@@ -29,10 +29,12 @@ class Function:
 
 
 class Source:
-    def __init__(self, path):
+    def __init__(self, path, text=None):
         self.path = path
-        with open(os.path.join(ROOT, path), encoding="utf-8") as file:
-            self.text = file.read()
+        if text is None:
+            with open(os.path.join(ROOT, path), encoding="utf-8") as file:
+                text = file.read()
+        self.text = text
         self.lines = self.text.splitlines()
         self.area = path.split("/")[0]
         self.room = path.split("/")[1] if self.area == "lib" else None
