@@ -4,7 +4,7 @@
  * itself. Source: "In Search of an Understandable Consensus Algorithm (Extended Version)" (below "Raft",
  * by section) and Ongaro's dissertation ("thesis"). A program that wants etcd's store uses node.h.
  *
- *   1. kvr_raft_new. The first ready asks for LOAD, then for VOTE (a new incarnation) and READ.
+ *   1. kvr_raft_new. The first ready asks for LOAD, the next for VOTE (a new incarnation) and READ.
  *   2. feed:   kvr_raft_receive, _storage_done, _propose, _read_index, _applied: they only take work in
  *   3. look:   kvr_raft_ready(raft, now, &ready). Then, in any order or in parallel:
  *                submit each storage request; each is answered by kvr_raft_storage_done
@@ -73,6 +73,8 @@ typedef struct kvr_raft_config {
     uint32_t inflight_messages_max; /* the same in messages, default 256 */
     uint32_t snapshot_chunk_bytes;  /* default 256 KiB */
     uint64_t apply_bytes_max;       /* committed entries handed out but not applied, default 16 MiB */
+    uint32_t trace;                 /* 1: ready.traces tells each change of state */
+    uint32_t reserved;
 
     const kvr_allocator *allocator; /* NULL: malloc */
     void *allocator_ctx;
@@ -135,6 +137,10 @@ KVR_API kvr_status kvr_raft_applied(kvr_raft *raft, uint64_t index) KVR_MUST_USE
 KVR_API kvr_status kvr_raft_snapshotted(kvr_raft *raft, const kvr_snapshot_meta *meta,
                                         uint64_t keep_entries) KVR_MUST_USE;
 
+/* The state machine has met this lease clock (in a snapshot that it installed): a new leader goes on from the
+ * highest value seen. Entries and heartbeats are noted without this call. */
+KVR_API void kvr_raft_lease_clock_seen(kvr_raft *raft, uint64_t lease_clock);
+
 /* Starts an election at the next ready, as if the timeout had passed. KVR_OK, KVR_ESTATE (not a voter, or
  * not loaded). */
 KVR_API kvr_status kvr_raft_campaign(kvr_raft *raft) KVR_MUST_USE;
@@ -175,11 +181,14 @@ typedef struct kvr_raft_ready {
     uint32_t committed_count;
     uint32_t read_count;
     uint32_t post_count;
+    uint32_t trace_count;
+    uint32_t traces_lost; /* since the start: more than 4,096 in one ready, or no memory */
     const kvr_store_request *requests;
     const kvr_message *messages;
     const kvr_entry *committed; /* dense: each index once, in order, never again */
     const kvr_raft_read *reads;
     const kvr_raft_post_in *posts;
+    const kvr_trace_event *traces; /* what happened since the last ready, in order; config.trace */
     const kvr_snapshot_meta *install; /* NULL, or replace the state machine by this snapshot; no committed
                                          entry above it is handed out before it is applied */
 } kvr_raft_ready;
@@ -192,7 +201,7 @@ KVR_API kvr_status kvr_raft_ready_get(kvr_raft *raft, uint64_t now_ns,
 /* Ends the ready shown last. */
 KVR_API void kvr_raft_advance(kvr_raft *raft);
 
-/* True if a ready now, without time passing, would show something. */
+/* True if a ready now may show something though no time passes; false: it would show nothing. */
 KVR_API bool kvr_raft_has_ready(const kvr_raft *raft);
 
 /* The time at which ready must be called though nothing arrived; UINT64_MAX: never. */

@@ -1,0 +1,350 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* raft.c: the door: what raft.h declares, as a table of contents. A handle's life is kvr_raft_new, then
+ * intake (kvr_raft_receive here, others in the file of their subject) and readies (raft_ready.c) in turn,
+ * then kvr_raft_free. */
+#include "base/array.h"
+#include "base/buffer.h"
+#include "raft_internal.h"
+
+/* ------------------------------------------------------------------ life */
+
+static kvr_status set_new_group(kvr_raft *raft, const kvr_raft_config *config)
+{
+    size_t size = kvr__raft_configuration_size(config->members, config->member_count);
+    kvr_buf *buffer = kvr__buf_new_room(&raft->mem, KVR__MEM_HANDLE, size);
+    if (buffer == NULL) {
+        return KVR_ENOMEM;
+    }
+    kvr__raft_configuration_write(buffer->data, config->members, config->member_count);
+    buffer->size = size;
+    kvr_status status = kvr__raft_members_reserve(raft, config->member_count);
+    if (status == KVR_OK) {
+        kvr__raft_members_put(raft, 0, buffer, (kvr_slice){buffer->data, size});
+    }
+    kvr_buf_release(buffer);
+    return status;
+}
+
+kvr_status kvr_raft_new(const kvr_raft_config *config, kvr_raft **out_raft)
+{
+    kvr_raft_config known;
+    if (out_raft == NULL || kvr_raft_config_check(config) != NULL ||
+        !kvr__raft_config_read(config, &known)) {
+        return KVR_EINVAL;
+    }
+    void *handle = NULL;
+    kvr_status status = kvr__mem_new_handle(known.allocator, known.allocator_ctx, sizeof(kvr_raft),
+                                            offsetof(kvr_raft, mem), &handle);
+    if (status != KVR_OK) {
+        return status;
+    }
+    kvr_raft *raft = handle;
+    raft->config = known;
+    raft->config.members = NULL;
+    raft->self = UINT32_MAX;
+    raft->work = true;
+    raft->store.free_bytes = UINT64_MAX;
+    raft->quorum_free_bytes = UINT64_MAX;
+    kvr__random_init(&raft->random, known.seed ^ (known.member_id * 0x9E3779B97F4A7C15));
+    kvr__raft_log_init(&raft->log, &raft->mem);
+    kvr__ring_init(&raft->reads, &raft->mem, KVR__MEM_CALL, sizeof(kvr__raft_pending_read));
+    status = set_new_group(raft, &known);
+    if (status != KVR_OK) {
+        kvr_raft_free(raft);
+        return status;
+    }
+    *out_raft = raft;
+    return KVR_OK;
+}
+
+void kvr_raft_free(kvr_raft *raft)
+{
+    if (raft == NULL) {
+        return;
+    }
+    kvr__mem *mem = &raft->mem;
+    kvr_raft_advance(raft);
+    kvr__raft_store_release(raft);
+    kvr__raft_incoming_release(raft);
+    kvr__raft_members_release(raft);
+    kvr_buf_release(raft->snapshot.buffer);
+    kvr__raft_log_release(&raft->log);
+    kvr__raft_outbox_release(raft);
+    kvr__raft_post_release(raft);
+    kvr__ring_release(&raft->reads);
+    kvr__array_free(mem, KVR__MEM_CALL, (void **)&raft->read_results, &raft->read_result_capacity,
+                    sizeof *raft->read_results);
+    kvr__array_free(mem, KVR__MEM_CALL, (void **)&raft->shown_reads, &raft->shown_read_capacity,
+                    sizeof *raft->shown_reads);
+    kvr__array_free(mem, KVR__MEM_MESSAGE, (void **)&raft->committed, &raft->committed_capacity,
+                    sizeof *raft->committed);
+    kvr__array_free(mem, KVR__MEM_MESSAGE, (void **)&raft->committed_pins,
+                    &raft->committed_pin_capacity, sizeof(kvr_buf *));
+    kvr__array_free(mem, KVR__MEM_MESSAGE, (void **)&raft->traces, &raft->trace_capacity,
+                    sizeof *raft->traces);
+    kvr__array_free(mem, KVR__MEM_MESSAGE, (void **)&raft->shown_traces,
+                    &raft->shown_trace_capacity, sizeof *raft->shown_traces);
+    kvr__mem_free_handle(raft, sizeof(kvr_raft), offsetof(kvr_raft, mem));
+}
+
+/* ------------------------------------------------------------------ intake: messages */
+
+static kvr_status dispatch(kvr_raft *raft, const kvr__raft_message *message)
+{
+    switch (message->head.type) {
+    case KVR__RAFT_PREVOTE:
+    case KVR__RAFT_VOTE:
+        return kvr__raft_recv_vote(raft, message);
+    case KVR__RAFT_PREVOTE_REPLY:
+    case KVR__RAFT_VOTE_REPLY:
+        return kvr__raft_recv_vote_reply(raft, message);
+    case KVR__RAFT_APPEND:
+        return kvr__raft_recv_append(raft, message);
+    case KVR__RAFT_APPEND_REPLY:
+        return kvr__raft_recv_append_reply(raft, message);
+    case KVR__RAFT_HEARTBEAT:
+        return kvr__raft_recv_heartbeat(raft, message);
+    case KVR__RAFT_HEARTBEAT_REPLY:
+        return kvr__raft_recv_heartbeat_reply(raft, message);
+    case KVR__RAFT_SNAPSHOT:
+        return kvr__raft_recv_snapshot(raft, message);
+    case KVR__RAFT_SNAPSHOT_REPLY:
+        return kvr__raft_recv_snapshot_reply(raft, message);
+    case KVR__RAFT_FORWARD:
+        return kvr__raft_recv_forward(raft, message);
+    case KVR__RAFT_READ:
+        return kvr__raft_recv_read(raft, message);
+    case KVR__RAFT_READ_REPLY:
+        return kvr__raft_recv_read_reply(raft, message);
+    case KVR__RAFT_POST:
+        return kvr__raft_recv_post(raft, message);
+    default:
+        raft->bad_messages++;
+        return KVR_EVERSION;
+    }
+}
+
+kvr_status kvr_raft_receive(kvr_raft *raft, const kvr_slice *bytes)
+{
+    kvr__raft_message message;
+    if (raft->failed != KVR_OK) {
+        return raft->failed;
+    }
+    kvr_status status = kvr__raft_message_read(*bytes, &message);
+    if (status != KVR_OK) {
+        raft->bad_messages++;
+        return status;
+    }
+    const kvr_message_info *head = &message.head;
+    if (head->cluster_id != raft->config.cluster_id || head->group_id != raft->config.group_id ||
+        head->to != raft->config.member_id) {
+        raft->bad_messages++;
+        return KVR_EMISMATCH;
+    }
+    if (head->from == 0 || head->from == raft->config.member_id) {
+        return kvr__raft_recv_bad(raft);
+    }
+    if (raft->role == KVR_ROLE_LOADING) {
+        return KVR_EBUSY;
+    }
+    if (head->term > raft->term && head->term - raft->term > KVR__RAFT_TERM_JUMP_MAX) {
+        return kvr__raft_recv_bad(raft);
+    }
+    status = dispatch(raft, &message);
+    KVR_CHECKED(kvr__raft_check(raft));
+    return status;
+}
+
+/* ------------------------------------------------------------------ intake: the state machine */
+
+kvr_status kvr_raft_applied(kvr_raft *raft, uint64_t index)
+{
+    if (raft->failed != KVR_OK) {
+        return raft->failed;
+    }
+    bool installed = raft->installing && index == raft->install_index;
+    if (index < raft->applied || (index > raft->handed && !installed)) {
+        return KVR_EINVAL;
+    }
+    if (installed) {
+        raft->installing = false;
+        raft->handed = index;
+    }
+    if (index > raft->applied) {
+        raft->applied = index;
+        kvr__raft_members_forget(raft, index);
+        kvr__raft_trace(raft, "apply", index, 0);
+        raft->work = raft->work || raft->commit > raft->handed ||
+                     raft->store.discard_wanted > raft->log.base_index;
+    }
+    KVR_CHECKED(kvr__raft_check(raft));
+    return KVR_OK;
+}
+
+kvr_status kvr__raft_snapshot_set(kvr_raft *raft, const kvr_snapshot_meta *meta)
+{
+    kvr_buf *buffer = kvr__buf_new_room(&raft->mem, KVR__MEM_HANDLE, meta->configuration.size);
+    if (buffer == NULL) {
+        return KVR_ENOMEM;
+    }
+    memcpy(buffer->data, meta->configuration.data, meta->configuration.size);
+    buffer->size = meta->configuration.size;
+    kvr_buf_release(raft->snapshot.buffer);
+    raft->snapshot.buffer = buffer;
+    raft->snapshot.meta = *meta;
+    raft->snapshot.meta.configuration = (kvr_slice){buffer->data, buffer->size};
+    return KVR_OK;
+}
+
+kvr_status kvr_raft_snapshotted(kvr_raft *raft, const kvr_snapshot_meta *meta,
+                                uint64_t keep_entries)
+{
+    uint64_t term = 0;
+    uint32_t count = 0;
+    if (raft->failed != KVR_OK) {
+        return raft->failed;
+    }
+    if (meta->index > raft->applied || meta->index <= raft->snapshot.meta.index ||
+        (kvr__raft_log_term(&raft->log, meta->index, &term) && term != meta->term) ||
+        kvr__raft_configuration_verify(meta->configuration, &count) != KVR_OK) {
+        return KVR_EINVAL;
+    }
+    if (kvr__raft_snapshot_set(raft, meta) != KVR_OK) {
+        return KVR_ENOMEM;
+    }
+    uint64_t below = meta->index > keep_entries ? meta->index - keep_entries : 0;
+    if (below > raft->store.discard_wanted) {
+        raft->store.discard_wanted = below;
+        raft->work = true;
+    }
+    kvr__raft_trace(raft, "snapshot", meta->index, 0);
+    KVR_CHECKED(kvr__raft_check(raft));
+    return KVR_OK;
+}
+
+/* ------------------------------------------------------------------ intake: small things */
+
+void kvr_raft_lease_clock_seen(kvr_raft *raft, uint64_t lease_clock)
+{
+    if (lease_clock > raft->lease_seen && raft->role != KVR_ROLE_LEADER) {
+        raft->lease_seen = lease_clock;
+    }
+}
+
+kvr_status kvr_raft_campaign(kvr_raft *raft)
+{
+    if (raft->failed != KVR_OK) {
+        return raft->failed;
+    }
+    const kvr__raft_member *self = kvr__raft_self(raft);
+    if (raft->role == KVR_ROLE_LOADING || self == NULL || self->role != KVR_MEMBER_VOTER) {
+        return KVR_ESTATE;
+    }
+    raft->campaign = raft->role != KVR_ROLE_LEADER;
+    raft->work = true;
+    return KVR_OK;
+}
+
+/* ------------------------------------------------------------------ questions */
+
+void kvr_raft_get_status(const kvr_raft *raft, kvr_raft_status *out_status)
+{
+    const kvr__raft_member *self = kvr__raft_self(raft);
+    kvr_raft_status status = {
+        .size = out_status->size,
+        .role = raft->role,
+        .member_role = self == NULL ? KVR__RAFT_ROLE_NONE : self->role,
+        .term = raft->term,
+        .voted_for = raft->vote,
+        .leader = raft->leader,
+        .incarnation = raft->incarnation,
+        .first_index = raft->log.base_index + 1,
+        .last_index = raft->log.last_index,
+        .last_term = raft->log.last_term,
+        .durable_index = raft->store.durable_index,
+        .commit_index = raft->commit,
+        .applied_index = raft->applied,
+        .snapshot_index = raft->snapshot.meta.index,
+        .lease_clock = kvr__raft_replication_lease_clock(raft),
+        .own_term_committed = kvr__raft_read_own_term_committed(raft),
+        .bad_messages = raft->bad_messages,
+        .memory_bytes = kvr__mem_bytes(&raft->mem),
+    };
+    memcpy(out_status, &status, status.size < sizeof status ? status.size : sizeof status);
+}
+
+kvr_status kvr_raft_get_progress(const kvr_raft *raft, uint32_t i, kvr_raft_progress *out_progress)
+{
+    if (i >= raft->member_count) {
+        return KVR_END;
+    }
+    const kvr__raft_member *member = &raft->members[i];
+    *out_progress = (kvr_raft_progress){.id = member->id, .role = member->role};
+    if (raft->role == KVR_ROLE_LEADER) {
+        out_progress->match = member->progress.match;
+        out_progress->next = member->progress.next;
+        out_progress->last_heard_ns = member->progress.last_heard_ns;
+        out_progress->state = member->progress.state;
+    }
+    return KVR_OK;
+}
+
+const char *kvr_raft_error(const kvr_raft *raft)
+{
+    return raft->error;
+}
+
+kvr_status kvr_raft_configuration(const kvr_raft *raft, uint64_t index, kvr_slice *out_encoded)
+{
+    const kvr__raft_configured *configured = kvr__raft_members_at(raft, index);
+    if (configured == NULL || index < raft->applied || index > raft->log.last_index) {
+        return KVR_ENOTFOUND;
+    }
+    *out_encoded = configured->encoded;
+    return KVR_OK;
+}
+
+/* ------------------------------------------------------------------ for the whole room */
+
+void kvr__raft_trace(kvr_raft *raft, const char *name, uint64_t index, uint64_t peer)
+{
+    if (raft->config.trace == 0) {
+        return;
+    }
+    if (raft->trace_count == KVR__RAFT_TRACES_MAX ||
+        kvr__array_grow(&raft->mem, KVR__MEM_MESSAGE, (void **)&raft->traces,
+                        &raft->trace_capacity, raft->trace_count + 1,
+                        sizeof *raft->traces) != KVR_OK) {
+        raft->traces_lost++;
+        return;
+    }
+    raft->traces[raft->trace_count] = (kvr_trace_event){
+        .time_ns = raft->now,
+        .group_id = raft->config.group_id,
+        .member_id = raft->config.member_id,
+        .term = raft->term,
+        .index = index,
+        .peer = peer,
+        .name = name,
+    };
+    raft->trace_count++;
+    raft->work = true;
+}
+
+void kvr__raft_fail(kvr_raft *raft, kvr_status status, const char *what, const char *detail)
+{
+    KVR_ASSERT(kvr_status_is_fatal(status));
+    if (raft->failed != KVR_OK) {
+        return;
+    }
+    raft->failed = status;
+    raft->role = KVR_ROLE_FAILED;
+    size_t at = 0;
+    const char *parts[] = {what, detail == NULL ? "" : ": ", detail == NULL ? "" : detail};
+    for (int i = 0; i < 3; i++) {
+        for (const char *p = parts[i]; *p != '\0' && at + 1 < sizeof raft->error; p++) {
+            raft->error[at++] = *p;
+        }
+    }
+    raft->error[at] = '\0';
+}

@@ -1,0 +1,143 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* raft_configuration.c: encode, decode and verify configurations, and nothing else. */
+#include "raft_configuration.h"
+
+#include "base/codec.h"
+#include "raft_quorum.h"
+
+enum { VERSION = 1, KNOWN_FLAGS = KVR__RAFT_CONFIGURATION_JOINT | KVR__RAFT_CONFIGURATION_AUTO_LEAVE };
+
+size_t kvr__raft_configuration_size(const kvr_member *members, uint32_t count)
+{
+    size_t size = KVR__RAFT_CONFIGURATION_HEAD;
+    for (uint32_t i = 0; i < count; i++) {
+        if (members[i].attributes.size > KVR__RAFT_ATTRIBUTES_MAX) {
+            return 0;
+        }
+        size += KVR__RAFT_CONFIGURATION_RECORD + members[i].attributes.size;
+    }
+    return size;
+}
+
+void kvr__raft_configuration_write(uint8_t *out, const kvr_member *members, uint32_t count)
+{
+    kvr__store_u16(out, KVR__RAFT_CONFIGURATION_HEAD);
+    out[2] = VERSION;
+    out[3] = 0;
+    kvr__store_u32(out + 4, count);
+    kvr__store_u64(out + 8, 0);
+    out += KVR__RAFT_CONFIGURATION_HEAD;
+    for (uint32_t i = 0; i < count; i++) {
+        size_t size = members[i].attributes.size;
+        kvr__store_u16(out, KVR__RAFT_CONFIGURATION_RECORD);
+        out[2] = members[i].role;
+        out[3] = KVR__RAFT_ROLE_NONE;
+        kvr__store_u32(out + 4, (uint32_t)size);
+        kvr__store_u64(out + 8, members[i].id);
+        out += KVR__RAFT_CONFIGURATION_RECORD;
+        if (size > 0) {
+            memcpy(out, members[i].attributes.data, size);
+        }
+        out += size;
+    }
+}
+
+kvr_status kvr__raft_configuration_next(kvr_slice encoded, size_t *at, kvr__raft_record *out_record)
+{
+    if (*at == 0) {
+        if (encoded.size < KVR__RAFT_CONFIGURATION_HEAD ||
+            kvr__load_u16(encoded.data) > encoded.size) {
+            return KVR_ECORRUPT;
+        }
+        *at = kvr__load_u16(encoded.data);
+    }
+    kvr__reader reader = kvr__reader_of(encoded.data + *at, encoded.size - *at);
+    if (kvr__reader_left(&reader) == 0) {
+        return KVR_END;
+    }
+    uint16_t head_size = kvr__read_u16(&reader);
+    uint8_t role = kvr__read_u8(&reader);
+    uint8_t role_outgoing = kvr__read_u8(&reader);
+    uint32_t attributes_size = kvr__read_u32(&reader);
+    uint64_t id = kvr__read_u64(&reader);
+    if (head_size < KVR__RAFT_CONFIGURATION_RECORD || attributes_size > KVR__RAFT_ATTRIBUTES_MAX) {
+        return KVR_ECORRUPT;
+    }
+    (void)kvr__read_bytes(&reader, (size_t)head_size - KVR__RAFT_CONFIGURATION_RECORD);
+    const uint8_t *attributes = kvr__read_bytes(&reader, attributes_size);
+    if (reader.failed) {
+        return KVR_ECORRUPT;
+    }
+    *out_record = (kvr__raft_record){
+        .id = id,
+        .attributes = {attributes, attributes_size},
+        .role = role,
+        .role_outgoing = role_outgoing,
+    };
+    *at = encoded.size - kvr__reader_left(&reader);
+    return KVR_OK;
+}
+
+static bool role_is_known(uint8_t role)
+{
+    return role <= KVR_MEMBER_WITNESS || role == KVR__RAFT_ROLE_NONE;
+}
+
+kvr_status kvr__raft_configuration_verify(kvr_slice encoded, uint32_t *out_count)
+{
+    if (encoded.size < KVR__RAFT_CONFIGURATION_HEAD ||
+        kvr__load_u16(encoded.data) < KVR__RAFT_CONFIGURATION_HEAD) {
+        return KVR_ECORRUPT;
+    }
+    uint8_t flags = encoded.data[3];
+    if (encoded.data[2] != VERSION || (flags & ~KNOWN_FLAGS) != 0) {
+        return encoded.data[2] == 0 ? KVR_ECORRUPT : KVR_EVERSION;
+    }
+    bool joint = (flags & KVR__RAFT_CONFIGURATION_JOINT) != 0;
+    kvr__raft_record record = {0};
+    size_t at = 0;
+    uint64_t last_id = 0;
+    uint32_t count = 0;
+    uint32_t voters = 0;
+    uint32_t voters_outgoing = 0;
+    kvr_status status;
+    while ((status = kvr__raft_configuration_next(encoded, &at, &record)) == KVR_OK) {
+        if (record.id <= last_id || !role_is_known(record.role) ||
+            !role_is_known(record.role_outgoing) || count == KVR__RAFT_MEMBERS_MAX) {
+            return KVR_ECORRUPT;
+        }
+        if (!joint && (record.role == KVR__RAFT_ROLE_NONE ||
+                       record.role_outgoing != KVR__RAFT_ROLE_NONE)) {
+            return KVR_ECORRUPT;
+        }
+        last_id = record.id;
+        count++;
+        voters += record.role == KVR_MEMBER_VOTER;
+        voters_outgoing += record.role_outgoing == KVR_MEMBER_VOTER;
+    }
+    if (status != KVR_END || count != kvr__load_u32(encoded.data + 4) ||
+        (count > 0 && voters == 0) || (joint && voters_outgoing == 0)) {
+        return KVR_ECORRUPT;
+    }
+    *out_count = count;
+    return KVR_OK;
+}
+
+bool kvr__raft_configuration_is_joint(kvr_slice encoded)
+{
+    return (encoded.data[3] & KVR__RAFT_CONFIGURATION_JOINT) != 0;
+}
+
+kvr_status kvr_configuration_member(const kvr_slice *encoded, uint32_t i, kvr_member *out_member)
+{
+    kvr__raft_record record = {0};
+    size_t at = 0;
+    for (uint32_t n = 0; n <= i; n++) {
+        kvr_status status = kvr__raft_configuration_next(*encoded, &at, &record);
+        if (status != KVR_OK) {
+            return status;
+        }
+    }
+    *out_member = (kvr_member){.id = record.id, .role = record.role, .attributes = record.attributes};
+    return KVR_OK;
+}

@@ -1,0 +1,245 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* raft_election.c: who leads. Roles change here and nowhere else:
+ *
+ *   follower     -> precandidate   timeout, or asked for     [kvr__raft_election_campaign]
+ *   precandidate -> candidate      majority would vote       [become_candidate] (thesis 9.6)
+ *   candidate    -> leader         majority did              [become_leader]
+ *   leader       -> follower       hears no majority for an election timeout [check_quorum] (thesis 6.2)
+ *   any          -> follower       a leader, or a higher term [kvr__raft_election_follow]
+ *
+ * A pre-vote changes nothing at those who are asked. A candidate counts itself and asks others only when
+ * its own term and vote are durable. */
+#include "raft_internal.h"
+
+static void set_role(kvr_raft *raft, uint8_t role, const char *name)
+{
+    raft->role = role;
+    raft->role_flag = true;
+    raft->work = true;
+    kvr__raft_trace(raft, name, raft->log.last_index, raft->leader);
+}
+
+/* A new term forgets what was said and heard in the old one. The vote is forgotten with its term, and
+ * only then (FAULTS 1). */
+static void enter_term(kvr_raft *raft, uint64_t term)
+{
+    KVR_ASSERT(term > raft->term);
+    raft->term = term;
+    raft->vote = 0;
+    raft->round = 0;
+    raft->round_confirmed = 0;
+    raft->work = true;
+    kvr__raft_outbox_clear(raft);
+}
+
+/* What a follower knows of its leader is void with the leader. */
+static void forget_leader(kvr_raft *raft)
+{
+    raft->leader = 0;
+    raft->leader_heard = false;
+    raft->ack = false;
+    raft->heartbeat_reply = false;
+    raft->verified = raft->commit;
+    raft->acked = 0;
+    kvr__raft_read_refuse_all(raft);
+}
+
+void kvr__raft_election_follow(kvr_raft *raft, uint64_t term, uint64_t leader)
+{
+    KVR_ASSERT(term >= raft->term);
+    if (raft->role == KVR_ROLE_LEADER) {
+        raft->lease_seen = kvr__raft_replication_lease_clock(raft);
+    }
+    forget_leader(raft);
+    if (term > raft->term) {
+        enter_term(raft, term);
+    }
+    raft->leader = leader;
+    raft->broadcast = false;
+    raft->send_due = false;
+    raft->vote_round_due = false;
+    raft->heartbeat_deadline = raft->now + raft->config.heartbeat_ns;
+    kvr__raft_election_reset_timer(raft);
+    set_role(raft, KVR_ROLE_FOLLOWER, "become-follower");
+}
+
+/* From one to two times election_ns, drawn anew each time (Raft 5.2). */
+void kvr__raft_election_reset_timer(kvr_raft *raft)
+{
+    uint64_t spread = kvr__random_below(&raft->random, raft->config.election_ns);
+    raft->election_deadline = raft->now + raft->config.election_ns + spread;
+}
+
+/* While this is true, votes are neither asked for nor given: a member that was cut off must not
+ * disturb those who were not (Raft 6, last paragraph; thesis 4.2.3). */
+bool kvr__raft_election_has_live_leader(const kvr_raft *raft)
+{
+    if (raft->role == KVR_ROLE_LEADER) {
+        return true;
+    }
+    return raft->leader != 0 && (raft->leader_heard ||
+                                 raft->now - raft->leader_heard_ns < raft->config.election_ns);
+}
+
+/* ------------------------------------------------------------------ becoming leader */
+
+static bool may_lead(const kvr_raft *raft)
+{
+    const kvr__raft_member *self = kvr__raft_self(raft);
+    return self != NULL &&
+           (self->role == KVR_MEMBER_VOTER || self->role_outgoing == KVR_MEMBER_VOTER);
+}
+
+static void clear_votes(kvr_raft *raft)
+{
+    for (uint32_t i = 0; i < raft->member_count; i++) {
+        raft->members[i].vote = KVR__RAFT_VOTE_PENDING;
+    }
+}
+
+void kvr__raft_election_campaign(kvr_raft *raft)
+{
+    raft->campaign = false;
+    if (!may_lead(raft)) {
+        kvr__raft_election_follow(raft, raft->term, 0);
+        return;
+    }
+    forget_leader(raft);
+    kvr__raft_election_reset_timer(raft);
+    raft->heartbeat_deadline = raft->now + raft->config.heartbeat_ns;
+    set_role(raft, KVR_ROLE_PRECANDIDATE, "become-precandidate");
+    clear_votes(raft);
+    kvr__raft_self(raft)->vote = KVR__RAFT_VOTE_WON;
+    raft->vote_round_due = true;
+    kvr__raft_election_count(raft);
+}
+
+static void become_candidate(kvr_raft *raft)
+{
+    /* A leader's first act is an entry; room for it is found now, where failing is easy. */
+    if (kvr__raft_log_room(&raft->log, KVR_ENTRY_HEADER_SIZE) == NULL) {
+        return; /* the next timeout tries again */
+    }
+    enter_term(raft, raft->term + 1);
+    raft->vote = raft->config.member_id;
+    raft->vote_round_due = false;
+    kvr__raft_election_reset_timer(raft);
+    set_role(raft, KVR_ROLE_CANDIDATE, "become-candidate");
+    clear_votes(raft);
+}
+
+/* The own vote counts, and may be told, from now on. */
+void kvr__raft_election_vote_durable(kvr_raft *raft)
+{
+    if (raft->role == KVR_ROLE_CANDIDATE) {
+        KVR_ASSERT(raft->vote == raft->config.member_id);
+        kvr__raft_member *self = kvr__raft_self(raft);
+        if (self != NULL) {
+            self->vote = KVR__RAFT_VOTE_WON;
+        }
+        raft->vote_round_due = true;
+        kvr__raft_election_count(raft);
+    }
+}
+
+static void become_leader(kvr_raft *raft)
+{
+    KVR_ASSERT(raft->role == KVR_ROLE_CANDIDATE);
+    KVR_ASSERT(kvr__raft_gate_is_open(raft));
+    raft->leader = raft->config.member_id;
+    raft->lease_base = raft->lease_seen;
+    raft->lease_begin_ns = raft->now;
+    for (uint32_t i = 0; i < raft->member_count; i++) {
+        kvr__raft_progress_reset(&raft->members[i].progress, raft->log.last_index, raft->now);
+    }
+    set_role(raft, KVR_ROLE_LEADER, "become-leader");
+    raft->heartbeat_deadline = raft->now + raft->config.heartbeat_ns;
+    raft->broadcast = true;
+    kvr__raft_replication_begin(raft);
+}
+
+void kvr__raft_election_count(kvr_raft *raft)
+{
+    uint8_t result = kvr__raft_members_election(raft);
+    if (result == KVR__RAFT_VOTE_LOST) {
+        kvr__raft_election_follow(raft, raft->term, 0);
+    } else if (result == KVR__RAFT_VOTE_WON && raft->role == KVR_ROLE_PRECANDIDATE) {
+        become_candidate(raft);
+    } else if (result == KVR__RAFT_VOTE_WON) {
+        become_leader(raft);
+    }
+}
+
+/* ------------------------------------------------------------------ time */
+
+static void check_quorum(kvr_raft *raft)
+{
+    if (kvr__raft_self(raft) != NULL) {
+        kvr__raft_self(raft)->progress.last_heard_ns = raft->now;
+    }
+    uint64_t heard = kvr__raft_members_quorum(raft, KVR__RAFT_FIELD(last_heard_ns));
+    if (raft->now - heard >= raft->config.election_ns) {
+        kvr__raft_trace(raft, "lost-quorum", raft->commit, 0);
+        kvr__raft_election_follow(raft, raft->term, 0);
+    }
+}
+
+static void leader_tick(kvr_raft *raft)
+{
+    raft->heartbeat_deadline = raft->now + raft->config.heartbeat_ns;
+    check_quorum(raft);
+    if (raft->role == KVR_ROLE_LEADER) {
+        raft->broadcast = true;
+        kvr__raft_replication_tick(raft);
+    }
+}
+
+void kvr__raft_election_tick(kvr_raft *raft)
+{
+    if (raft->role == KVR_ROLE_LEADER) {
+        raft->campaign = false;
+        if (raft->now >= raft->heartbeat_deadline) {
+            leader_tick(raft);
+            kvr__raft_outbox_trim(raft);
+        }
+        return;
+    }
+    if (raft->campaign || raft->now >= raft->election_deadline) {
+        kvr__raft_election_campaign(raft);
+    }
+    if (raft->now >= raft->heartbeat_deadline) {
+        raft->heartbeat_deadline = raft->now + raft->config.heartbeat_ns;
+        raft->read_request_due = true;
+        if (raft->role == KVR_ROLE_PRECANDIDATE || (raft->role == KVR_ROLE_CANDIDATE &&
+                                                    kvr__raft_gate_is_open(raft))) {
+            raft->vote_round_due = true;
+        }
+        kvr__raft_outbox_trim(raft);
+    }
+}
+
+/* ------------------------------------------------------------------ asking */
+
+/* Asks all voters that have not answered. Repeated with each heartbeat interval, since a request or its
+ * answer may be lost (FAULTS 5). */
+kvr_status kvr__raft_election_send(kvr_raft *raft)
+{
+    bool pre = raft->role == KVR_ROLE_PRECANDIDATE;
+    kvr__raft_vote vote = {.last_index = raft->log.last_index, .last_term = raft->log.last_term};
+    for (uint32_t i = 0; i < raft->member_count; i++) {
+        const kvr__raft_member *member = &raft->members[i];
+        if (i == raft->self || member->vote != KVR__RAFT_VOTE_PENDING ||
+            !kvr__raft_members_may_vote(member)) {
+            continue;
+        }
+        uint8_t *body = kvr__raft_outbox_open(raft, member->id,
+                                              pre ? KVR__RAFT_PREVOTE : KVR__RAFT_VOTE,
+                                              KVR__RAFT_VOTE_SIZE);
+        if (body == NULL) {
+            return KVR_ENOMEM;
+        }
+        kvr__raft_message_write_vote(body, &vote);
+    }
+    raft->vote_round_due = false;
+    return KVR_OK;
+}

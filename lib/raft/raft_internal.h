@@ -1,0 +1,474 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* raft_internal.h: the state of one member, and what the files of this room call of each other. Intake
+ * functions change state and set what is due; kvr_raft_ready_get (raft_ready.c) alone turns what is due into
+ * messages and requests. So a message, a completion and a proposal cost one ready together.
+ *
+ * Start at struct kvr_raft. Its invariants are numbered in README.md and asserted in raft_check.c. */
+#ifndef KVRAFT_LIB_RAFT_INTERNAL_H
+#define KVRAFT_LIB_RAFT_INTERNAL_H
+
+#include <kvraft/raft.h>
+#include <string.h>
+
+#include "base/assertion.h"
+#include "base/memory.h"
+#include "base/random.h"
+#include "base/ring.h"
+#include "raft_configuration.h"
+#include "raft_log.h"
+#include "raft_message.h"
+#include "raft_quorum.h"
+
+/* Limits. Each has its refusal. */
+enum {
+    KVR__RAFT_READS_MAX = 65536,         /* waiting reads: KVR_EBUSY */
+    KVR__RAFT_POSTS_MAX = 1024,          /* received and not shown: KVR_EBUSY */
+    KVR__RAFT_POST_BYTES_MAX = 64 * 1024, /* one body: KVR_ETOOBIG */
+    KVR__RAFT_OUTBOX_MAX = 4096,         /* messages waiting: dropped, as a network may */
+    KVR__RAFT_OUTBOX_BYTES_MAX = 256 * 1024 * 1024,
+    KVR__RAFT_HANDED_MAX = 1024,         /* committed entries in one ready */
+    KVR__RAFT_APPEND_BYTES_MAX = 4 * 1024 * 1024, /* soft, of one append request */
+    KVR__RAFT_LOAD_BYTES_MAX = 4 * 1024 * 1024,   /* of one read at start */
+    KVR__RAFT_TRACES_MAX = 4096,         /* in one ready; more are counted */
+    KVR__RAFT_ERROR_SIZE = 320
+};
+
+#define KVR__RAFT_TERM_JUMP_MAX ((uint64_t)1 << 32) /* a message further ahead is refused and counted */
+
+/* ------------------------------------------------------------------ members */
+
+/* What the leader knows of one follower (its own entry tracks its own disk).
+ *
+ *   PROBE     -> REPLICATE   an append was accepted        [kvr__raft_progress_accept]
+ *   REPLICATE -> PROBE       refused: entries are missing  [kvr__raft_progress_refuse]
+ *   any       -> SNAPSHOT    next lies below the log       [kvr__raft_progress_need_snapshot]
+ *   SNAPSHOT  -> PROBE       installed, or caught up       [kvr__raft_progress_accept, _installed]
+ *
+ * match < next always. PROBE: at most one append with at most one entry is under way. REPLICATE: entries
+ * match+1 .. next-1 are under way, within the window. SNAPSHOT: no entries are sent. */
+enum { KVR__RAFT_PROBE = 0, KVR__RAFT_REPLICATE = 1, KVR__RAFT_SNAPSHOT_STATE = 2 };
+
+typedef struct kvr__raft_progress {
+    uint64_t match;
+    uint64_t next;
+    uint64_t commit_sent;   /* highest commit index that it was told */
+    uint64_t round;         /* highest round that it echoed */
+    uint64_t last_heard_ns; /* of its last message in this term */
+    uint64_t free_bytes;    /* its storage's; UINT64_MAX: not known */
+    uint64_t flush_age_ns;
+    uint64_t snapshot_index; /* SNAPSHOT: which one is sent */
+    uint64_t snapshot_term;
+    uint64_t offset;        /* SNAPSHOT: the chunk to read, or that waits for its acknowledgement */
+    uint64_t chunk_sent_ns;
+    uint64_t match_at_tick; /* match when the last heartbeat was due */
+    kvr__ring inflight;     /* uint64_t: last index of each append under way */
+    uint8_t state;
+    bool probe_sent;        /* PROBE: wait for the answer or the next heartbeat */
+    bool chunk_sent;        /* SNAPSHOT: the same */
+    bool heard;             /* since the last ready */
+    uint8_t reserved[4];
+} kvr__raft_progress;
+
+typedef struct kvr__raft_member {
+    uint64_t id;
+    uint8_t role;          /* KVR_MEMBER_* or KVR__RAFT_ROLE_NONE (leaving) */
+    uint8_t role_outgoing; /* the same in the outgoing half of a joint configuration */
+    uint8_t vote;          /* KVR__RAFT_VOTE_*: its answer to the election under way */
+    uint8_t reserved[5];
+    kvr__raft_progress progress;
+} kvr__raft_member;
+
+/* A configuration and where it stands. `encoded` lies in `buffer`, which this holds a count of. */
+typedef struct kvr__raft_configured {
+    uint64_t index;
+    kvr_buf *buffer;
+    kvr_slice encoded;
+} kvr__raft_configured;
+
+/* ------------------------------------------------------------------ parts of the state */
+
+typedef struct kvr__raft_outbox {
+    uint8_t *bytes;
+    kvr_message *messages; /* until shown, `token` is the offset of its bytes */
+    size_t size;
+    size_t capacity;
+    uint32_t count;
+    uint32_t message_capacity;
+    uint32_t idle_ticks; /* heartbeats since it was last used */
+    uint32_t reserved;
+} kvr__raft_outbox;
+
+/* A snapshot that storage holds. index 0: none. */
+typedef struct kvr__raft_snapshot {
+    kvr_snapshot_meta meta; /* its configuration lies in `buffer` */
+    kvr_buf *buffer;
+} kvr__raft_snapshot;
+
+/* A read that waits: local (from 0) with the caller's context, or a follower's. */
+typedef struct kvr__raft_pending_read {
+    uint64_t from;
+    kvr__raft_read_context context; /* local: sequence is the caller's context */
+    uint64_t round;                 /* that must be confirmed; follower: sequence of the request */
+    uint64_t index;
+} kvr__raft_pending_read;
+
+/* Storage requests under way: at most one of each kind. A token of 0: none. */
+typedef struct kvr__raft_store {
+    uint64_t token_last;
+    uint64_t free_bytes;
+    uint64_t retry_ns; /* after KVR_ENOSPACE: not before */
+    bool full;         /* the last write found no room */
+    uint8_t reserved[7];
+
+    uint64_t durable_term; /* what a crash now would leave */
+    uint64_t durable_vote;
+    uint64_t durable_incarnation;
+    uint64_t durable_index; /* log: base..durable survive */
+    uint64_t vote_token;
+    uint64_t vote_term;
+    uint64_t vote_for;
+
+    uint64_t append_token;
+    uint64_t append_first;
+    uint64_t append_last;     /* cut by truncation: what its completion will still count for */
+    uint64_t append_since_ns;
+    kvr_slice *pieces;
+    kvr_buf **pins;           /* one count a piece */
+    uint32_t piece_count;
+    uint32_t piece_capacity;
+    uint32_t pin_capacity;
+    uint32_t append_entries;
+
+    uint64_t discard_token;
+    uint64_t discard_first;   /* of the request under way */
+    uint64_t discard_wanted;  /* entries below it may go; what was asked for so far: discard_first */
+    bool discard_all_wanted;  /* the log was replaced by a snapshot: nothing is appended before this is done */
+    bool discard_all;         /* the request under way is such a one */
+    uint8_t reserved2[6];
+
+    uint64_t load_token;
+    uint64_t read_token;      /* entries at start */
+    uint64_t load_next;
+    uint64_t load_last;
+    uint64_t load_vote;
+    uint8_t load_stage;       /* KVR__RAFT_LOAD_* */
+    uint8_t reserved3[7];
+
+    uint64_t chunk_read_token; /* SNAPSHOT_READ for a follower */
+    uint64_t chunk_read_for;
+    uint64_t chunk_read_index;
+    uint64_t chunk_read_offset;
+} kvr__raft_store;
+
+enum {
+    KVR__RAFT_LOAD_NEW = 0,     /* nothing was asked for */
+    KVR__RAFT_LOAD_ASKED = 1,   /* LOAD is under way */
+    KVR__RAFT_LOAD_ENTRIES = 2, /* VOTE and READs are */
+    KVR__RAFT_LOAD_DONE = 3
+};
+
+/* A snapshot that a leader sends to this member. */
+typedef struct kvr__raft_incoming {
+    kvr_snapshot_meta meta;
+    kvr_buf *configuration;
+    kvr_buf *chunk;
+    uint64_t from;
+    uint64_t offset; /* next wanted: all below is written */
+    uint64_t token;  /* SNAPSHOT_WRITE under way */
+    bool active;
+    bool chunk_waits; /* `chunk` is to be written at `offset` */
+    bool last;        /* and it is the last */
+    bool stale;       /* the write under way belongs to one given up */
+    uint8_t reserved[4];
+} kvr__raft_incoming;
+
+typedef struct kvr__raft_posts {
+    uint8_t *bytes;
+    kvr_raft_post_in *items; /* body.data is NULL until shown */
+    size_t size;
+    size_t capacity;
+    uint32_t count;
+    uint32_t item_capacity;
+} kvr__raft_posts;
+
+/* ------------------------------------------------------------------ the member */
+
+struct kvr_raft {
+    kvr__mem mem;
+    kvr_raft_config config; /* members and allocator pointers are not used after start */
+    kvr__random random;
+
+    /* Raft figure 2. term and vote may be ahead of what is durable: then nothing is sent. */
+    uint64_t term;
+    uint64_t vote;
+    uint64_t incarnation;
+    uint64_t leader; /* 0: none known */
+    uint8_t role;    /* KVR_ROLE_* */
+    bool loaded_flag; /* KVR_RAFT_LOADED is to be shown */
+    bool role_flag;   /* KVR_RAFT_ROLE_CHANGED is to be shown */
+    bool campaign;    /* asked for by the host */
+    bool joint;       /* the configuration in force is joint */
+    bool work;        /* a ready now may show something */
+    bool shown;       /* between ready and advance */
+    bool heard_any;   /* some member's progress.heard is set */
+    kvr__raft_log log;
+    uint64_t commit;
+    uint64_t handed;   /* last committed index shown in a ready */
+    uint64_t applied;
+    uint64_t verified; /* follower: the log up to here matches this term's leader's */
+
+    /* Configurations: items[0] is in force at `applied`, the last one now. members is the last one's, in id
+     * order; spare_members is where the next one is built. */
+    struct {
+        kvr__raft_configured *items;
+        uint32_t count;
+        uint32_t capacity;
+    } configurations;
+    kvr__raft_member *members;
+    kvr__raft_member *spare_members;
+    uint32_t member_count;
+    uint32_t member_capacity;
+    uint32_t spare_capacity;
+    uint32_t self; /* this member's place; UINT32_MAX: not a member */
+
+    /* Time. */
+    uint64_t now;
+    uint64_t election_deadline;
+    uint64_t heartbeat_deadline; /* leader: heartbeats; others: repetitions */
+    uint64_t leader_heard_ns;
+    bool leader_heard;    /* since the last ready */
+    bool clock_started;
+    bool heartbeat_reply; /* due */
+    bool ack;             /* an append reply is due */
+    bool broadcast;       /* leader: heartbeats are due now */
+    bool send_due;        /* leader: entries, chunks or commit news may be due */
+    bool vote_round_due;  /* candidate: (pre)vote requests are due */
+    uint8_t reserved[1];
+    uint64_t acked;       /* follower: highest index acknowledged in this term */
+
+    /* Lease clock, thesis of DESIGN: nanoseconds of leadership. */
+    uint64_t lease_seen;     /* highest seen */
+    uint64_t lease_base;     /* leader: value when it began to lead */
+    uint64_t lease_begin_ns;
+
+    /* Reads: a ring of kvr__raft_pending_read, in order of arrival; the first `assigned` have a round. */
+    kvr__ring reads;
+    uint32_t reads_assigned;
+    uint32_t read_result_count;
+    uint32_t read_result_capacity;
+    uint32_t shown_read_capacity;
+    kvr_raft_read *read_results;
+    kvr_raft_read *shown_reads;
+    uint64_t round;           /* leader: the newest begun; follower: the highest seen in this term */
+    uint64_t round_confirmed;
+    uint64_t read_sequence;   /* follower: of its newest request */
+    bool read_request_due;
+    uint8_t reserved3[7];
+
+    uint64_t quorum_free_bytes; /* leader: what the fullest needed disk has left */
+
+    kvr__raft_store store;
+    kvr__raft_snapshot snapshot;
+    kvr__raft_incoming incoming;
+    bool install_due;   /* show `snapshot` as ready.install */
+    bool installing;    /* shown, not yet applied */
+    uint8_t reserved4[6];
+    uint64_t install_index;
+
+    kvr__raft_outbox outbox; /* filling */
+    kvr__raft_outbox shown_outbox;
+    uint32_t forward_message; /* 1 + number of the outbox message that takes further commands; 0: none */
+    uint32_t traces_lost;
+    uint64_t message_token;
+    kvr__raft_posts posts;
+    kvr__raft_posts shown_posts;
+
+    /* What a ready shows. */
+    kvr_raft_ready ready;
+    kvr_store_request *requests;
+    kvr_entry *committed;
+    kvr_buf **committed_pins;
+    kvr_trace_event *traces;
+    kvr_trace_event *shown_traces;
+    kvr_snapshot_meta install_meta;
+    kvr_buf *install_pin;
+    uint32_t request_capacity;
+    uint32_t committed_capacity;
+    uint32_t committed_pin_count;
+    uint32_t committed_pin_capacity;
+    uint32_t trace_count;
+    uint32_t trace_capacity;
+    uint32_t shown_trace_capacity;
+    uint32_t request_count;
+
+    uint64_t bad_messages;
+    kvr_status failed; /* KVR_OK or why the role is FAILED */
+    uint32_t reserved5;
+    char error[KVR__RAFT_ERROR_SIZE];
+#ifdef KVR_CHECK
+    struct { /* the state at the last check, for what may only grow */
+        uint64_t term, vote, commit, applied, handed, last_term, last_index, leader;
+        uint8_t role;
+    } before;
+#endif
+};
+
+/* ------------------------------------------------------------------ raft_config.c, raft.c */
+
+/* Reads the caller's config and fills in what 0 stands for; false if its size is wrong. */
+bool kvr__raft_config_read(const kvr_raft_config *config, kvr_raft_config *out_config);
+
+static inline kvr__raft_member *kvr__raft_self(const kvr_raft *raft)
+{
+    return raft->self == UINT32_MAX ? NULL : &raft->members[raft->self];
+}
+
+/* Term and vote are durable: what this member says now it will still know after a crash. */
+static inline bool kvr__raft_gate_is_open(const kvr_raft *raft)
+{
+    return raft->store.durable_term == raft->term && raft->store.durable_vote == raft->vote;
+}
+
+void kvr__raft_trace(kvr_raft *raft, const char *name, uint64_t index, uint64_t peer);
+
+/* Makes the member fail for good. `what` and `detail` (NULL: none) become its error text. */
+void kvr__raft_fail(kvr_raft *raft, kvr_status status, const char *what, const char *detail);
+
+/* ------------------------------------------------------------------ raft_members.c */
+
+kvr__raft_member *kvr__raft_members_find(const kvr_raft *raft, uint64_t id);
+bool kvr__raft_members_may_vote(const kvr__raft_member *member); /* in either half */
+
+/* What a quorum of the configuration in force has reached of a uint64_t field of its members' progress. */
+#define KVR__RAFT_FIELD(name) offsetof(kvr__raft_member, progress.name)
+uint64_t kvr__raft_members_quorum(const kvr_raft *raft, size_t field_offset);
+uint8_t kvr__raft_members_election(const kvr_raft *raft);
+
+/* Room so that a configuration of `count` members can be put without allocation. KVR_ENOMEM. */
+kvr_status kvr__raft_members_reserve(kvr_raft *raft, uint32_t count);
+/* Puts a verified configuration in force at `index`; takes a count of `buffer`. Room was reserved. */
+void kvr__raft_members_put(kvr_raft *raft, uint64_t index, kvr_buf *buffer, kvr_slice encoded);
+void kvr__raft_members_truncate(kvr_raft *raft, uint64_t from); /* rolls back those at `from` and above */
+void kvr__raft_members_forget(kvr_raft *raft, uint64_t index);  /* drops those not in force at or above it */
+void kvr__raft_members_clear(kvr_raft *raft);                   /* drops all; members stay */
+const kvr__raft_configured *kvr__raft_members_at(const kvr_raft *raft, uint64_t index);
+void kvr__raft_members_release(kvr_raft *raft);
+
+/* ------------------------------------------------------------------ raft_progress.c */
+
+void kvr__raft_progress_reset(kvr__raft_progress *progress, uint64_t last_index, uint64_t now);
+bool kvr__raft_progress_accept(kvr__raft_progress *progress, uint64_t index);
+bool kvr__raft_progress_refuse(kvr__raft_progress *progress, uint64_t refused, uint64_t hint);
+void kvr__raft_progress_need_snapshot(kvr__raft_progress *progress, uint64_t index, uint64_t term);
+void kvr__raft_progress_installed(kvr__raft_progress *progress, uint64_t index);
+bool kvr__raft_progress_may_send(const kvr_raft *raft, const kvr__raft_progress *progress);
+void kvr__raft_progress_sent(kvr__raft_progress *progress, uint64_t last);
+
+/* ------------------------------------------------------------------ raft_election.c */
+
+void kvr__raft_election_follow(kvr_raft *raft, uint64_t term, uint64_t leader);
+void kvr__raft_election_reset_timer(kvr_raft *raft);
+void kvr__raft_election_tick(kvr_raft *raft);
+void kvr__raft_election_campaign(kvr_raft *raft);
+void kvr__raft_election_vote_durable(kvr_raft *raft);
+void kvr__raft_election_count(kvr_raft *raft);
+kvr_status kvr__raft_election_send(kvr_raft *raft);
+bool kvr__raft_election_has_live_leader(const kvr_raft *raft);
+
+/* ------------------------------------------------------------------ raft_recv_*.c */
+
+kvr_status kvr__raft_recv_vote(kvr_raft *raft, const kvr__raft_message *message);
+kvr_status kvr__raft_recv_vote_reply(kvr_raft *raft, const kvr__raft_message *message);
+kvr_status kvr__raft_recv_append(kvr_raft *raft, const kvr__raft_message *message);
+kvr_status kvr__raft_recv_append_reply(kvr_raft *raft, const kvr__raft_message *message);
+kvr_status kvr__raft_recv_heartbeat(kvr_raft *raft, const kvr__raft_message *message);
+kvr_status kvr__raft_recv_heartbeat_reply(kvr_raft *raft, const kvr__raft_message *message);
+kvr_status kvr__raft_recv_snapshot(kvr_raft *raft, const kvr__raft_message *message);
+kvr_status kvr__raft_recv_snapshot_reply(kvr_raft *raft, const kvr__raft_message *message);
+kvr_status kvr__raft_recv_forward(kvr_raft *raft, const kvr__raft_message *message);
+kvr_status kvr__raft_recv_read(kvr_raft *raft, const kvr__raft_message *message);
+kvr_status kvr__raft_recv_read_reply(kvr_raft *raft, const kvr__raft_message *message);
+kvr_status kvr__raft_recv_post(kvr_raft *raft, const kvr__raft_message *message);
+
+/* Shared by append, heartbeat and snapshot: false if the message is not from this term's leader (then it
+ * was answered or counted); else this member follows it now. */
+bool kvr__raft_recv_from_leader(kvr_raft *raft, const kvr__raft_message *message);
+/* A reply to this leader, in its term, from a member: its progress; else NULL. */
+kvr__raft_member *kvr__raft_recv_from_follower(kvr_raft *raft, const kvr__raft_message *message);
+void kvr__raft_recv_note_clocks(kvr_raft *raft, uint64_t round, uint64_t lease_clock);
+/* Counts a message that no honest member sends. Always KVR_ECORRUPT. */
+kvr_status kvr__raft_recv_bad(kvr_raft *raft);
+
+/* ------------------------------------------------------------------ raft_replication.c */
+
+void kvr__raft_replication_begin(kvr_raft *raft);
+void kvr__raft_replication_tick(kvr_raft *raft);
+kvr_status kvr__raft_replication_propose(kvr_raft *raft, kvr_slice command, uint64_t checksum);
+void kvr__raft_replication_durable(kvr_raft *raft);
+kvr_status kvr__raft_replication_send(kvr_raft *raft);
+kvr_status kvr__raft_replication_broadcast(kvr_raft *raft);
+void kvr__raft_replication_advance_commit(kvr_raft *raft);
+void kvr__raft_replication_set_commit(kvr_raft *raft, uint64_t index);
+void kvr__raft_replication_update_free(kvr_raft *raft);
+kvr_status kvr__raft_replication_acknowledge(kvr_raft *raft);
+kvr_status kvr__raft_replication_answer_heartbeat(kvr_raft *raft);
+uint64_t kvr__raft_replication_lease_clock(const kvr_raft *raft);
+uint64_t kvr__raft_replication_flush_age(const kvr_raft *raft);
+
+/* ------------------------------------------------------------------ raft_transfer.c: snapshots, sending */
+
+kvr_status kvr__raft_transfer_read(kvr_raft *raft);
+kvr_status kvr__raft_transfer_chunk(kvr_raft *raft, const kvr_store_result *result);
+
+/* ------------------------------------------------------------------ raft_recv_snapshot.c: receiving */
+
+kvr_status kvr__raft_incoming_store(kvr_raft *raft);
+void kvr__raft_incoming_stored(kvr_raft *raft, kvr_status status);
+void kvr__raft_incoming_release(kvr_raft *raft);
+
+/* ------------------------------------------------------------------ raft_read.c */
+
+kvr_status kvr__raft_read_send(kvr_raft *raft);
+void kvr__raft_read_confirm(kvr_raft *raft);
+void kvr__raft_read_refuse_all(kvr_raft *raft);
+bool kvr__raft_read_own_term_committed(const kvr_raft *raft);
+
+/* ------------------------------------------------------------------ raft_store.c, raft_load.c */
+
+kvr_status kvr__raft_store_request(kvr_raft *raft, uint8_t kind, kvr_store_request **out_request);
+kvr_status kvr__raft_store_issue(kvr_raft *raft);
+void kvr__raft_store_truncated(kvr_raft *raft, uint64_t from);
+bool kvr__raft_store_may_write(const kvr_raft *raft);
+void kvr__raft_store_release(kvr_raft *raft);
+kvr_status kvr__raft_load_issue(kvr_raft *raft);
+kvr_status kvr__raft_load_done(kvr_raft *raft, const kvr_store_result *result);
+kvr_status kvr__raft_load_entries(kvr_raft *raft, const kvr_store_result *result);
+void kvr__raft_load_finish(kvr_raft *raft);
+
+/* Replaces the snapshot known to be stored. The configuration is copied. KVR_ENOMEM, nothing changed. */
+kvr_status kvr__raft_snapshot_set(kvr_raft *raft, const kvr_snapshot_meta *meta);
+
+/* ------------------------------------------------------------------ raft_outbox.c */
+
+/* A message to `to` with `size` bytes after its head, to be written at the returned place. NULL: no
+ * memory or too many wait; *out_status says which (dropping is then as good as a loss on the way). */
+uint8_t *kvr__raft_outbox_open(kvr_raft *raft, uint64_t to, uint8_t type, size_t size);
+/* More room at the end of the newest message; NULL as above. */
+uint8_t *kvr__raft_outbox_extend(kvr_raft *raft, size_t size);
+void kvr__raft_outbox_clear(kvr_raft *raft);
+void kvr__raft_outbox_show(kvr_raft *raft);
+void kvr__raft_outbox_advance(kvr_raft *raft);
+void kvr__raft_outbox_trim(kvr_raft *raft);
+void kvr__raft_outbox_release(kvr_raft *raft);
+
+/* ------------------------------------------------------------------ raft_post.c */
+
+void kvr__raft_post_show(kvr_raft *raft);
+void kvr__raft_post_advance(kvr_raft *raft);
+void kvr__raft_post_release(kvr_raft *raft);
+
+/* ------------------------------------------------------------------ raft_check.c */
+
+void kvr__raft_check(kvr_raft *raft);
+
+#endif

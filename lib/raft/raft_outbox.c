@@ -1,0 +1,143 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* raft_outbox.c: messages under construction. One is filled while the other is shown, and both are used
+ * again, so a steady state allocates nothing. A message is sealed (length, checksum) when it is shown: until
+ * then it may grow, and until the term and vote are durable it is not shown at all. */
+#include "base/array.h"
+#include "raft_internal.h"
+
+enum { FIRST_BYTES = 512, KEEP_BYTES = 64 * 1024, IDLE_TICKS_MAX = 2 };
+
+static bool grow_bytes(kvr_raft *raft, kvr__raft_outbox *outbox, size_t want)
+{
+    if (want <= outbox->capacity) {
+        return true;
+    }
+    size_t capacity = outbox->capacity == 0 ? FIRST_BYTES : outbox->capacity;
+    while (capacity < want) {
+        capacity *= 2;
+    }
+    uint8_t *bytes =
+        kvr__mem_realloc(&raft->mem, KVR__MEM_MESSAGE, outbox->bytes, outbox->capacity, capacity);
+    if (bytes == NULL) {
+        return false;
+    }
+    outbox->bytes = bytes;
+    outbox->capacity = capacity;
+    return true;
+}
+
+uint8_t *kvr__raft_outbox_open(kvr_raft *raft, uint64_t to, uint8_t type, size_t size)
+{
+    kvr__raft_outbox *outbox = &raft->outbox;
+    size_t length = KVR__RAFT_HEAD_SIZE + size;
+    size_t start = (outbox->size + 7) & ~(size_t)7;
+    if (outbox->count == KVR__RAFT_OUTBOX_MAX ||
+        (outbox->count > 0 && start + length > KVR__RAFT_OUTBOX_BYTES_MAX)) {
+        return NULL;
+    }
+    if (kvr__array_grow(&raft->mem, KVR__MEM_MESSAGE, (void **)&outbox->messages,
+                        &outbox->message_capacity, outbox->count + 1,
+                        sizeof *outbox->messages) != KVR_OK ||
+        !grow_bytes(raft, outbox, start + length)) {
+        return NULL;
+    }
+    outbox->messages[outbox->count] = (kvr_message){
+        .to = to,
+        .token = start,
+        .bytes = {NULL, length},
+    };
+    outbox->count++;
+    outbox->size = start + length;
+    outbox->idle_ticks = 0;
+    raft->forward_message = 0;
+    kvr_message_info head = {
+        .cluster_id = raft->config.cluster_id,
+        .group_id = raft->config.group_id,
+        .from = raft->config.member_id,
+        .to = to,
+        .term = raft->term,
+        .type = type,
+    };
+    kvr__raft_message_write_head(outbox->bytes + start, &head);
+    raft->work = true;
+    return outbox->bytes + start + KVR__RAFT_HEAD_SIZE;
+}
+
+uint8_t *kvr__raft_outbox_extend(kvr_raft *raft, size_t size)
+{
+    kvr__raft_outbox *outbox = &raft->outbox;
+    KVR_ASSERT(outbox->count > 0);
+    if (outbox->size + size > KVR__RAFT_OUTBOX_BYTES_MAX ||
+        !grow_bytes(raft, outbox, outbox->size + size)) {
+        return NULL;
+    }
+    uint8_t *room = outbox->bytes + outbox->size;
+    outbox->messages[outbox->count - 1].bytes.size += size;
+    outbox->size += size;
+    raft->work = true;
+    return room;
+}
+
+void kvr__raft_outbox_clear(kvr_raft *raft)
+{
+    raft->outbox.count = 0;
+    raft->outbox.size = 0;
+    raft->forward_message = 0;
+}
+
+/* Shows what was filled, and fills the other one from now on. */
+void kvr__raft_outbox_show(kvr_raft *raft)
+{
+    kvr__raft_outbox full = raft->outbox;
+    raft->outbox = raft->shown_outbox;
+    raft->shown_outbox = full;
+    raft->forward_message = 0;
+    for (uint32_t i = 0; i < full.count; i++) {
+        kvr_message *message = &full.messages[i];
+        uint8_t *bytes = full.bytes + message->token;
+        kvr__raft_message_seal(bytes, (uint32_t)message->bytes.size);
+        message->bytes.data = bytes;
+        message->token = ++raft->message_token;
+    }
+}
+
+static void outbox_free(kvr_raft *raft, kvr__raft_outbox *outbox)
+{
+    kvr__mem_free(&raft->mem, KVR__MEM_MESSAGE, outbox->bytes, outbox->capacity);
+    kvr__array_free(&raft->mem, KVR__MEM_MESSAGE, (void **)&outbox->messages,
+                    &outbox->message_capacity, sizeof *outbox->messages);
+    *outbox = (kvr__raft_outbox){0};
+}
+
+void kvr__raft_outbox_advance(kvr_raft *raft)
+{
+    kvr__raft_outbox *outbox = &raft->shown_outbox;
+#ifdef KVR_CHECK
+    if (outbox->size > 0) {
+        memset(outbox->bytes, KVR__MEM_POISON, outbox->size);
+    }
+#endif
+    outbox->count = 0;
+    outbox->size = 0;
+}
+
+/* Called with each heartbeat: a large one that stands empty gives its memory back. */
+void kvr__raft_outbox_trim(kvr_raft *raft)
+{
+    kvr__raft_outbox *outboxes[] = {&raft->outbox, raft->shown ? NULL : &raft->shown_outbox};
+    for (int i = 0; i < 2; i++) {
+        if (outboxes[i] == NULL || outboxes[i]->capacity <= KEEP_BYTES || outboxes[i]->count > 0) {
+            continue;
+        }
+        outboxes[i]->idle_ticks++;
+        if (outboxes[i]->idle_ticks > IDLE_TICKS_MAX) {
+            outbox_free(raft, outboxes[i]);
+        }
+    }
+}
+
+void kvr__raft_outbox_release(kvr_raft *raft)
+{
+    outbox_free(raft, &raft->outbox);
+    outbox_free(raft, &raft->shown_outbox);
+}

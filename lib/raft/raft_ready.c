@@ -1,0 +1,303 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* raft_ready.c: what there is to do now. Intake has set what is due; here time passes, the due things become
+ * messages and requests, and all of it is shown. Each step can be repeated: if memory ends in one, what
+ * was made stays and the next ready goes on. Nothing is sent while term or vote are not durable. */
+#include "base/array.h"
+#include "raft_internal.h"
+
+/* ------------------------------------------------------------------ time */
+
+/* What was received since the last ready was received by now: a process that slept must not take the
+ * silence for its peers'. */
+static void stamp_heard(kvr_raft *raft)
+{
+    if (!raft->heard_any) {
+        return;
+    }
+    raft->heard_any = false;
+    if (raft->leader_heard) {
+        raft->leader_heard = false;
+        raft->leader_heard_ns = raft->now;
+        kvr__raft_election_reset_timer(raft);
+    }
+    for (uint32_t i = 0; i < raft->member_count; i++) {
+        kvr__raft_progress *progress = &raft->members[i].progress;
+        if (progress->heard) {
+            progress->heard = false;
+            progress->last_heard_ns = raft->now;
+        }
+    }
+}
+
+static void pass_time(kvr_raft *raft, uint64_t now_ns)
+{
+    if (!raft->clock_started) {
+        raft->clock_started = true;
+        raft->now = now_ns;
+        raft->heartbeat_deadline = now_ns + raft->config.heartbeat_ns;
+        kvr__raft_election_reset_timer(raft);
+    }
+    if (now_ns > raft->now) {
+        raft->now = now_ns;
+    }
+    stamp_heard(raft);
+    if (raft->role != KVR_ROLE_LOADING) {
+        kvr__raft_election_tick(raft);
+    }
+}
+
+/* ------------------------------------------------------------------ messages */
+
+static kvr_status make_leader_messages(kvr_raft *raft)
+{
+    kvr_status status = raft->send_due ? kvr__raft_replication_send(raft) : KVR_OK;
+    if (status == KVR_OK) {
+        status = kvr__raft_read_send(raft);
+    }
+    if (status == KVR_OK && raft->broadcast) {
+        status = kvr__raft_replication_broadcast(raft);
+    }
+    return status;
+}
+
+static kvr_status make_messages(kvr_raft *raft)
+{
+    if (raft->role == KVR_ROLE_LEADER) {
+        return make_leader_messages(raft);
+    }
+    kvr_status status = raft->ack ? kvr__raft_replication_acknowledge(raft) : KVR_OK;
+    if (status == KVR_OK && raft->heartbeat_reply) {
+        status = kvr__raft_replication_answer_heartbeat(raft);
+    }
+    if (status == KVR_OK) {
+        status = kvr__raft_read_send(raft);
+    }
+    if (status == KVR_OK && raft->vote_round_due) {
+        status = kvr__raft_election_send(raft);
+    }
+    return status;
+}
+
+/* ------------------------------------------------------------------ committed entries */
+
+static uint64_t handout_limit(const kvr_raft *raft)
+{
+    uint64_t last = raft->commit;
+    uint64_t first = raft->handed + 1;
+    if (raft->install_due || raft->installing || first > last) {
+        return raft->handed;
+    }
+    if (last - raft->handed > KVR__RAFT_HANDED_MAX) {
+        last = raft->handed + KVR__RAFT_HANDED_MAX;
+    }
+    uint64_t waiting = kvr__raft_log_bytes(&raft->log, raft->applied + 1, raft->handed);
+    if (waiting >= raft->config.apply_bytes_max) {
+        return raft->handed;
+    }
+    uint64_t fits = kvr__raft_log_run(&raft->log, first, raft->config.apply_bytes_max - waiting);
+    if (fits == first && waiting > 0 &&
+        kvr__raft_log_bytes(&raft->log, first, first) > raft->config.apply_bytes_max - waiting) {
+        return raft->handed; /* too big to be handed out beside the others */
+    }
+    return fits < last ? fits : last;
+}
+
+/* Decodes handed+1..limit and holds a count of each buffer until advance. */
+static kvr_status hand_out(kvr_raft *raft)
+{
+    uint64_t last = handout_limit(raft);
+    uint32_t count = (uint32_t)(last - raft->handed);
+    if (count == 0) {
+        return KVR_OK;
+    }
+    if (kvr__array_grow(&raft->mem, KVR__MEM_MESSAGE, (void **)&raft->committed,
+                        &raft->committed_capacity, count, sizeof *raft->committed) != KVR_OK) {
+        return KVR_ENOMEM;
+    }
+    uint32_t pins = 0;
+    const kvr_buf *previous = NULL;
+    for (uint32_t i = 0; i < count; i++) {
+        kvr_entry *entry = &raft->committed[i];
+        kvr__raft_log_entry(&raft->log, raft->handed + 1 + i, entry);
+        pins += entry->buffer != previous;
+        previous = entry->buffer;
+    }
+    if (kvr__array_grow(&raft->mem, KVR__MEM_MESSAGE, (void **)&raft->committed_pins,
+                        &raft->committed_pin_capacity, pins, sizeof(kvr_buf *)) != KVR_OK) {
+        return KVR_ENOMEM;
+    }
+    previous = NULL;
+    for (uint32_t i = 0; i < count; i++) {
+        if (raft->committed[i].buffer != previous) {
+            previous = raft->committed[i].buffer;
+            raft->committed_pins[raft->committed_pin_count] =
+                kvr_buf_retain(raft->committed[i].buffer);
+            raft->committed_pin_count++;
+        }
+    }
+    raft->handed = last;
+    raft->ready.committed = raft->committed;
+    raft->ready.committed_count = count;
+    return KVR_OK;
+}
+
+/* ------------------------------------------------------------------ showing */
+
+static void show_install(kvr_raft *raft)
+{
+    if (!raft->install_due) {
+        return;
+    }
+    raft->install_due = false;
+    raft->installing = true;
+    raft->install_index = raft->snapshot.meta.index;
+    raft->install_meta = raft->snapshot.meta;
+    raft->install_pin = kvr_buf_retain(raft->snapshot.buffer);
+    raft->ready.install = &raft->install_meta;
+}
+
+static void show_reads(kvr_raft *raft)
+{
+    kvr_raft_read *reads = raft->read_results;
+    uint32_t capacity = raft->read_result_capacity;
+    raft->ready.reads = reads;
+    raft->ready.read_count = raft->read_result_count;
+    raft->read_results = raft->shown_reads;
+    raft->read_result_capacity = raft->shown_read_capacity;
+    raft->shown_reads = reads;
+    raft->shown_read_capacity = capacity;
+    raft->read_result_count = 0;
+}
+
+static void show_traces(kvr_raft *raft)
+{
+    kvr_trace_event *traces = raft->traces;
+    uint32_t capacity = raft->trace_capacity;
+    raft->ready.traces = traces;
+    raft->ready.trace_count = raft->trace_count;
+    raft->ready.traces_lost = raft->traces_lost;
+    raft->traces = raft->shown_traces;
+    raft->trace_capacity = raft->shown_trace_capacity;
+    raft->shown_traces = traces;
+    raft->shown_trace_capacity = capacity;
+    raft->trace_count = 0;
+}
+
+/* Nothing below can fail. */
+static void show(kvr_raft *raft)
+{
+    raft->ready.requests = raft->requests;
+    raft->ready.request_count = raft->request_count;
+    if (kvr__raft_gate_is_open(raft)) {
+        kvr__raft_outbox_show(raft);
+        raft->ready.messages = raft->shown_outbox.messages;
+        raft->ready.message_count = raft->shown_outbox.count;
+    }
+    show_reads(raft);
+    show_traces(raft);
+    show_install(raft);
+    kvr__raft_post_show(raft);
+    raft->ready.flags = (raft->role_flag ? (uint32_t)KVR_RAFT_ROLE_CHANGED : 0) |
+                        (raft->loaded_flag ? (uint32_t)KVR_RAFT_LOADED : 0);
+    raft->role_flag = false;
+    raft->loaded_flag = false;
+    raft->shown = true;
+    raft->work = handout_limit(raft) > raft->handed;
+}
+
+static kvr_status make_all(kvr_raft *raft)
+{
+    kvr_status status = KVR_OK;
+    /* The results that wait move to the array that is shown now: the one that takes over must hold all
+     * reads that may yet be refused. */
+    if (raft->shown_read_capacity < raft->reads.count) {
+        status = kvr__array_grow(&raft->mem, KVR__MEM_CALL, (void **)&raft->shown_reads,
+                                 &raft->shown_read_capacity, raft->reads.count,
+                                 sizeof *raft->shown_reads);
+    }
+    if (status == KVR_OK && raft->role == KVR_ROLE_LOADING) {
+        status = kvr__raft_load_issue(raft);
+    }
+    if (status == KVR_OK && raft->role != KVR_ROLE_LOADING && kvr__raft_gate_is_open(raft)) {
+        status = make_messages(raft);
+    }
+    if (status == KVR_OK && raft->store.load_stage >= KVR__RAFT_LOAD_ENTRIES) {
+        status = kvr__raft_store_issue(raft);
+    }
+    if (status == KVR_OK && raft->role != KVR_ROLE_LOADING) {
+        status = hand_out(raft);
+    }
+    return status;
+}
+
+kvr_status kvr_raft_ready_get(kvr_raft *raft, uint64_t now_ns, const kvr_raft_ready **out_ready)
+{
+    if (raft->failed != KVR_OK) {
+        return raft->failed;
+    }
+    if (raft->shown) {
+        return KVR_ESTATE;
+    }
+    pass_time(raft, now_ns);
+    kvr_status status = make_all(raft);
+    if (status != KVR_OK) {
+        raft->work = true;
+        KVR_CHECKED(kvr__raft_check(raft));
+        return status;
+    }
+    show(raft);
+    KVR_CHECKED(kvr__raft_check(raft));
+    *out_ready = &raft->ready;
+    return KVR_OK;
+}
+
+void kvr_raft_advance(kvr_raft *raft)
+{
+    if (!raft->shown) {
+        return;
+    }
+    raft->shown = false;
+    for (uint32_t i = 0; i < raft->committed_pin_count; i++) {
+        kvr_buf_release(raft->committed_pins[i]);
+    }
+    raft->committed_pin_count = 0;
+    kvr_buf_release(raft->install_pin);
+    raft->install_pin = NULL;
+    kvr__raft_outbox_advance(raft);
+    kvr__raft_post_advance(raft);
+    raft->request_count = 0;
+    raft->ready = (kvr_raft_ready){0};
+    KVR_CHECKED(kvr__raft_check(raft));
+}
+
+/* ------------------------------------------------------------------ when */
+
+bool kvr_raft_has_ready(const kvr_raft *raft)
+{
+    return raft->work && raft->failed == KVR_OK;
+}
+
+uint64_t kvr_raft_deadline(const kvr_raft *raft)
+{
+    if (raft->failed != KVR_OK) {
+        return UINT64_MAX;
+    }
+    if (raft->work || !raft->clock_started) {
+        return raft->now;
+    }
+    uint64_t deadline = UINT64_MAX;
+    if (raft->store.full) {
+        deadline = raft->store.retry_ns;
+    }
+    if (raft->role == KVR_ROLE_LOADING) {
+        return deadline;
+    }
+    bool repeats = raft->role != KVR_ROLE_FOLLOWER || raft->reads.count > 0;
+    if (repeats && raft->heartbeat_deadline < deadline) {
+        deadline = raft->heartbeat_deadline;
+    }
+    if (raft->role != KVR_ROLE_LEADER && raft->election_deadline < deadline) {
+        deadline = raft->election_deadline;
+    }
+    return deadline;
+}
