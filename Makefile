@@ -63,13 +63,14 @@ UNIT_ROOMS := $(patsubst test/unit/%/,%,$(sort $(dir $(wildcard test/unit/*/*.c)
 UNITS := $(UNIT_ROOMS:%=$(BUILD)/test/unit-%)
 THREADS := $(patsubst test/thread/%.c,$(BUILD)/test/thread/%,$(wildcard test/thread/*.c))
 PROCESSES := $(patsubst test/process/%.c,$(BUILD)/test/process/%,$(wildcard test/process/*.c))
+EXAMPLES := $(patsubst examples/%/,$(BUILD)/%,$(filter-out %/demo/,$(sort $(dir $(wildcard examples/*/*.c)))))
 DEMO := $(if $(wildcard examples/demo/*.c),$(BUILD)/kvraft-demo)
 SIM := $(if $(wildcard test/sim/*.c),$(BUILD)/kvr-sim)
 LIBRARIES := $(BUILD)/libkvraft.a $(BUILD)/libkvraft.so.0
 
 .PHONY: all everything
 all: $(LIBRARIES) $(DEMO) ## build the libraries and the demo
-everything: all $(SIM) $(UNITS) $(THREADS) $(PROCESSES) ## build all tests too, and run nothing
+everything: all $(EXAMPLES) $(SIM) $(UNITS) $(THREADS) $(PROCESSES) ## build all tests too, and run nothing
 
 # ------------------------------------------------------------------ objects
 define compile
@@ -110,6 +111,12 @@ $(BUILD)/libkvraft.so.0: $(LIB_O) lib/libkvraft.map
 
 $(BUILD)/kvraft-demo: $(call plain_o,$(wildcard examples/demo/*.c)) $(BUILD)/libkvraft.a
 	$(call link,-pthread)
+
+define example
+$(BUILD)/$(1): $(call plain_o,$(wildcard examples/$(1)/*.c)) $(BUILD)/libkvraft.a
+	$$(call link)
+endef
+$(foreach name,$(notdir $(EXAMPLES)),$(eval $(call example,$(name))))
 
 $(BUILD)/kvr-sim: $(call check_o,$(wildcard test/sim/*.c)) $(SUPPORT_O) $(LIB_CHECK_O)
 	$(call link,$(SODIUM))

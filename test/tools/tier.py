@@ -21,7 +21,7 @@ ANSI = re.compile(r"\x1b\[[0-9;]*m")
 SYNTHESIS = re.compile(r"Synthesis: Tested: (\d+) \| Passing: (\d+) \| Failing: (\d+) \| Crashing: (\d+)")
 CLOSING = re.compile(r"^(?:\w+: )?(\d+) passed, (\d+) failed(?:, (\d+) skipped)?$", re.M)
 SKIP = re.compile(r"^(?:SKIP|\[SKIP\]) ([^\s:]+(?:::[^\s:]+)?):? ?(.*)$", re.M)
-TAIL_LINES = 60
+TAIL_LINES = 30
 
 
 def read_lines(path):
@@ -130,7 +130,9 @@ def run_parts(tier, names, budgets, log_dir):
               % ("ok" if part.ok else "FAILED", part.seconds, part.passed, part.failed, skipped))
         if not part.ok:
             print(tail(log_path))
-            print("      log: %s   again: make part-%s" % (os.path.relpath(log_path), name))
+            build = os.environ.get("BUILD", "build")
+            again = "" if build == "build" else "BUILD=%s " % build
+            print("      log: %s   again: make %spart-%s" % (os.path.relpath(log_path), again, name))
         sys.stdout.flush()
     return parts
 
