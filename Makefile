@@ -37,6 +37,7 @@ export BUILD CC CXX AR
 
 # ------------------------------------------------------------------ rooms and arrows
 # A room's unit tests are linked with these rooms and no others: the arrows of ARCHITECTURE.md.
+ARROWS_support :=
 ARROWS_base := base
 ARROWS_raft := base raft
 ARROWS_mvcc := base mvcc

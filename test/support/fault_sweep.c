@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* fault_sweep.c: the countdown and the order of a sweep. The countdown belongs to the thread, so that
- * two threads of a test can each sweep their own. */
+/* fault_sweep.c: the countdown and the order of a sweep. The countdown belongs to the thread, so
+ * that two threads of a test can each sweep their own. */
 #include "support/fault_sweep.h"
 
 #include <inttypes.h>

@@ -5,10 +5,11 @@
  *
  *     FAULT_SWEEP(setup(&f), f.status = kvr_lease_book_grant(...), check(&f));
  *
- * runs the three again and again, the 1st, 2nd, 3rd ... allocation of the body failing, until a body
- * runs through without meeting its fault; first with faults that pass, then with faults that stay.
- * The three are expressions or { blocks } without a comma outside parentheses. `check` runs with
- * faults off and asks fault_fired() whether this body met one: if not, it must have succeeded. */
+ * runs the three again and again, the 1st, 2nd, 3rd ... allocation of the body failing, until a
+ * body runs through without meeting its fault; first with faults that pass, then with faults that
+ * stay. The three are expressions or { blocks } without a comma outside parentheses. `check` runs
+ * with faults off and asks fault_fired() whether this body met one: if not, it must have
+ * succeeded. */
 #ifndef KVRAFT_TEST_SUPPORT_FAULT_SWEEP_H
 #define KVRAFT_TEST_SUPPORT_FAULT_SWEEP_H
 

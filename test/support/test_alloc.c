@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* test_alloc.c: a checked header before each block and a guard behind it; blocks of one allocator are
- * a doubly linked list, newest first, so that a leak can be named. */
+/* test_alloc.c: a checked header before each block and a guard behind it; blocks of one allocator
+ * are a doubly linked list, newest first, so that a leak can be named. */
 #include "support/test_alloc.h"
 
 #include "support/fault_sweep.h"

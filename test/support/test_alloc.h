@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* test_alloc.h: the allocator that every handle of a test comes from. It counts what is held, checks
- * that each free and realloc names the size that was asked for, guards both ends of a block, moves
- * every reallocation, and fills fresh memory with 0xCD and freed memory with 0xDB. Misuse aborts.
+/* test_alloc.h: the allocator that every handle of a test comes from. It counts what is held,
+ * checks that each free and realloc names the size that was asked for, guards both ends of a block,
+ * moves every reallocation, and fills fresh memory with 0xCD and freed memory with 0xDB. Misuse
+ * aborts.
  *
  *     static test_alloc alloc;
  *     static void setup(void)    { test_alloc_init(&alloc); }
@@ -32,7 +33,8 @@ extern const kvr_allocator test_alloc_table;
 
 void test_alloc_init(test_alloc *alloc);
 
-/* True if nothing is held; otherwise names the oldest blocks (size, number of the call) on stderr. */
+/* True if nothing is held; otherwise names the oldest blocks (size, number of the call) on
+ * stderr. */
 bool test_alloc_is_empty(const test_alloc *alloc);
 
 #define TEST_ALLOC_ASSERT_EMPTY(alloc)                                                \
