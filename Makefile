@@ -103,10 +103,15 @@ define link
 $(call say,LD,$@)$(CC) $(OPT) $(CFLAGS) $(LDFLAGS) -o $@ $(filter %.o %.a,$^) $(1)
 endef
 
-$(BUILD)/libkvraft.a: $(LIB_O)
-	$(call say,AR,$@)rm -f $@ && $(AR) rcs $@ $^
+# Rewritten when a file came or went, so that a removed one leaves the libraries too.
+$(BUILD)/objects.txt: FORCE
+	@mkdir -p $(@D)
+	@echo '$(LIB_O)' | cmp -s - $@ || echo '$(LIB_O)' >$@
 
-$(BUILD)/libkvraft.so.0: $(LIB_O) lib/libkvraft.map
+$(BUILD)/libkvraft.a: $(LIB_O) $(BUILD)/objects.txt
+	$(call say,AR,$@)rm -f $@ && $(AR) rcs $@ $(LIB_O)
+
+$(BUILD)/libkvraft.so.0: $(LIB_O) $(BUILD)/objects.txt lib/libkvraft.map
 	$(call link,-shared -Wl$(comma)-soname$(comma)libkvraft.so.0 -Wl$(comma)-z$(comma)defs \
 	    -Wl$(comma)--version-script=lib/libkvraft.map $(SODIUM))
 
@@ -140,7 +145,8 @@ $(BUILD)/test/thread/%: $(BUILD)/check/test/thread/%.o $(SUPPORT_O) $(LIB_CHECK_
 $(BUILD)/test/process/%: $(BUILD)/check/test/process/%.o $(SUPPORT_O) $(LIB_CHECK_O)
 	$(call link,-pthread $(SODIUM))
 
--include $(if $(wildcard $(BUILD)),$(shell find $(BUILD) -maxdepth 6 -name '*.d'))
+-include $(wildcard $(addprefix $(BUILD)/,lib/*/*.d examples/*/*.d bench/*.d bench/peers/*.d \
+    check/lib/*/*.d check/test/*/*.d check/test/unit/*/*.d))
 
 # ------------------------------------------------------------------ commands
 .PHONY: demo check check-full check-hostile soak bench lint format analyze accept deps install \
