@@ -4,14 +4,14 @@
  *
  * Four words say who owns what, in each comment of each header:
  *   borrows       valid for this call only; the library copies what it keeps
- *   shares        the library takes its own count of a kvr_buf; the caller keeps and releases its own,
- *                 on success and on error alike
+ *   shares        the library takes its own count of a kvr_buf; the caller keeps and releases its
+ *                 own, on success and on error alike
  *   lends until X a pointer into the library's memory, valid until the named event
  *   gives         the caller owns it and frees it with the named function
  *
  * Every function that can fail returns a kvr_status; an output is written only on KVR_OK. After an
- * error that is not fatal the handle is as it was before the call. Nothing in this header calls back,
- * except the caller's own allocator. */
+ * error that is not fatal the handle is as it was before the call. Nothing in this header calls
+ * back, except the caller's own allocator. */
 #ifndef KVRAFT_BASE_H
 #define KVRAFT_BASE_H
 
@@ -74,8 +74,8 @@ enum {
     /* At or below KVR_FATAL the handle has failed for good: only its _status, _error and _free
      * functions are legal. */
     KVR_FATAL = -100,
-    KVR_FSTORAGE = -101, /* a write, sync or load failed: the member takes no further part */
-    KVR_FCORRUPT = -102, /* what was durable is damaged, and says where */
+    KVR_FSTORAGE = -101,  /* a write, sync or load failed: the member takes no further part */
+    KVR_FCORRUPT = -102,  /* what was durable is damaged, and says where */
     KVR_FDIVERGED = -103, /* this member's state hash differs from the majority's */
     KVR_FVERSION = -104   /* the log or a snapshot holds what only a newer version can apply */
 };
@@ -83,8 +83,8 @@ enum {
 /* The name of a status, such as "KVR_EBUSY"; "KVR_E?" for a number that is none. Lends for ever. */
 KVR_API const char *kvr_status_name(kvr_status status);
 
-/* One sentence in English without a full stop; "unknown status" for a number that is none. Lends for
- * ever. */
+/* One sentence in English without a full stop; "unknown status" for a number that is none. Lends
+ * for ever. */
 KVR_API const char *kvr_status_text(kvr_status status);
 
 /* True for statuses after which a handle may only be asked for its error and freed. */
@@ -92,8 +92,8 @@ KVR_API bool kvr_status_is_fatal(kvr_status status);
 
 /* ------------------------------------------------------------------ bytes */
 
-/* A run of bytes. `data` may be NULL only if `size` is 0. How long the bytes live is said wherever a
- * slice is passed or returned. */
+/* A run of bytes. `data` may be NULL only if `size` is 0. How long the bytes live is said wherever
+ * a slice is passed or returned. */
 typedef struct kvr_slice {
     const uint8_t *data;
     size_t size;
@@ -105,9 +105,9 @@ typedef struct kvr_buf kvr_buf;
 
 /* ------------------------------------------------------------------ memory */
 
-/* Where a handle's memory comes from. One table and its ctx are given to each _new function, and every
- * allocation of that handle goes through them; NULL for the table means malloc, realloc and free.
- * Sizes are bytes. The table is borrowed for the handle's whole life.
+/* Where a handle's memory comes from. One table and its ctx are given to each _new function, and
+ * every allocation of that handle goes through them; NULL for the table means malloc, realloc and
+ * free. Sizes are bytes. The table is borrowed for the handle's whole life.
  *
  * alloc    `size` > 0 bytes aligned for any type, or NULL
  * realloc  as realloc(3); on NULL the old block is untouched; `old_size` is what was asked for
@@ -121,8 +121,8 @@ typedef struct kvr_allocator {
     void (*free)(void *ctx, void *ptr, size_t size);
 } kvr_allocator;
 
-/* Makes a buffer that holds a copy of `bytes` (borrowed). KVR_OK gives *out_buf with count 1, freed by
- * kvr_buf_release. KVR_EINVAL, KVR_ENOMEM, KVR_ETOOBIG (over 4 GiB - 64). */
+/* Makes a buffer that holds a copy of `bytes` (borrowed). KVR_OK gives *out_buf with count 1, freed
+ * by kvr_buf_release. KVR_EINVAL, KVR_ENOMEM, KVR_ETOOBIG (over 4 GiB - 64). */
 KVR_API kvr_status kvr_buf_new(const kvr_allocator *allocator, void *allocator_ctx,
                                const kvr_slice *bytes, kvr_buf **out_buf) KVR_MUST_USE;
 
@@ -146,8 +146,8 @@ KVR_API uint32_t kvr_version(void);
 KVR_API const char *kvr_version_text(void);
 
 /* Called when the library finds a bug of its own (never for what a peer, a disk, a user or an
- * allocator did). It must not return. The library's own prints the place to standard error and aborts;
- * it stands alone in its archive member, so a host that defines this symbol replaces it.
+ * allocator did). It must not return. The library's own prints the place to standard error and
+ * aborts; it stands alone in its archive member, so a host that defines this symbol replaces it.
  * All arguments lend for ever. */
 KVR_API void kvr_panic(const char *file, int32_t line, const char *condition)
 #if defined(__GNUC__)

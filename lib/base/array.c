@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* array.c: growth of typed arrays. The owner's pointer has its own type, so it is read and written as
- * bytes here, never through a void *. */
+/* array.c: growth of typed arrays. The owner's pointer has its own type, so it is read and written
+ * as bytes here, never through a void *. */
 #include "base/array.h"
 
 #include "base/assertion.h"
@@ -34,7 +34,8 @@ kvr_status kvr__array_grow(kvr__mem *mem, uint32_t kind, void **items, uint32_t 
     return KVR_OK;
 }
 
-void kvr__array_free(kvr__mem *mem, uint32_t kind, void **items, uint32_t *capacity, size_t item_size)
+void kvr__array_free(kvr__mem *mem, uint32_t kind, void **items, uint32_t *capacity,
+                     size_t item_size)
 {
     void *old = NULL;
     memcpy(&old, items, sizeof old);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* base_check.c: the numbered invariants of README.md. They walk whole structures, so the containers do not
- * call them at their own doors: the check of the room that owns a container does, and the tests do. */
+/* base_check.c: the numbered invariants of README.md. They walk whole structures, so no container
+ * calls them at its own door: the checks of the rooms that own containers do, and the tests. */
 #include "base/assertion.h"
 #include "base/heap.h"
 #include "base/map.h"
@@ -42,7 +42,7 @@ void kvr__map_check(const kvr__map *map)
     for (uint32_t i = 0; i < map->capacity; i++) {
         if (map->slots[i].value != NULL) {
             taken++;
-            /* 8: a search finds this very value, so no free slot is before it and no other has its key */
+            /* 8: a search finds this value: no free slot before it, no other with its key */
             KVR_ASSERT(kvr__map_get(map, map->slots[i].key) == map->slots[i].value);
         }
     }
@@ -61,7 +61,8 @@ void kvr__heap_check(const kvr__heap *heap)
         /* 11 */
         if (i > 0) {
             const kvr__heap_item *parent = heap->items[(i - 1) / 2];
-            KVR_ASSERT(parent->key < item->key || (parent->key == item->key && parent->id <= item->id));
+            KVR_ASSERT(parent->key < item->key ||
+                       (parent->key == item->key && parent->id <= item->id));
         }
     }
 }

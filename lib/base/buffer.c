@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* buffer.c: counted buffers. One block holds the head and the bytes; what frees it stands in the head. */
+/* buffer.c: counted buffers. One block holds head and bytes; what frees it stands in the head. */
 #include "base/buffer.h"
 
 #include "base/assertion.h"

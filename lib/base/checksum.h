@@ -20,9 +20,9 @@ static inline uint64_t kvr__xxh3_64_seed(const void *data, size_t size, uint64_t
     return XXH3_64bits_withSeed(data, size, seed);
 }
 
-/* Streaming: kvr__xxh3_reset, then _update, then a digest as often as wanted. xxhash wants its state on
- * a 64-byte boundary, which no allocator promises: so it is placed inside a larger room, and a
- * kvr__xxh3 must stay where it was reset. */
+/* Streaming: kvr__xxh3_reset, then _update, then a digest as often as wanted. xxhash wants its
+ * state on a 64-byte boundary, which no allocator promises: so it is placed inside a larger room,
+ * and a kvr__xxh3 must stay where it was reset. */
 typedef struct kvr__xxh3 {
     uint8_t room[sizeof(XXH3_state_t) + 63];
 } kvr__xxh3;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* codec.h: bounded little-endian reading and writing. The bytes may be hostile: a reader never goes past
- * its end, and the first short read makes it `failed` for good (values read after that are 0), so a
- * decoder reads everything and asks once. A writer is the same for room. No assertions here. */
+/* codec.h: bounded little-endian reading and writing. The bytes may be hostile: a reader never goes
+ * past its end, and the first short read makes it `failed` for good (values read after that are 0),
+ * so a decoder reads everything and asks once. A writer is the same for room. Nothing asserts. */
 #ifndef KVRAFT_LIB_BASE_CODEC_H
 #define KVRAFT_LIB_BASE_CODEC_H
 

@@ -31,8 +31,8 @@ kvr_status kvr__entry_read(kvr_slice bytes, bool verify_command, kvr_entry *out_
         return KVR_END;
     }
     const uint8_t *p = bytes.data;
-    /* A header may be longer than ours, if a later release adds optional fields before the checksum; by
-     * its own size it verifies before anything else in it is believed. */
+    /* A header may be longer than ours, if a later release adds optional fields before the
+     * checksum; by its own size it verifies before anything else in it is believed. */
     size_t header_size = kvr__load_u16(p);
     if (header_size < KVR_ENTRY_HEADER_SIZE || header_size > HEADER_SIZE_MAX) {
         return KVR_ECORRUPT;
@@ -61,7 +61,8 @@ kvr_status kvr__entry_read(kvr_slice bytes, bool verify_command, kvr_entry *out_
         .command = {p + header_size, command_size},
         .bytes = {p, header_size + command_size},
     };
-    if (verify_command && kvr__xxh3_64(entry.command.data, command_size) != entry.command_checksum) {
+    if (verify_command &&
+        kvr__xxh3_64(entry.command.data, command_size) != entry.command_checksum) {
         return KVR_ECORRUPT;
     }
     *out_entry = entry;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* heap.c: a binary min-heap. items[0] is the least; the children of i are 2i + 1 and 2i + 2; each item's
- * `place` is its index + 1. Items are moved as a hole travels, not swapped. */
+/* heap.c: a binary min-heap. items[0] is the least; the children of i are 2i + 1 and 2i + 2; each
+ * item's `place` is its index + 1. Items are moved as a hole travels, not swapped. */
 #include "base/heap.h"
 
 #include "base/array.h"

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* heap.h: a binary min-heap of intrusive items ordered by (key, id), so that equal keys leave in one
- * order on every machine. Each item knows its place, so change and removal are O(log n). */
+/* heap.h: a binary min-heap of intrusive items ordered by (key, id), so that equal keys leave in
+ * one order on every machine. Each item knows its place, so change and removal are O(log n). */
 #ifndef KVRAFT_LIB_BASE_HEAP_H
 #define KVRAFT_LIB_BASE_HEAP_H
 
@@ -27,9 +27,11 @@ void kvr__heap_release(kvr__heap *heap); /* items belong to their owners */
 kvr_status kvr__heap_reserve(kvr__heap *heap, uint32_t more);
 kvr_status kvr__heap_push(kvr__heap *heap, kvr__heap_item *item);
 void kvr__heap_update(kvr__heap *heap, kvr__heap_item *item, uint64_t key); /* item is inside */
-void kvr__heap_remove(kvr__heap *heap, kvr__heap_item *item);               /* not inside: ignored */
-kvr__heap_item *kvr__heap_top(const kvr__heap *heap);                       /* NULL: empty */
+/* not inside: ignored */
+void kvr__heap_remove(kvr__heap *heap, kvr__heap_item *item);
+kvr__heap_item *kvr__heap_top(const kvr__heap *heap); /* NULL: empty */
 
-void kvr__heap_check(const kvr__heap *heap); /* invariants 10 and 11 of README.md; walks all items */
+/* invariants 10 and 11 of README.md; walks all items */
+void kvr__heap_check(const kvr__heap *heap);
 
 #endif

@@ -11,7 +11,8 @@ typedef struct kvr__list {
     struct kvr__list *next;
 } kvr__list;
 
-#define KVR__CONTAINER_OF(ptr, type, member) ((type *)(void *)((char *)(ptr)-offsetof(type, member)))
+#define KVR__CONTAINER_OF(ptr, type, member) \
+    ((type *)(void *)((char *)(ptr)-offsetof(type, member)))
 
 static inline void kvr__list_init(kvr__list *node)
 {

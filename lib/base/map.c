@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* map.c: open addressing with linear probing. The invariant that get and remove rest on: from the home of
- * a key to its slot, no slot is free. Removal keeps it by moving later keys back (Knuth, TAOCP 6.4,
- * algorithm R), so that probes never get longer with age. */
+/* map.c: open addressing with linear probing. The invariant that get and remove rest on: from the
+ * home of a key to its slot, no slot is free. Removal keeps it by moving later keys back (Knuth,
+ * TAOCP 6.4, algorithm R), so that probes never get longer with age. */
 #include "base/map.h"
 
 #include "base/assertion.h"
 
 enum { FIRST_SLOTS = 8 };
 
-/* The finalizer of splitmix64: each bit of the key reaches each bit of the result, so ids that count up
- * spread out. */
+/* The finalizer of splitmix64: each bit of the key reaches each bit of the result, so ids that
+ * count up spread out. */
 static uint32_t home_of(const kvr__map *map, uint64_t key)
 {
     key = (key ^ key >> 30) * 0xbf58476d1ce4e5b9u;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* memory.c: the accounting between a handle and its allocator, and the default allocator. The one file of
- * the library that may name malloc, realloc and free. */
+/* memory.c: the accounting between a handle and its allocator, and the default allocator. The one
+ * file of the library that may name malloc, realloc and free. */
 #include "base/memory.h"
 
 #include "base/assertion.h"
@@ -111,8 +111,8 @@ uint64_t kvr__mem_bytes(const kvr__mem *mem)
     return bytes;
 }
 
-kvr_status kvr__mem_new_handle(const kvr_allocator *table, void *ctx, size_t size, size_t mem_offset,
-                               void **out_handle)
+kvr_status kvr__mem_new_handle(const kvr_allocator *table, void *ctx, size_t size,
+                               size_t mem_offset, void **out_handle)
 {
     KVR_ASSERT(size >= sizeof(kvr__mem));
     KVR_ASSERT(mem_offset <= size - sizeof(kvr__mem));

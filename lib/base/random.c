@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* random.c: xoshiro256** 1.0 and splitmix64 (Blackman and Vigna, "Scrambled linear pseudorandom number
- * generators", 2018; both published in the public domain). */
+/* random.c: xoshiro256** 1.0 and splitmix64 (Blackman and Vigna, "Scrambled linear pseudorandom
+ * number generators", 2018; both published in the public domain). */
 #include "base/random.h"
 
 #include "base/assertion.h"
@@ -20,7 +20,7 @@ static uint64_t splitmix64(uint64_t *state)
 
 void kvr__random_init(kvr__random *random, uint64_t seed)
 {
-    /* xoshiro must not start from all zeros; four outputs of splitmix64 are distinct, so never are. */
+    /* xoshiro must not start from all zeros, which four distinct outputs of splitmix64 are not. */
     for (int i = 0; i < 4; i++) {
         random->state[i] = splitmix64(&seed);
     }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* ring.c: a double-ended queue in a power-of-two array. `head` and item numbers are taken modulo the
- * capacity by a mask, so nothing ever moves but when the array grows. */
+/* ring.c: a double-ended queue in a power-of-two array. `head` and item numbers are taken modulo
+ * the capacity by a mask, so nothing ever moves but when the array grows. */
 #include "base/ring.h"
 
 #include "base/assertion.h"

@@ -11,7 +11,7 @@ typedef struct kvr__ring {
     uint8_t *items;
     uint32_t kind;
     uint32_t item_size;
-    uint32_t head;     /* physical place of item 0 */
+    uint32_t head; /* physical place of item 0 */
     uint32_t count;
     uint32_t capacity; /* 0 or a power of two */
     uint32_t reserved;
@@ -20,9 +20,10 @@ typedef struct kvr__ring {
 void kvr__ring_init(kvr__ring *ring, kvr__mem *mem, uint32_t kind, uint32_t item_size);
 void kvr__ring_release(kvr__ring *ring);
 kvr_status kvr__ring_reserve(kvr__ring *ring, uint32_t more); /* the next `more` pushes succeed */
-void *kvr__ring_push(kvr__ring *ring);                        /* room at the back; NULL: no memory */
-void *kvr__ring_at(const kvr__ring *ring, uint32_t i);        /* i < count */
-void kvr__ring_pop_front(kvr__ring *ring, uint32_t n);        /* n <= count */
+/* room at the back; NULL: no memory */
+void *kvr__ring_push(kvr__ring *ring);
+void *kvr__ring_at(const kvr__ring *ring, uint32_t i); /* i < count */
+void kvr__ring_pop_front(kvr__ring *ring, uint32_t n); /* n <= count */
 void kvr__ring_pop_back(kvr__ring *ring, uint32_t n);
 
 void kvr__ring_check(const kvr__ring *ring); /* invariant 7 of README.md */

@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* slab.c: small blocks without heads. The size comes back with each free, so a block needs to say nothing
- * about itself, and a free block holds only the link to the next of its class:
+/* slab.c: small blocks without heads. The size comes back with each free, so a block needs to say
+ * nothing about itself, and a free block holds only the link to the next of its size:
  *
  *   lists[0] -> [8] -> [8]            chunk  +------+--+----+--+------+---------------+
  *   lists[1] -> [16]                         | head |24| 40 |8 |  24  |    room ...   |
  *   lists[2] -> [24] -> [24] -> [24]         +------+--+----+--+------+---------------+
  *
- * A block comes from its list, else from the room of the newest chunk, else from a new chunk; then what
- * was left of the old room goes to the list of its own size, so nothing is lost. The table of lists
- * grows to the largest class asked for: a handle with small blocks only keeps a small table. */
+ * A block comes from its list, else from the room of the newest chunk, else from a new chunk; then
+ * what was left of the old room goes to the list of its size, so nothing is lost. The table of
+ * lists grows to the largest size asked for: a handle with small blocks only keeps a small
+ * table. */
 #include "base/slab.h"
 
 #include "base/assertion.h"
@@ -20,7 +21,7 @@
 #include <sanitizer/asan_interface.h>
 #endif
 
-enum { FIRST_CLASSES = 16 };
+enum { FIRST_LISTS = 16 };
 
 typedef struct block {
     struct block *next;
@@ -39,25 +40,26 @@ typedef struct large {
 
 struct kvr__slab {
     kvr__mem *mem;
-    block **lists; /* free blocks by class; NULL before first use */
-    uint32_t classes; /* of `lists` */
+    block **lists; /* free blocks by size; NULL before first use */
+    uint32_t list_count;
     uint32_t kind;
     uint8_t *room; /* the uncut part of the newest chunk */
     size_t room_size;
-    chunk *chunks; /* newest first */
+    chunk *chunks;     /* newest first */
     size_t chunk_size; /* of the next chunk */
     uint64_t bytes_used;
     kvr__list large_blocks;
 };
 
-_Static_assert(sizeof(block) <= 8, "the smallest class must hold a link");
-_Static_assert(sizeof(chunk) % 8 == 0 && sizeof(large) % 8 == 0, "what follows a head is aligned to 8");
-_Static_assert(KVR__SLAB_CHUNK - sizeof(chunk) >= KVR__SLAB_MAX, "each class fits a chunk");
+_Static_assert(sizeof(block) <= 8, "the smallest block must hold a link");
+_Static_assert(sizeof(chunk) % 8 == 0 && sizeof(large) % 8 == 0,
+               "what follows a head is aligned to 8");
+_Static_assert(KVR__SLAB_CHUNK - sizeof(chunk) >= KVR__SLAB_MAX, "each size fits a chunk");
 
 /* ------------------------------------------------------------------ poison */
 
-/* In test builds all free memory but the links is 0xDB, and must still be when it is used again: a write
- * after free shows there, a read after free is nonsense; under AddressSanitizer both are reported. */
+/* In test builds all free memory but the links is 0xDB, and must still be when it is used again: a
+ * write after free shows there, a read after free is nonsense; AddressSanitizer reports both. */
 static void unpoison(void *ptr, size_t size)
 {
     (void)ptr;
@@ -93,44 +95,44 @@ static void check_poison(const uint8_t *ptr, size_t size)
 /* ------------------------------------------------------------------ lists, room and chunks */
 
 /* 0 for 1 to 8 bytes, 1 for 9 to 16; far above the last for 0. */
-static size_t class_of(size_t size)
+static size_t list_of(size_t size)
 {
     return (size - 1) / 8;
 }
 
-static size_t size_of(size_t class)
+static size_t size_of(size_t list)
 {
-    return (class + 1) * 8;
+    return (list + 1) * 8;
 }
 
-static void push_block(kvr__slab *slab, size_t class, void *ptr)
+static void push_block(kvr__slab *slab, size_t list, void *ptr)
 {
     block *b = ptr;
-    poison(b, size_of(class));
+    poison(b, size_of(list));
     unpoison(b, sizeof *b);
-    b->next = slab->lists[class];
-    slab->lists[class] = b;
+    b->next = slab->lists[list];
+    slab->lists[list] = b;
 }
 
-static kvr_status grow_lists(kvr__slab *slab, size_t class)
+static kvr_status grow_lists(kvr__slab *slab, size_t list)
 {
-    uint32_t classes = slab->classes == 0 ? FIRST_CLASSES : slab->classes;
-    while (classes <= class) {
-        classes *= 2;
+    uint32_t count = slab->list_count == 0 ? FIRST_LISTS : slab->list_count;
+    while (count <= list) {
+        count *= 2;
     }
     block **lists = kvr__mem_realloc(slab->mem, slab->kind, slab->lists,
-                                     slab->classes * sizeof *lists, classes * sizeof *lists);
+                                     slab->list_count * sizeof *lists, count * sizeof *lists);
     if (lists == NULL) {
         return KVR_ENOMEM;
     }
-    memset(lists + slab->classes, 0, (classes - slab->classes) * sizeof *lists);
+    memset(lists + slab->list_count, 0, (count - slab->list_count) * sizeof *lists);
     slab->lists = lists;
-    slab->classes = classes;
+    slab->list_count = count;
     return KVR_OK;
 }
 
-/* A new room of at least `size` bytes; the rest of the old one becomes a free block. It is smaller than
- * `size`, so the table of lists has its class. */
+/* A new room of at least `size` bytes; the rest of the old one becomes a free block. It is smaller
+ * than `size`, so the table has its list. */
 static kvr_status add_chunk(kvr__slab *slab, size_t size)
 {
     size_t chunk_size = slab->chunk_size;
@@ -143,7 +145,7 @@ static kvr_status add_chunk(kvr__slab *slab, size_t size)
     }
     *fresh = (chunk){slab->chunks, chunk_size};
     if (slab->room_size > 0) {
-        push_block(slab, class_of(slab->room_size), slab->room);
+        push_block(slab, list_of(slab->room_size), slab->room);
     }
     slab->chunks = fresh;
     slab->room = (uint8_t *)(fresh + 1);
@@ -154,9 +156,9 @@ static kvr_status add_chunk(kvr__slab *slab, size_t size)
 }
 
 /* A block cut from the room, still poisoned. */
-static void *cut_block(kvr__slab *slab, size_t class)
+static void *cut_block(kvr__slab *slab, size_t list)
 {
-    size_t size = size_of(class);
+    size_t size = size_of(list);
     if (slab->room_size < size && add_chunk(slab, size) != KVR_OK) {
         return NULL;
     }
@@ -219,33 +221,33 @@ void kvr__slab_free_all(kvr__slab *slab)
         unpoison(newest, newest->size);
         kvr__mem_free(slab->mem, slab->kind, newest, newest->size);
     }
-    kvr__mem_free(slab->mem, slab->kind, slab->lists, slab->classes * sizeof *slab->lists);
+    kvr__mem_free(slab->mem, slab->kind, slab->lists, slab->list_count * sizeof *slab->lists);
     kvr__mem_free(slab->mem, slab->kind, slab, sizeof *slab);
 }
 
 void *kvr__slab_alloc(kvr__slab *slab, size_t size)
 {
-    size_t class = class_of(size);
+    size_t list = list_of(size);
     void *ptr;
-    if (class < slab->classes && slab->lists[class] != NULL) {
-        ptr = slab->lists[class];
-        slab->lists[class] = slab->lists[class]->next;
+    if (list < slab->list_count && slab->lists[list] != NULL) {
+        ptr = slab->lists[list];
+        slab->lists[list] = slab->lists[list]->next;
     } else {
         KVR_ASSERT(size > 0);
         if (size > KVR__SLAB_MAX) {
             return alloc_large(slab, size);
         }
-        if (class >= slab->classes && grow_lists(slab, class) != KVR_OK) {
+        if (list >= slab->list_count && grow_lists(slab, list) != KVR_OK) {
             return NULL;
         }
-        ptr = cut_block(slab, class);
+        ptr = cut_block(slab, list);
         if (ptr == NULL) {
             return NULL;
         }
     }
-    unpoison(ptr, size_of(class));
-    check_poison(ptr, size_of(class));
-    slab->bytes_used += size_of(class);
+    unpoison(ptr, size_of(list));
+    check_poison(ptr, size_of(list));
+    slab->bytes_used += size_of(list);
     return ptr;
 }
 
@@ -260,31 +262,31 @@ void kvr__slab_free(kvr__slab *slab, void *ptr, size_t size)
         free_large(slab, head);
         return;
     }
-    size_t class = class_of(size);
-    KVR_ASSERT(class < slab->classes);
-    slab->bytes_used -= size_of(class);
-    push_block(slab, class, ptr);
+    size_t list = list_of(size);
+    KVR_ASSERT(list < slab->list_count);
+    slab->bytes_used -= size_of(list);
+    push_block(slab, list, ptr);
 }
 
 kvr_status kvr__slab_reserve(kvr__slab *slab, size_t size, uint32_t count)
 {
     KVR_ASSERT(size > 0);
     KVR_ASSERT(size <= KVR__SLAB_MAX);
-    size_t class = class_of(size);
-    if (class >= slab->classes && grow_lists(slab, class) != KVR_OK) {
+    size_t list = list_of(size);
+    if (list >= slab->list_count && grow_lists(slab, list) != KVR_OK) {
         return KVR_ENOMEM;
     }
-    /* The blocks go onto the list, for room is shared by all classes and so promises nothing. */
-    const block *b = slab->lists[class];
+    /* The blocks go onto the list, for room is shared by all sizes and so promises nothing. */
+    const block *b = slab->lists[list];
     for (; b != NULL && count > 0; b = b->next) {
         count--;
     }
     for (; count > 0; count--) {
-        void *ptr = cut_block(slab, class);
+        void *ptr = cut_block(slab, list);
         if (ptr == NULL) {
             return KVR_ENOMEM;
         }
-        push_block(slab, class, ptr);
+        push_block(slab, list, ptr);
     }
     return KVR_OK;
 }
@@ -308,14 +310,14 @@ void kvr__slab_check(const kvr__slab *slab)
         KVR_ASSERT(KVR__CONTAINER_OF(l, large, link)->size > KVR__SLAB_MAX);
     }
     uint64_t unused = slab->room_size;
-    for (size_t class = 0; class < slab->classes; class++) {
-        for (const block *b = slab->lists[class]; b != NULL; b = b->next) {
+    for (size_t list = 0; list < slab->list_count; list++) {
+        for (const block *b = slab->lists[list]; b != NULL; b = b->next) {
             KVR_ASSERT((uintptr_t)b % 8 == 0);
-            unused += size_of(class);
+            unused += size_of(list);
             KVR_ASSERT(unused <= held);
         }
     }
     KVR_ASSERT(held == slab->bytes_used + unused);
     KVR_ASSERT(slab->room_size % 8 == 0);
-    KVR_ASSERT(slab->classes <= KVR__SLAB_CLASSES);
+    KVR_ASSERT(slab->list_count <= KVR__SLAB_CLASSES);
 }

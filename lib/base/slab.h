@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* slab.h: many small blocks of few sizes, for one owner on one thread.
  *
- *   class = size rounded up to 8, up to KVR__SLAB_MAX; each class has a free list threaded through its
- *   free blocks; blocks are cut from chunks that start at KVR__SLAB_FIRST bytes and double up to
- *   KVR__SLAB_CHUNK, so that an idle handle stays small. Larger sizes go to the mem directly.
+ *   class = size rounded up to 8, up to KVR__SLAB_MAX; each class has a free list threaded through
+ *   its free blocks; blocks are cut from chunks that start at KVR__SLAB_FIRST bytes and double up
+ *   to KVR__SLAB_CHUNK, so that an idle handle stays small. Larger sizes go to the mem directly.
  *
  * A chunk returns to the host only when the slab is released: freed blocks serve later allocations.
  * kvr__slab_reserve makes the next allocations certain: that is how a change is all or nothing. */
@@ -23,10 +23,12 @@ typedef struct kvr__slab kvr__slab; /* in the owner's struct by pointer; opaque 
 
 /* NULL: no memory. The slab itself costs one small block until first use. */
 kvr__slab *kvr__slab_new(kvr__mem *mem, uint32_t kind);
-void kvr__slab_free_all(kvr__slab *slab); /* frees every chunk, large block and the slab; NULL ignored */
+/* frees every chunk, large block and the slab; NULL ignored */
+void kvr__slab_free_all(kvr__slab *slab);
 
 void *kvr__slab_alloc(kvr__slab *slab, size_t size); /* aligned to 8; NULL: no memory. size > 0 */
-void kvr__slab_free(kvr__slab *slab, void *ptr, size_t size); /* size as allocated; NULL is ignored */
+/* size as allocated; NULL is ignored */
+void kvr__slab_free(kvr__slab *slab, void *ptr, size_t size);
 
 /* After KVR_OK the next `count` allocations of `size` (<= KVR__SLAB_MAX) succeed, whatever else is
  * allocated or reserved in other classes (sizes that round up to another multiple of 8). Two

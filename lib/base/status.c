@@ -1,43 +1,43 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* status.c: value, name and sentence of each status stand once, in the list below. The numbers are part
- * of the ABI: the assertions make a change of base.h that this list does not follow fail to compile. */
+/* status.c: value, name and sentence of each status stand once, in the list below. The numbers are
+ * part of the ABI: if base.h changes one and this list does not, the assertions do not compile. */
 #include <kvraft/base.h>
 
-#define STATUS_LIST(X)                                                                       \
-    X(KVR_OK, 0, "success")                                                                  \
-    X(KVR_DONE, 1, "complete at once, no completion will follow")                            \
-    X(KVR_AGAIN, 2, "the budget ran out before the work did")                                \
-    X(KVR_END, 3, "there is no more")                                                        \
-    X(KVR_EINVAL, -1, "an argument is outside what the function accepts")                    \
-    X(KVR_ENOMEM, -2, "out of memory")                                                       \
-    X(KVR_EBUSY, -3, "a queue is full, ask again later")                                     \
-    X(KVR_ETOOBIG, -4, "larger than the limit")                                              \
-    X(KVR_ENOSPACE, -5, "storage has no room, nothing was written")                          \
-    X(KVR_EIO, -6, "storage or network failed")                                              \
-    X(KVR_ECORRUPT, -7, "the bytes are damaged")                                             \
-    X(KVR_ENOTFOUND, -8, "no such thing")                                                    \
-    X(KVR_EEXIST, -9, "there is one already")                                                \
-    X(KVR_EREENTRANT, -10, "this call is not legal inside a callback")                       \
-    X(KVR_ENOLEADER, -11, "no leader is known, or this member does not lead")                \
-    X(KVR_EUNKNOWN, -12, "the outcome is unknown, it may still happen")                      \
-    X(KVR_ECOMPACTED, -13, "the revision or index has been compacted")                       \
-    X(KVR_EFUTURE, -14, "the revision is above the newest one")                              \
-    X(KVR_ECANCELED, -15, "given up, it never happened and never will")                      \
-    X(KVR_ETIMEDOUT, -16, "its time was over before it was done")                            \
-    X(KVR_EVERSION, -17, "written by a newer version, or above the cluster level")           \
-    X(KVR_EMISMATCH, -18, "it belongs to another cluster, group or member")                  \
-    X(KVR_ELOCKED, -19, "in use by another process")                                         \
-    X(KVR_EDENIED, -20, "permission denied")                                                 \
-    X(KVR_EREADONLY, -21, "no writes are taken now")                                         \
-    X(KVR_EDUPKEY, -22, "the transaction puts one key twice")                                \
-    X(KVR_ENOLEASE, -23, "the lease does not exist")                                         \
-    X(KVR_ESTATE, -24, "the handle is not in a state that allows this call")                 \
-    X(KVR_EAUTHFAILED, -25, "wrong user name or password, or a token that is not valid")     \
-    X(KVR_ESTOPPED, -26, "the handle was closed")                                            \
-    X(KVR_FATAL, -100, "the handle has failed for good")                                     \
-    X(KVR_FSTORAGE, -101, "a write, sync or load failed, the member takes no further part")  \
-    X(KVR_FCORRUPT, -102, "what was durable is damaged")                                     \
-    X(KVR_FDIVERGED, -103, "the state differs from the majority's")                          \
+#define STATUS_LIST(X)                                                                      \
+    X(KVR_OK, 0, "success")                                                                 \
+    X(KVR_DONE, 1, "complete at once, no completion will follow")                           \
+    X(KVR_AGAIN, 2, "the budget ran out before the work did")                               \
+    X(KVR_END, 3, "there is no more")                                                       \
+    X(KVR_EINVAL, -1, "an argument is outside what the function accepts")                   \
+    X(KVR_ENOMEM, -2, "out of memory")                                                      \
+    X(KVR_EBUSY, -3, "a queue is full, ask again later")                                    \
+    X(KVR_ETOOBIG, -4, "larger than the limit")                                             \
+    X(KVR_ENOSPACE, -5, "storage has no room, nothing was written")                         \
+    X(KVR_EIO, -6, "storage or network failed")                                             \
+    X(KVR_ECORRUPT, -7, "the bytes are damaged")                                            \
+    X(KVR_ENOTFOUND, -8, "no such thing")                                                   \
+    X(KVR_EEXIST, -9, "there is one already")                                               \
+    X(KVR_EREENTRANT, -10, "this call is not legal inside a callback")                      \
+    X(KVR_ENOLEADER, -11, "no leader is known, or this member does not lead")               \
+    X(KVR_EUNKNOWN, -12, "the outcome is unknown, it may still happen")                     \
+    X(KVR_ECOMPACTED, -13, "the revision or index has been compacted")                      \
+    X(KVR_EFUTURE, -14, "the revision is above the newest one")                             \
+    X(KVR_ECANCELED, -15, "given up, it never happened and never will")                     \
+    X(KVR_ETIMEDOUT, -16, "its time was over before it was done")                           \
+    X(KVR_EVERSION, -17, "written by a newer version, or above the cluster level")          \
+    X(KVR_EMISMATCH, -18, "it belongs to another cluster, group or member")                 \
+    X(KVR_ELOCKED, -19, "in use by another process")                                        \
+    X(KVR_EDENIED, -20, "permission denied")                                                \
+    X(KVR_EREADONLY, -21, "no writes are taken now")                                        \
+    X(KVR_EDUPKEY, -22, "the transaction puts one key twice")                               \
+    X(KVR_ENOLEASE, -23, "the lease does not exist")                                        \
+    X(KVR_ESTATE, -24, "the handle is not in a state that allows this call")                \
+    X(KVR_EAUTHFAILED, -25, "wrong user name or password, or a token that is not valid")    \
+    X(KVR_ESTOPPED, -26, "the handle was closed")                                           \
+    X(KVR_FATAL, -100, "the handle has failed for good")                                    \
+    X(KVR_FSTORAGE, -101, "a write, sync or load failed, the member takes no further part") \
+    X(KVR_FCORRUPT, -102, "what was durable is damaged")                                    \
+    X(KVR_FDIVERGED, -103, "the state differs from the majority's")                         \
     X(KVR_FVERSION, -104, "only a newer version can apply what the log holds")
 
 #define SAME_AS_HEADER(name, value, text) _Static_assert((name) == (value), #name " has moved");

@@ -24,7 +24,8 @@ static void setup(void)
 
 static void teardown(void)
 {
-    kvr__array_free(&mem, KVR__MEM_CALL, (void **)&array.items, &array.capacity, sizeof *array.items);
+    kvr__array_free(&mem, KVR__MEM_CALL, (void **)&array.items, &array.capacity,
+                    sizeof *array.items);
     cr_assert_null(array.items);
     cr_assert_eq(array.capacity, 0);
     TEST_ALLOC_ASSERT_EMPTY(&alloc);
@@ -74,9 +75,11 @@ Test(base_array, without_memory_keeps_what_it_has)
 Test(base_array, sizes_that_do_not_fit_are_refused)
 {
     cr_assert_eq(kvr__array_grow(&mem, KVR__MEM_CALL, (void **)&array.items, &array.capacity, 1000,
-                                 SIZE_MAX / 999), KVR_ENOMEM);
-    cr_assert_eq(kvr__array_grow(&mem, KVR__MEM_CALL, (void **)&array.items, &array.capacity, UINT32_MAX,
-                                 SIZE_MAX / 8), KVR_ENOMEM);
+                                 SIZE_MAX / 999),
+                 KVR_ENOMEM);
+    cr_assert_eq(kvr__array_grow(&mem, KVR__MEM_CALL, (void **)&array.items, &array.capacity,
+                                 UINT32_MAX, SIZE_MAX / 8),
+                 KVR_ENOMEM);
 
     cr_assert_eq(alloc.call_count, 0);
     cr_assert_eq(array.capacity, 0);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* test_base_checksum.c: durable bytes depend on these functions for ever, so their values are pinned to
- * those that xxHash publishes for its own sanity buffer. */
+/* test_base_checksum.c: durable bytes depend on these functions for ever, so their values are
+ * pinned to those that xxHash publishes for its own sanity buffer. */
 #include <criterion/criterion.h>
 
 #include "base/checksum.h"
@@ -69,8 +69,8 @@ Test(base_checksum, xxh3_128_gives_the_published_values_low_half_first)
     }
 }
 
-/* FAULTS 88: the state may stand at any address; under UndefinedBehaviorSanitizer a misaligned access is a
- * report. */
+/* FAULTS 88: the state may stand at any address; under UndefinedBehaviorSanitizer a misaligned
+ * access is a report. */
 Test(base_checksum, streaming_in_any_pieces_at_any_address_is_the_same)
 {
     uint8_t buffer[BUFFER_SIZE];

@@ -143,8 +143,8 @@ Test(base_codec, nothing_at_all_is_a_valid_input)
     cr_assert(writer.failed);
 }
 
-/* Any bytes, read in any order, in a block of exactly their size: under AddressSanitizer one byte too far
- * is a report. */
+/* Any bytes, read in any order, in a block of exactly their size: under AddressSanitizer one byte
+ * too far is a report. */
 Test(base_codec, random_reads_of_random_bytes_stay_inside)
 {
     enum { SEEDS = 200, READS = 50 };
@@ -163,11 +163,21 @@ Test(base_codec, random_reads_of_random_bytes_stay_inside)
             size_t before = kvr__reader_left(&reader);
             kvr_slice slice = {NULL, 0};
             switch (kvr__random_below(&random, 5)) {
-            case 0: sum += kvr__read_u8(&reader); break;
-            case 1: sum += kvr__read_u16(&reader); break;
-            case 2: sum += kvr__read_u32(&reader); break;
-            case 3: sum += kvr__read_u64(&reader); break;
-            default: slice = kvr__read_slice(&reader); break;
+            case 0:
+                sum += kvr__read_u8(&reader);
+                break;
+            case 1:
+                sum += kvr__read_u16(&reader);
+                break;
+            case 2:
+                sum += kvr__read_u32(&reader);
+                break;
+            case 3:
+                sum += kvr__read_u64(&reader);
+                break;
+            default:
+                slice = kvr__read_slice(&reader);
+                break;
             }
             for (size_t j = 0; j < slice.size; j++) {
                 sum += slice.data[j];

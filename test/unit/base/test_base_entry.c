@@ -67,7 +67,7 @@ Test(base_entry, what_is_written_is_read)
     cr_assert_null(entry.buffer);
 }
 
-/* One flipped bit anywhere is noticed; in the command only by those who ask, as a witness cannot. */
+/* One flipped bit anywhere is noticed; in the command only by those who ask: a witness cannot. */
 Test(base_entry, each_flipped_bit_is_noticed)
 {
     uint8_t bytes[SIZE];
@@ -75,7 +75,7 @@ Test(base_entry, each_flipped_bit_is_noticed)
     kvr_slice slice = {bytes, SIZE};
     kvr_entry entry = {.index = 77};
 
-    for (size_t bit = 0; bit < SIZE * 8; bit++) {
+    for (size_t bit = 0; bit < (size_t)SIZE * 8; bit++) {
         bytes[bit / 8] ^= (uint8_t)(1 << bit % 8);
         cr_assert_neq(kvr__entry_read(slice, true, &entry), KVR_OK, "bit %zu", bit);
         cr_assert_eq(entry.index, 77);
@@ -103,7 +103,8 @@ Test(base_entry, hostile_sizes_stay_inside)
 {
     uint8_t bytes[SIZE];
     kvr_entry entry;
-    static const uint32_t command_sizes[] = {sizeof command + 1, INT32_MAX, UINT32_MAX - 56, UINT32_MAX};
+    static const uint32_t command_sizes[] = {sizeof command + 1, INT32_MAX, UINT32_MAX - 56,
+                                             UINT32_MAX};
     for (size_t i = 0; i < sizeof command_sizes / sizeof command_sizes[0]; i++) {
         make_entry(bytes);
         kvr__store_u32(bytes + 32, command_sizes[i]);

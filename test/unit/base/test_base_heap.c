@@ -72,7 +72,8 @@ Test(base_heap, random_use_agrees_with_a_search)
                 kvr__heap_update(&heap, item, key);
             }
             kvr__heap_check(&heap);
-            cr_assert_eq(kvr__heap_top(&heap), least_of_all(), "seed %llu", (unsigned long long)seed);
+            cr_assert_eq(kvr__heap_top(&heap), least_of_all(), "seed %llu",
+                         (unsigned long long)seed);
         }
     }
 }

@@ -111,7 +111,8 @@ Test(base_memory, a_handle_holds_its_own_mem)
 {
     void *made = NULL;
     cr_assert_eq(kvr__mem_new_handle(&test_alloc_table, &alloc, sizeof(handle),
-                                     offsetof(handle, mem), &made), KVR_OK);
+                                     offsetof(handle, mem), &made),
+                 KVR_OK);
     handle *h = made;
 
     cr_assert_eq(h->before, 0);
@@ -131,7 +132,8 @@ Test(base_memory, a_handle_that_cannot_be_made_leaves_nothing)
     cr_assert_eq(kvr__mem_new_handle(&table, &alloc, sizeof(handle), 8, &made), KVR_EINVAL);
 
     fault_arm(FAULT_ALLOC, 1, false);
-    cr_assert_eq(kvr__mem_new_handle(&test_alloc_table, &alloc, sizeof(handle), 8, &made), KVR_ENOMEM);
+    cr_assert_eq(kvr__mem_new_handle(&test_alloc_table, &alloc, sizeof(handle), 8, &made),
+                 KVR_ENOMEM);
     fault_disarm();
 
     cr_assert_eq(made, &mem);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* test_base_random.c: the generator is part of what makes a run repeatable, so its numbers are pinned. */
+/* test_base_random.c: runs can be repeated by the generator's numbers, so they are pinned. */
 #include <criterion/criterion.h>
 
 #include "base/random.h"

@@ -88,7 +88,8 @@ Test(base_ring, random_use_agrees_with_an_array)
                 uint32_t i = (uint32_t)kvr__random_below(&random, count);
                 cr_assert_eq(at(i), model[i], "seed %llu", (unsigned long long)seed);
                 cr_assert_eq(at(0), model[0], "seed %llu", (unsigned long long)seed);
-                cr_assert_eq(at(count - 1), model[count - 1], "seed %llu", (unsigned long long)seed);
+                cr_assert_eq(at(count - 1), model[count - 1], "seed %llu",
+                             (unsigned long long)seed);
             }
         }
         kvr__ring_release(&ring);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* test_base_slab.c: small blocks: that they do not overlap, are reused, and that a reservation holds. */
+/* test_base_slab.c: small blocks do not overlap and are reused, and what was reserved is there. */
 #include <criterion/criterion.h>
 
 #include "base/random.h"
@@ -177,7 +177,8 @@ Test(base_slab, reservations_of_several_sizes_hold_at_once)
             (void)kvr__slab_alloc(slab, 8 * (6 + (size_t)kvr__random_below(&random, 100)));
         }
         while (small + big > 0) {
-            uint32_t *left = big == 0 || (small > 0 && kvr__random_below(&random, 2) == 0) ? &small : &big;
+            uint32_t *left =
+                big == 0 || (small > 0 && kvr__random_below(&random, 2) == 0) ? &small : &big;
             void *ptr = kvr__slab_alloc(slab, left == &small ? 40 : 1024);
             cr_assert_not_null(ptr, "seed %llu", (unsigned long long)seed);
             (*left)--;
@@ -224,7 +225,7 @@ Test(base_slab, after_a_refused_allocation_all_is_as_it_was)
                 {
                     cr_assert_eq(body_block == NULL, fault_fired() > 0, "%s", fault_text());
                     kvr__slab_check(slab);
-                    cr_assert_eq(kvr__slab_bytes_used(slab) <= 24u * (1 + (unsigned)fill),
+                    cr_assert_eq(kvr__slab_bytes_used(slab) <= 24 * (1 + (uint64_t)fill),
                                  body_block == NULL);
                     cr_assert_not_null(kvr__slab_alloc(slab, sizes[i]));
                 });
@@ -250,8 +251,8 @@ Test(base_slab, a_slab_that_cannot_be_made_is_null)
     kvr__slab_free_all(NULL);
 }
 
-/* FAULTS 39: a pointer that is kept too long, in the builds that look for it. AddressSanitizer would end the
- * program at the write, so there the test only asks it. */
+/* FAULTS 39: a pointer that is kept too long, in the builds that look for it. AddressSanitizer
+ * would end the program at the write, so there the test only asks it. */
 #ifdef KVR__ASAN
 Test(base_slab, free_memory_is_poisoned_for_the_sanitizer)
 {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* test_base_status.c: statuses, the version and the default panic: what a program prints when it fails. */
+/* test_base_status.c: statuses, version and the default panic: what a program prints in trouble. */
 #include <criterion/criterion.h>
 #include <kvraft/base.h>
 
@@ -8,12 +8,12 @@
 #include <string.h>
 
 static const kvr_status known[] = {
-    KVR_OK,         KVR_DONE,       KVR_AGAIN,       KVR_END,       KVR_EINVAL,    KVR_ENOMEM,
-    KVR_EBUSY,      KVR_ETOOBIG,    KVR_ENOSPACE,    KVR_EIO,       KVR_ECORRUPT,  KVR_ENOTFOUND,
-    KVR_EEXIST,     KVR_EREENTRANT, KVR_ENOLEADER,   KVR_EUNKNOWN,  KVR_ECOMPACTED, KVR_EFUTURE,
-    KVR_ECANCELED,  KVR_ETIMEDOUT,  KVR_EVERSION,    KVR_EMISMATCH, KVR_ELOCKED,   KVR_EDENIED,
-    KVR_EREADONLY,  KVR_EDUPKEY,    KVR_ENOLEASE,    KVR_ESTATE,    KVR_EAUTHFAILED, KVR_ESTOPPED,
-    KVR_FATAL,      KVR_FSTORAGE,   KVR_FCORRUPT,    KVR_FDIVERGED, KVR_FVERSION,
+    KVR_OK,        KVR_DONE,       KVR_AGAIN,     KVR_END,       KVR_EINVAL,      KVR_ENOMEM,
+    KVR_EBUSY,     KVR_ETOOBIG,    KVR_ENOSPACE,  KVR_EIO,       KVR_ECORRUPT,    KVR_ENOTFOUND,
+    KVR_EEXIST,    KVR_EREENTRANT, KVR_ENOLEADER, KVR_EUNKNOWN,  KVR_ECOMPACTED,  KVR_EFUTURE,
+    KVR_ECANCELED, KVR_ETIMEDOUT,  KVR_EVERSION,  KVR_EMISMATCH, KVR_ELOCKED,     KVR_EDENIED,
+    KVR_EREADONLY, KVR_EDUPKEY,    KVR_ENOLEASE,  KVR_ESTATE,    KVR_EAUTHFAILED, KVR_ESTOPPED,
+    KVR_FATAL,     KVR_FSTORAGE,   KVR_FCORRUPT,  KVR_FDIVERGED, KVR_FVERSION,
 };
 enum { KNOWN_COUNT = sizeof known / sizeof known[0] };
 
