@@ -18,7 +18,7 @@ MANDIR ?= $(PREFIX)/share/man
 VERSION := $(shell sed -n '/KVR_VERSION_MAJOR/s/[^0-9,]//g;T;s/,/./gp' include/kvraft/base.h)
 
 WARN := -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Werror
-KVR_CFLAGS := -std=c11 $(WARN) -Iinclude -Ilib -fvisibility=hidden $(OPT) $(CFLAGS)
+KVR_CFLAGS := -std=c11 $(WARN) -Iinclude -fvisibility=hidden $(OPT) $(CFLAGS)
 # The C library's own names beyond C11 are for these rooms only; lint keeps them out of the core.
 POSIX := -D_POSIX_C_SOURCE=200809L
 SODIUM := $(shell pkg-config --libs libsodium 2>/dev/null || echo -lsodium)
@@ -80,17 +80,17 @@ $(call say,CC,$<)$(CC) $(KVR_CFLAGS) $(1) -MMD -MP -c -o $@ $<
 endef
 
 # One object serves both libraries. Without interposition the compiler may inline a public function.
-LIBRARY := -fPIC -fno-semantic-interposition
+LIBRARY := -Ilib -fPIC -fno-semantic-interposition
 $(BUILD)/lib/posix/%.o: lib/posix/%.c
 	$(call compile,$(LIBRARY) $(POSIX))
 $(BUILD)/lib/%.o: lib/%.c
 	$(call compile,$(LIBRARY))
 $(BUILD)/check/lib/posix/%.o: lib/posix/%.c
-	$(call compile,-DKVR_CHECK $(POSIX))
+	$(call compile,-Ilib -DKVR_CHECK $(POSIX))
 $(BUILD)/check/lib/%.o: lib/%.c
-	$(call compile,-DKVR_CHECK)
+	$(call compile,-Ilib -DKVR_CHECK)
 $(BUILD)/check/test/%.o: test/%.c
-	$(call compile,-DKVR_CHECK -Itest -pthread $(POSIX))
+	$(call compile,-Ilib -Itest -DKVR_CHECK -pthread $(POSIX))
 $(BUILD)/examples/%.o: examples/%.c
 	$(call compile,$(POSIX))
 $(BUILD)/bench/%.o: bench/%.c
@@ -243,7 +243,7 @@ uninstall: ## removes what install put there
 # if what it tests is there.
 PROCESS_PARTS := $(patsubst test/process/%,process-%,$(basename $(wildcard test/process/*.sh \
     test/process/*.py test/process/*.c)))
-CHECK_PARTS := build $(UNIT_ROOMS:%=unit-%) headers symbols without-seal install \
+CHECK_PARTS := build $(UNIT_ROOMS:%=unit-%) headers symbols without-seal panic install \
     $(if $(wildcard README.md),readme) $(if $(wildcard man/*.[1-9]),man) \
     $(THREADS:$(BUILD)/test/thread/%=thread-%) $(if $(SIM),sim) $(PROCESS_PARTS) $(if $(DEMO),demo)
 HOSTILE_PARTS := hostile-build $(UNIT_ROOMS:%=hostile-unit-%) $(if $(SIM),hostile-sim)
@@ -265,6 +265,8 @@ part-symbols: $(LIBRARIES)
 	@sh test/tools/check_symbols.sh
 part-without-seal: $(LIBRARIES)
 	@sh test/tools/check_without_seal.sh
+part-panic: $(LIBRARIES)
+	@sh test/tools/check_panic.sh
 part-install: $(LIBRARIES)
 	@sh test/tools/check_install.sh
 part-readme: $(LIBRARIES)
