@@ -212,15 +212,16 @@ static bool run_side(const bench_question *question, size_t side, const char *di
     return status == 0;
 }
 
-bool bench_measure(const bench_question *question, size_t runs, const char *directory,
-                   bench_result *out_result)
+bool bench_measure(const bench_question *question, size_t runs, bool ours_only,
+                   const char *directory, bench_result *out_result)
 {
+    size_t sides = ours_only ? 1 : BENCH_SIDES_MAX;
     bool ok = true;
     bool terminal = isatty(STDERR_FILENO) == 1;
 
     memset(out_result, 0, sizeof *out_result);
     for (size_t run = 0; run < runs; run++) {
-        for (size_t side = 0; side < BENCH_SIDES_MAX; side++) {
+        for (size_t side = 0; side < sides; side++) {
             if (question->sides[side].measure == NULL || out_result->failed[side]) {
                 continue;
             }

@@ -27,10 +27,10 @@ typedef struct bench_summary {
     double max;
 } bench_summary;
 
-/* Runs all sides `runs` times in turn, with progress on standard error. False if a run failed; what
- * the others reported is still in `out_result`. */
-bool bench_measure(const bench_question *question, size_t runs, const char *directory,
-                   bench_result *out_result);
+/* Runs all sides (or ours only) `runs` times in turn, with progress on standard error. False if a run
+ * failed; what the others reported is still in `out_result`. */
+bool bench_measure(const bench_question *question, size_t runs, bool ours_only,
+                   const char *directory, bench_result *out_result);
 
 /* False if the side did not report the metric. */
 bool bench_summarize(const bench_result *result, size_t side, const char *metric,

@@ -23,12 +23,14 @@ typedef struct options {
     const char *directory;
     const char *json;
     size_t runs;
+    bool ours;
 } options;
 
 static void help(void)
 {
-    printf("usage: kvr-bench [--only NAME] [--runs N] [--dir DIR] [--json FILE]\n\n"
+    printf("usage: kvr-bench [--only NAME] [--ours] [--runs N] [--dir DIR] [--json FILE]\n\n"
            "  --only NAME  ask only the questions whose name begins with NAME\n"
+           "  --ours       leave the peers out, as for a profiler\n"
            "  --runs N     runs of each side, alternating, 1 to %d (default 5)\n"
            "  --dir DIR    where to make (and remove) a directory for files; on a real disk (default .)\n"
            "  --json FILE  where to write the results (default: no file)\n\nquestions:\n",
@@ -54,9 +56,13 @@ static bool selected(const options *opt, const bench_question *question)
 /* 0: go on; otherwise the exit status plus 1. */
 static int options_parse(options *opt, int argc, char **argv)
 {
-    for (int i = 1; i < argc; i += 2) {
+    for (int i = 1; i < argc; i++) {
         const char *name = argv[i], *value = i + 1 < argc ? argv[i + 1] : NULL;
         char *end = NULL;
+        if (strcmp(name, "--ours") == 0) {
+            opt->ours = true;
+            continue;
+        }
         if (strcmp(name, "--help") == 0) {
             help();
             return 1;
@@ -68,6 +74,7 @@ static int options_parse(options *opt, int argc, char **argv)
         if (value == NULL) {
             return 1 + usage(name, "needs a value");
         }
+        i++;
         if (strcmp(name, "--only") == 0) {
             opt->only = value;
         } else if (strcmp(name, "--dir") == 0) {
@@ -117,7 +124,7 @@ int main(int argc, char **argv)
         if (!selected(&opt, questions[i])) {
             continue;
         }
-        ok = bench_measure(questions[i], opt.runs, directory, &result) && ok;
+        ok = bench_measure(questions[i], opt.runs, opt.ours, directory, &result) && ok;
         bench_print_question(stdout, questions[i], &result);
         if (json != NULL) {
             bench_json_question(json, questions[i], &result, &first);
