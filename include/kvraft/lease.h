@@ -1,18 +1,21 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* kvraft/lease.h: leases, identities that end unless they are kept alive. Knows ids and times, no keys and no
- * clock.
+/* kvraft/lease.h: leases, identities that end unless they are kept alive. Knows ids and times, no
+ * keys and no clock.
  *
  *   1. kvr_lease_book_new
- *   2. apply each committed command once, in order: kvr_lease_grant, _revoke, _record: the replicated part
- *   3. on the leader: kvr_lease_lead when it begins to lead; kvr_lease_keep_alive; kvr_lease_due: ids whose time
- *      is up (propose their revocation, do not revoke here); kvr_lease_laggards: ids whose last renewal should be
- *      recorded (propose one batched entry, whose apply is kvr_lease_record)
+ *   2. apply each committed command once, in order: kvr_lease_grant, _revoke, _record: the
+ *      replicated part
+ *   3. on the leader: kvr_lease_lead when it begins to lead; kvr_lease_keep_alive; kvr_lease_due:
+ *      ids whose time is up (propose their revocation, do not revoke here); kvr_lease_laggards: ids
+ *      whose last renewal should be recorded (propose one batched entry, whose apply is
+ *      kvr_lease_record)
  *   4. kvr_lease_book_free
  *
- * Times are nanoseconds of the lease clock: leadership time, which the leader stamps on entries and which a new
- * leader continues. Renewals are not replicated; only laggards are: a lease unrenewed for half its TTL is recorded
- * with its last renewal. A new leader gives a recorded lease what is left of it, any other its full TTL:
- * none ends early, and an unrenewed one ends within TTL + leaderships x (TTL / 2 + election timeout).
+ * Times are nanoseconds of the lease clock: leadership time, which the leader stamps on entries and
+ * which a new leader continues. Renewals are not replicated; only laggards are: a lease unrenewed
+ * for half its TTL is recorded with its last renewal. A new leader gives a recorded lease what is
+ * left of it, any other its full TTL: none ends early, and an unrenewed one ends within TTL +
+ * leaderships x (TTL / 2 + election timeout).
  *
  * One handle, one thread at a time. Nothing here calls back. Contract: etcd v3 Lease. */
 #ifndef KVRAFT_LEASE_H
@@ -40,11 +43,12 @@ KVR_API kvr_status kvr_lease_book_new(const kvr_lease_config *config,
                                       kvr_lease_book **out_book) KVR_MUST_USE;
 KVR_API void kvr_lease_book_free(kvr_lease_book *book); /* NULL is ignored */
 
-/* Bounds of a TTL: 1 ns (etcd's lower bound, 1.5 election timeouts, is the proposer's affair) to 9,000,000,000 s. */
+/* Bounds of a TTL: 1 ns (etcd's lower bound, 1.5 election timeouts, is the proposer's affair) to
+ * 9,000,000,000 s. */
 KVR_API uint64_t kvr_lease_ttl_ns_min(void);
 KVR_API uint64_t kvr_lease_ttl_ns_max(void);
 
-/* ------------------------------------------------------------------ replicated: apply these in log order */
+/* --------------------------------------------------------- replicated: apply these in log order */
 
 /* Adds lease `id`, due `ttl_ns` after `now_ns` (the entry's lease clock). O(log leases).
  *
@@ -58,32 +62,44 @@ KVR_API kvr_status kvr_lease_grant(kvr_lease_book *book, int64_t id, uint64_t tt
 /* Removes it. KVR_OK, KVR_ENOTFOUND. */
 KVR_API kvr_status kvr_lease_revoke(kvr_lease_book *book, int64_t id) KVR_MUST_USE;
 
-/* Records that the last renewal of `id` was at `renewed_ns`, or (0) that it was renewed after it had been recorded
- * and counts as unrecorded again. KVR_OK, KVR_ENOTFOUND (it was revoked meanwhile: nothing to do). */
-KVR_API kvr_status kvr_lease_record(kvr_lease_book *book, int64_t id, uint64_t renewed_ns) KVR_MUST_USE;
+/* Records that the last renewal of `id` was at `renewed_ns`, or (0) that it was renewed after it
+ * had been recorded and counts as unrecorded again. KVR_OK, KVR_ENOTFOUND (it was revoked
+ * meanwhile: nothing to do). */
+KVR_API kvr_status kvr_lease_record(kvr_lease_book *book, int64_t id,
+                                    uint64_t renewed_ns) KVR_MUST_USE;
 
 KVR_API bool kvr_lease_exists(const kvr_lease_book *book, int64_t id);
 
 /* ------------------------------------------------------------------ the leader's part */
 
-/* This member leads from `now_ns` on: recorded leases are due at record + TTL, the others at now + TTL.
- * O(leases). */
+/* This member leads from `now_ns` on: recorded leases are due at record + TTL, the others at now +
+ * TTL. O(leases). */
 KVR_API void kvr_lease_lead(kvr_lease_book *book, uint64_t now_ns);
 
 /* It leads no longer: nothing is due. */
 KVR_API void kvr_lease_follow(kvr_lease_book *book);
 
-/* Renews: due TTL after now. *out_must_record is 1 if the lease is recorded, so that the renewal must be logged
- * (kvr_lease_record with 0) before it is answered. KVR_OK, KVR_ENOTFOUND, KVR_ENOLEADER (follows). O(log leases). */
+/* Renews: due TTL after now. *out_must_record is 1 if the lease is recorded or named as a laggard,
+ * so that the renewal must be logged (kvr_lease_record with 0) before it is answered: else the next
+ * leader would go by the older record.
+ *
+ * KVR_OK, KVR_ENOTFOUND, KVR_ENOLEADER (follows), KVR_ETIMEDOUT: its time is up and nothing saves
+ * it from being revoked by this leader; etcd answers such a renewal after the revocation, with TTL
+ * 0. O(log leases). */
 KVR_API kvr_status kvr_lease_keep_alive(kvr_lease_book *book, int64_t id, uint64_t now_ns,
-                                        uint64_t *out_ttl_ns, uint8_t *out_must_record) KVR_MUST_USE;
+                                        uint64_t *out_ttl_ns,
+                                        uint8_t *out_must_record) KVR_MUST_USE;
 
-/* Fills `out_ids` with up to `capacity` leases that are due, soonest first; each is named again only after
- * kvr_lease_retry or a new kvr_lease_lead, so a revocation is proposed once. Returns how many. */
+/* Fills `out_ids` with up to `capacity` leases that are due, soonest first; each is named again
+ * only after kvr_lease_retry or a new kvr_lease_lead, so a revocation is proposed once. Returns how
+ * many. Its work is bounded by capacity + 1,024 leases: as long as kvr_lease_deadline is not above
+ * now_ns, call again (the same holds for kvr_lease_laggards). */
 KVR_API uint32_t kvr_lease_due(kvr_lease_book *book, uint64_t now_ns, int64_t *out_ids,
                                uint32_t capacity);
 
-/* The proposal to revoke `id` came to nothing: kvr_lease_due will name it again. */
+/* The proposal to revoke or to record `id` was refused and will never be executed: kvr_lease_due or
+ * kvr_lease_laggards will name it again. A proposal whose outcome is unknown is not retried: the
+ * leader that does not know it leads no more. */
 KVR_API void kvr_lease_retry(kvr_lease_book *book, int64_t id);
 
 typedef struct kvr_lease_laggard {
@@ -91,12 +107,16 @@ typedef struct kvr_lease_laggard {
     uint64_t renewed_ns;
 } kvr_lease_laggard;
 
-/* Fills `out_laggards` with up to `capacity` unrecorded leases unrenewed for half their TTL; each is named once a
- * renewal. Returns how many. */
+/* Fills `out_laggards` with up to `capacity` unrecorded leases unrenewed for half their TTL; each
+ * is named once until it is renewed or kvr_lease_retry says so. Returns how many. Propose them at
+ * once and in the order of all proposals: a renewal that must be recorded comes after them in the
+ * log. */
 KVR_API uint32_t kvr_lease_laggards(kvr_lease_book *book, uint64_t now_ns,
                                     kvr_lease_laggard *out_laggards, uint32_t capacity);
 
-/* The time at which the next lease becomes due or a laggard; UINT64_MAX: none (or follows). O(1). */
+/* When to look again: no lease becomes due or a laggard before it (renewals may have moved the
+ * first one away, then kvr_lease_due and _laggards find nothing and move this). UINT64_MAX: none
+ * (or follows). O(1). */
 KVR_API uint64_t kvr_lease_deadline(const kvr_lease_book *book);
 
 /* ------------------------------------------------------------------ questions */
@@ -112,8 +132,8 @@ typedef struct kvr_lease_info {
 KVR_API kvr_status kvr_lease_get(const kvr_lease_book *book, int64_t id, uint64_t now_ns,
                                  kvr_lease_info *out_info) KVR_MUST_USE;
 
-/* Up to `capacity` ids above `after` in ascending order (start with INT64_MIN; an id equal to it is listed too when
- * `from_start` is true). Returns how many. O(log leases + capacity). */
+/* Up to `capacity` ids above `after` in ascending order (start with INT64_MIN; an id equal to it is
+ * listed too when `from_start` is true). Returns how many. O(log leases + capacity). */
 KVR_API uint32_t kvr_lease_list(const kvr_lease_book *book, int64_t after, bool from_start,
                                 int64_t *out_ids, uint32_t capacity);
 
@@ -121,7 +141,8 @@ typedef struct kvr_lease_status {
     uint32_t size;
     uint32_t reserved;
     uint64_t leases;
-    uint64_t hash; /* sum over leases of a hash of id, TTL and record: equal on all members at equal index */
+    /* sum over leases of a hash of id, TTL and record: equal on all members at equal index */
+    uint64_t hash;
     uint64_t memory_bytes;
 } kvr_lease_status;
 
@@ -138,12 +159,15 @@ typedef struct kvr_lease_save {
 
 KVR_API void kvr_lease_save_init(kvr_lease_save *save, const kvr_lease_book *book);
 
-/* Fills `room` (at least 64 bytes) with the next bytes. KVR_OK and *out_size > 0; KVR_END. */
-KVR_API kvr_status kvr_lease_save_read(kvr_lease_save *save, const kvr_lease_book *book, uint8_t *room,
-                                       size_t room_size, size_t *out_size) KVR_MUST_USE;
+/* Fills `room` (at least 64 bytes) with the next bytes. KVR_OK and *out_size > 0; KVR_END.
+ * KVR_EINVAL (room), KVR_ESTATE (the book changed: begin again). */
+KVR_API kvr_status kvr_lease_save_read(kvr_lease_save *save, const kvr_lease_book *book,
+                                       uint8_t *room, size_t room_size,
+                                       size_t *out_size) KVR_MUST_USE;
 
-/* Replaces the content by a stream fed in pieces of any size. Until _end the old content stays; it then
- * follows. KVR_OK, KVR_ECORRUPT, KVR_EVERSION, KVR_ENOMEM; after an error only _abort. */
+/* Replaces the content by a stream fed in pieces of any size. Until _end the old content stays; it
+ * then follows. KVR_OK, KVR_ECORRUPT, KVR_EVERSION, KVR_ENOMEM, KVR_ESTATE (out of turn); after an
+ * error only _abort. */
 KVR_API kvr_status kvr_lease_load_begin(kvr_lease_book *book) KVR_MUST_USE;
 KVR_API kvr_status kvr_lease_load_write(kvr_lease_book *book, const kvr_slice *bytes) KVR_MUST_USE;
 KVR_API kvr_status kvr_lease_load_end(kvr_lease_book *book) KVR_MUST_USE;
