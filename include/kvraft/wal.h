@@ -125,8 +125,7 @@ KVR_API const char *kvr_wal_config_check(const kvr_wal_config *config);
 /* ------------------------------------------------------------------ life */
 
 /* Makes a handle; touches no file. `config` is borrowed, except its tables. KVR_OK gives *out_wal,
- * freed by kvr_wal_free. KVR_EINVAL (what is wrong: kvr_wal_config_check), KVR_ENOMEM. All memory
- * that appends will ever need is taken here and in open. */
+ * freed by kvr_wal_free. KVR_EINVAL (what is wrong: kvr_wal_config_check), KVR_ENOMEM. */
 KVR_API kvr_status kvr_wal_new(const kvr_wal_config *config, kvr_wal **out_wal) KVR_MUST_USE;
 
 /* Reads the store and makes what it found durable, once. A damaged record that nothing vouches for,
@@ -141,8 +140,8 @@ KVR_API kvr_status kvr_wal_new(const kvr_wal_config *config, kvr_wal **out_wal) 
 KVR_API kvr_status kvr_wal_open(kvr_wal *wal) KVR_MUST_USE;
 
 /* Writes the record that vouches for the last batch if there is none yet, and closes all files.
- * KVR_OK; KVR_EIO: no such record was written, nothing that was answered is lost; KVR_ESTATE. Then
- * only questions and _free are legal. */
+ * KVR_OK; KVR_ENOSPACE, KVR_FSTORAGE: no such record was written, nothing that was answered is lost;
+ * KVR_ESTATE. Then only questions and _free are legal. */
 KVR_API kvr_status kvr_wal_close(kvr_wal *wal) KVR_MUST_USE;
 
 /* Frees the handle. If it was not closed its files are closed as they are, like in a crash. NULL is
@@ -212,7 +211,6 @@ typedef struct kvr_wal_status {
     uint64_t records;    /* since open: batches, resets and vouching records */
     uint64_t flushes;    /* since open: calls of fdatasync */
     uint64_t written_bytes; /* since open: by pwrite */
-    uint64_t torn_bytes; /* of the tail that open cut, to its last byte that is not zero */
     uint64_t memory_bytes;
     uint32_t segment_count;
     uint32_t ready_count;

@@ -1,0 +1,150 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* wal_format.h: the durable heads as structs, encoded and decoded here and nowhere else. All five
+ * are 128 bytes in version 1 and alike at both ends, so that any of them verifies before anything
+ * else in it is believed, and a later release may make them longer:
+ *
+ *   0  4  magic        4  2  head size     6  1  version     7  1  kind
+ *   ...   fields, little-endian
+ *   -8 8  XXH3-64 over all of the head before it
+ *
+ * Byte by byte: kvraft-wal(5). The bytes may be hostile. */
+#ifndef KVRAFT_LIB_WAL_FORMAT_H
+#define KVRAFT_LIB_WAL_FORMAT_H
+
+#include <kvraft/base.h>
+
+enum {
+    KVR__WAL_HEAD_SIZE = 128,      /* of each head as this release writes it */
+    KVR__WAL_HEAD_SIZE_MAX = 1024, /* as this release reads it */
+    KVR__WAL_ALIGN = 8,            /* records begin at multiples of it */
+    KVR__WAL_BLOCK_SIZE = 65536,   /* of a snapshot's stream, each with a checksum */
+    KVR__WAL_SLOT_SIZE = 4096,     /* of one of the two slots of the vote file */
+    KVR__WAL_SLOT_COPY = 2048,     /* its second copy, in other sectors */
+    KVR__WAL_VOTE_FILE_SIZE = 2 * KVR__WAL_SLOT_SIZE
+};
+
+/* Begins a use of a segment: at offset 0, and again wherever writing goes on after an open or a
+ * failed write, so that what lies behind it can never pass for its records. */
+typedef struct kvr__wal_segment_head {
+    uint64_t number; /* as in the file's name */
+    uint64_t offset;
+    uint64_t id; /* random */
+    uint64_t cluster_id;
+    uint64_t member_id;
+    uint64_t first_sequence;    /* of the record that follows; all before it are durable */
+    uint64_t previous_checksum; /* of the record before that one */
+    uint64_t last_index;        /* of the log at that point */
+    uint64_t key_id;            /* 0: not sealed */
+} kvr__wal_segment_head;
+
+enum {
+    KVR__WAL_APPEND = 1, /* entries from first_index on, replacing what stood there */
+    KVR__WAL_MARK = 2,   /* no entries: vouches for what is before it */
+    KVR__WAL_RESET = 3   /* the log is empty and goes on at first_index; may hold entries */
+};
+
+/* The head of one record, which is one batch. */
+typedef struct kvr__wal_record {
+    uint8_t kind;
+    uint32_t head_size;
+    uint32_t entry_count;
+    uint64_t body_size; /* of the entries; zeros follow up to a multiple of KVR__WAL_ALIGN */
+    uint64_t segment_id;
+    uint64_t offset;
+    uint64_t sequence; /* 1, 2, 3... over the life of the store */
+    uint64_t previous_checksum;
+    uint64_t durable_sequence; /* the last record known flushed when this one was written */
+    uint64_t group_id;
+    uint64_t member_id;
+    uint64_t first_index;    /* MARK: last index + 1 */
+    uint64_t log_first;      /* entries below are not needed */
+    uint64_t snapshot_index; /* newest complete snapshot; 0: none yet */
+    uint64_t vote_sequence;  /* the last vote known flushed when this one was written */
+    uint64_t body_checksum; /* XXH3-64 over entries and those zeros */
+    uint64_t checksum; /* of the head, with the cluster id as its seed: covers all of the record */
+} kvr__wal_record;
+
+/* One slot of the vote file. Slot number = sequence & 1. */
+typedef struct kvr__wal_vote {
+    uint64_t sequence;
+    uint64_t cluster_id;
+    uint64_t member_id;
+    uint64_t group_id;
+    uint64_t term;
+    uint64_t voted_for;
+    uint64_t incarnation;
+    uint64_t record_sequence; /* the last record known flushed when this was written; 0: none */
+    uint64_t record_checksum;
+} kvr__wal_vote;
+
+/* A snapshot file: head, stream, one XXH3-64 a block of the stream, configuration, tail. */
+typedef struct kvr__wal_snapshot_head {
+    uint64_t cluster_id;
+    uint64_t member_id;
+    uint64_t group_id;
+    uint64_t index;
+    uint64_t term;
+    uint64_t key_id; /* 0: not sealed */
+    uint32_t block_size;
+    uint32_t reserved;
+} kvr__wal_snapshot_head;
+
+typedef struct kvr__wal_snapshot_tail {
+    uint64_t index;
+    uint64_t term;
+    uint64_t stream_size;
+    uint64_t configuration_size;
+    uint64_t table_checksum; /* over block checksums and configuration */
+    uint8_t hash[16];        /* XXH3-128 of the stream */
+} kvr__wal_snapshot_tail;
+
+/* Each _write fills KVR__WAL_HEAD_SIZE bytes. The record's also sets its checksum. */
+void kvr__wal_segment_head_write(uint8_t *out, const kvr__wal_segment_head *head);
+void kvr__wal_record_write(uint8_t *out, kvr__wal_record *record, uint64_t cluster_id);
+void kvr__wal_vote_write(uint8_t *out, const kvr__wal_vote *vote);
+void kvr__wal_snapshot_head_write(uint8_t *out, const kvr__wal_snapshot_head *head);
+void kvr__wal_snapshot_tail_write(uint8_t *out, const kvr__wal_snapshot_tail *tail);
+
+/* Each _read verifies and decodes the head at the start of `bytes`. KVR_OK; KVR_END (another magic,
+ * or fewer bytes than it needs: it is not there); KVR_ECORRUPT (it is there, and damaged);
+ * KVR_EVERSION (whole, and newer than this release). */
+kvr_status kvr__wal_segment_head_read(kvr_slice bytes, kvr__wal_segment_head *out);
+kvr_status kvr__wal_record_read(kvr_slice bytes, uint64_t cluster_id, kvr__wal_record *out);
+kvr_status kvr__wal_vote_read(kvr_slice bytes, kvr__wal_vote *out);
+kvr_status kvr__wal_snapshot_head_read(kvr_slice bytes, kvr__wal_snapshot_head *out);
+kvr_status kvr__wal_snapshot_tail_read(kvr_slice bytes, kvr__wal_snapshot_tail *out);
+
+/* `size` rounded up to KVR__WAL_ALIGN; size <= UINT64_MAX - 7. */
+uint64_t kvr__wal_padded(uint64_t size);
+
+/* Walks whole entries in `bytes` that must be numbered from *index on; verifies their heads. *index
+ * becomes one more than the last. KVR_OK, KVR_ECORRUPT (a wrong head, a wrong index, a part of an
+ * entry), KVR_EVERSION. */
+kvr_status kvr__wal_entries_walk(kvr_slice bytes, uint64_t *index);
+
+/* Names of files: <prefix><16 hex digits><suffix>, and snapshot-<index>-<term>. */
+#define KVR__WAL_LOG_PREFIX "wal-"
+#define KVR__WAL_READY_PREFIX "ready-"
+#define KVR__WAL_LOG_SUFFIX ".log"
+#define KVR__WAL_SNAPSHOT_PREFIX "snapshot-"
+#define KVR__WAL_VOTE_NAME "vote"
+#define KVR__WAL_VOTE_PART "vote.part"
+#define KVR__WAL_LOCAL_PART "local.part"
+#define KVR__WAL_RECEIVED_PART "received.part"
+
+enum { KVR__WAL_NAME_SIZE = 64 };
+
+typedef struct kvr__wal_name {
+    char text[KVR__WAL_NAME_SIZE];
+} kvr__wal_name;
+
+kvr__wal_name kvr__wal_name_log(uint64_t number);
+kvr__wal_name kvr__wal_name_ready(uint64_t number);
+kvr__wal_name kvr__wal_name_snapshot(uint64_t index, uint64_t term);
+
+/* False if `name` is not of that kind. */
+bool kvr__wal_name_is_log(const char *name, uint64_t *out_number);
+bool kvr__wal_name_is_ready(const char *name, uint64_t *out_number);
+bool kvr__wal_name_is_snapshot(const char *name, uint64_t *out_index, uint64_t *out_term);
+
+#endif

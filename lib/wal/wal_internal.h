@@ -1,0 +1,344 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* wal_internal.h: what the files of this room share. wal.c is the door; from there
+ *
+ *   open      wal_recover.c -> wal_vote.c, wal_snapshot.c, wal_scan.c, wal_log.c
+ *   execute   wal_append.c -> wal_segment.c; wal_read.c -> wal_scan.c; wal_vote.c; wal_snapshot.c
+ *   maintain  wal_maintain.c
+ *
+ * All of them reach files through wal_files.c, which knows short counts and what a failure means. */
+#ifndef KVRAFT_LIB_WAL_INTERNAL_H
+#define KVRAFT_LIB_WAL_INTERNAL_H
+
+#include <kvraft/wal.h>
+
+#include "base/checksum.h"
+#include "base/memory.h"
+#include "wal_format.h"
+
+/* Limits of this room. */
+enum {
+    KVR__WAL_READ_BYTES_MAX = 16 * 1024 * 1024, /* one READ or SNAPSHOT_READ returns at most this */
+    KVR__WAL_POINT_BYTES = 64 * 1024,           /* of log between two points */
+    KVR__WAL_CONFIGURATION_BYTES_MAX = 4 * 1024 * 1024, /* in a snapshot */
+    KVR__WAL_RESERVE = 2 * KVR__WAL_HEAD_SIZE, /* kept in each segment for a head and a MARK */
+    KVR__WAL_TEXT_SIZE = 512
+};
+
+/* An open file and its name, for messages. */
+typedef struct kvr__wal_file {
+    bool is_open;
+    uint64_t handle;
+    kvr__wal_name name;
+} kvr__wal_file;
+
+/* One file of the log. Entries in it may have been replaced by later ones. */
+typedef struct kvr__wal_segment {
+    uint64_t number;         /* later ones have higher numbers */
+    uint64_t first_sequence; /* of the first record in it */
+    uint64_t end;            /* offset behind its last record; 0: nothing was written yet */
+    uint64_t size;           /* of the file */
+    uint64_t last_index;     /* the highest index that is still read from it; 0: none */
+} kvr__wal_segment;
+
+/* A file that waits to become a segment. Its content means nothing. */
+typedef struct kvr__wal_ready {
+    uint64_t number;
+    uint64_t size;
+} kvr__wal_ready;
+
+/* Where a record stands, and what must be found there. */
+typedef struct kvr__wal_place {
+    uint64_t number; /* of the segment */
+    uint64_t offset;
+    uint64_t segment_id; /* in force there; 0: a segment head comes first and tells it */
+    uint64_t sequence;   /* of the record */
+    uint64_t checksum;   /* of the record before */
+} kvr__wal_place;
+
+/* A place where reading may start. There is one at the first record with entries of each segment,
+ * at each that replaced entries, and at least one in 64 KiB; so from one point to the next, in the
+ * order of indices, records follow one another in the file. */
+typedef struct kvr__wal_point {
+    uint64_t index; /* first_index of the record */
+    kvr__wal_place place;
+} kvr__wal_point;
+
+/* A complete snapshot. */
+typedef struct kvr__wal_snapshot {
+    uint64_t index;
+    uint64_t term;
+    uint64_t stream_size;
+    uint64_t file_size;
+    uint8_t hash[16];
+    uint8_t *configuration; /* owned; NULL if its size is 0 */
+    size_t configuration_size;
+    bool is_read_back; /* since it was written, or by open */
+} kvr__wal_snapshot;
+
+/* A snapshot that is being written. `hashed` is ahead of `written` only if the last request found no
+ * room for what comes after the stream; it will be repeated. */
+typedef struct kvr__wal_part {
+    kvr__wal_file file;
+    uint64_t index;
+    uint64_t term;
+    uint64_t written; /* bytes of the stream in requests that are done */
+    uint64_t hashed;
+    uint8_t *table; /* checksums of whole blocks, as in the file */
+    uint32_t table_capacity;
+    uint32_t block_count;
+    kvr__xxh3 stream;
+    kvr__xxh3 block;
+} kvr__wal_part;
+
+/* A walk over a snapshot file that verifies it, a slice at a time. */
+typedef struct kvr__wal_verify {
+    kvr__wal_file file;
+    uint64_t file_size;
+    kvr__wal_snapshot_head head;
+    kvr__wal_snapshot_tail tail;
+    uint32_t head_size;
+    uint64_t offset; /* of the stream, up to which it is verified */
+    kvr__xxh3 stream;
+} kvr__wal_verify;
+
+/* Memory that results point to. */
+typedef struct kvr__wal_lent {
+    struct kvr__wal_lent *next;
+    size_t capacity;
+    uint8_t bytes[];
+} kvr__wal_lent;
+
+enum {
+    KVR__WAL_NEW = 0,
+    KVR__WAL_OPEN = 1,
+    KVR__WAL_FAILED = 2, /* in open, or by a write: `failure` says how */
+    KVR__WAL_CLOSED = 3
+};
+
+/* What went wrong, and where. Filled by whoever finds it, for kvr__wal_files_report and _fail. */
+typedef struct kvr__wal_damage {
+    kvr_status status;
+    const char *file; /* "": the store as a whole */
+    uint64_t offset;
+    uint64_t first_index; /* entries that are damaged or out of reach; 0: none known */
+    uint64_t last_index;
+    const char *what;
+    const char *cause; /* NULL, or in the words of the file calls */
+    const char *remedy;
+} kvr__wal_damage;
+
+/* The damage reported last, with texts that stay. */
+typedef struct kvr__wal_failure {
+    kvr_status status;
+    uint64_t offset;
+    uint64_t first_index;
+    uint64_t last_index;
+    const char *remedy;
+    char file[KVR__WAL_NAME_SIZE];
+    char text[KVR__WAL_TEXT_SIZE];
+} kvr__wal_failure;
+
+struct kvr_wal {
+    kvr__mem mem;
+    kvr_wal_config config;
+    kvr_file_ops files;
+    uint8_t state;
+    bool refused;   /* the last append found no room: those that follow it are refused too */
+    bool head_due;  /* a segment head with a fresh id comes before the next record */
+    bool reset_due; /* the log on disk does not continue the snapshot: the next record is a RESET */
+    bool unvouched; /* nothing vouches for the last record or vote yet */
+    kvr__wal_failure failure;
+
+    /* The log. Records are appended to the last segment; `file` is that segment, once it is open. */
+    struct {
+        kvr__wal_segment *items;
+        uint32_t count, capacity;
+    } segments;
+    struct {
+        kvr__wal_ready *items;
+        uint32_t count, capacity;
+    } ready;
+    struct {
+        kvr__wal_point *items;
+        uint32_t count, capacity;
+    } points;
+    kvr__wal_file file;
+    kvr__wal_file fill; /* the ready file that is being filled */
+    uint64_t segment_id;
+    uint64_t sequence; /* of the last record, which is durable; 0: none */
+    uint64_t checksum; /* of that record */
+    uint64_t first_index;
+    uint64_t last_index;
+    uint64_t oldest_index;     /* entries from here on were found by open; only open uses it */
+    uint64_t durable_first;    /* first_index as the last record tells it */
+    kvr__wal_place next_place; /* where the READ of next_index will start; 0: not known */
+    uint64_t next_index;
+
+    kvr__wal_vote vote; /* the newest durable slot */
+    kvr__wal_file vote_file;
+
+    struct {
+        kvr__wal_snapshot *items; /* by index; the last one is the newest */
+        uint32_t count, capacity;
+    } snapshots;
+    kvr__wal_part parts[2]; /* by source */
+    kvr__wal_verify verify;
+    kvr__wal_file read_file; /* the snapshot that was read last */
+
+    kvr__xxh3 hash;        /* of the record that is being written */
+    uint8_t *write_buffer; /* config.batch_bytes */
+    uint8_t *read_buffer;
+    size_t read_capacity; /* config.read_bytes, or more once a record was larger */
+    kvr__wal_lent *lent;
+    kvr__wal_lent *spare; /* for the next result */
+
+    uint64_t record_count;
+    uint64_t flush_count;
+    uint64_t written_bytes;
+};
+
+/* The segment that is written; NULL: none was begun. */
+kvr__wal_segment *kvr__wal_segment_last(kvr_wal *wal);
+
+/* ------------------------------------------------------------------ wal_files.c
+ *
+ * Each records a failure with its place. Reads: KVR_OK, KVR_EIO (the handle goes on). Writes: KVR_OK;
+ * KVR_ENOSPACE (the handle goes on); all else is final: KVR_FSTORAGE, or in open the status itself. */
+
+/* Records `damage`. Returns its status. */
+kvr_status kvr__wal_files_report(kvr_wal *wal, const kvr__wal_damage *damage);
+
+/* The same, and after open the handle has failed for good. `status` must be KVR_FSTORAGE or
+ * KVR_FCORRUPT. */
+kvr_status kvr__wal_files_fail(kvr_wal *wal, const kvr__wal_damage *damage);
+
+/* Opens `name`; out_file->name is set in any case. Also KVR_ENOTFOUND, which is not recorded. */
+kvr_status kvr__wal_files_open(kvr_wal *wal, const char *name, uint32_t flags,
+                               kvr__wal_file *out_file);
+void kvr__wal_files_close(kvr_wal *wal, kvr__wal_file *file); /* not open: ignored */
+kvr_status kvr__wal_files_length(kvr_wal *wal, kvr__wal_file *file, uint64_t *out_size);
+/* Fills `out` as far as the file reaches: *out_size bytes. */
+kvr_status kvr__wal_files_read(kvr_wal *wal, kvr__wal_file *file, uint64_t offset, uint8_t *out,
+                               size_t size, size_t *out_size);
+kvr_status kvr__wal_files_write(kvr_wal *wal, kvr__wal_file *file, kvr_slice bytes,
+                                uint64_t offset);
+kvr_status kvr__wal_files_flush(kvr_wal *wal, kvr__wal_file *file);
+kvr_status kvr__wal_files_truncate(kvr_wal *wal, kvr__wal_file *file, uint64_t size);
+kvr_status kvr__wal_files_rename(kvr_wal *wal, const char *from, const char *to);
+kvr_status kvr__wal_files_unlink(kvr_wal *wal, const char *name); /* not there: KVR_OK */
+kvr_status kvr__wal_files_flush_names(kvr_wal *wal);
+
+/* ------------------------------------------------------------------ wal_log.c: points */
+
+/* Makes room for one more point. KVR_ENOMEM. */
+kvr_status kvr__wal_log_reserve(kvr_wal *wal);
+
+/* NULL if `record` may follow what the log holds, else what is wrong with it. */
+const char *kvr__wal_log_refuses(const kvr_wal *wal, const kvr__wal_record *record);
+
+/* A durable record at `place` becomes part of the log. Room for a point is reserved. */
+void kvr__wal_log_apply(kvr_wal *wal, const kvr__wal_record *record, const kvr__wal_place *place);
+
+/* Where reading must start to find entry `index`, which the log holds. */
+kvr__wal_place kvr__wal_log_find(const kvr_wal *wal, uint64_t index);
+
+/* The oldest segment is gone. */
+void kvr__wal_log_drop_segment(kvr_wal *wal);
+
+/* The log is empty and goes on at first_index. */
+void kvr__wal_log_clear(kvr_wal *wal, uint64_t first_index);
+
+/* ------------------------------------------------------------------ wal_scan.c: read forward */
+
+/* Reads records from a place on, within one segment. */
+typedef struct kvr__wal_scan {
+    kvr_wal *wal;
+    kvr__wal_file file;
+    kvr__wal_place place;  /* of the next record */
+    uint64_t limit;        /* offset at which the segment ends */
+    uint64_t write_begin;  /* where the write of the last record began: at its segment head, if any */
+    uint64_t window_begin; /* file offset of the first byte in wal->read_buffer */
+    size_t window_size;
+    size_t chunk;     /* bytes read at a time */
+    const char *why;  /* after KVR_END: what stands there instead of a record */
+    bool contradicts; /* after KVR_END: a whole head with another predecessor; no crash makes that */
+} kvr__wal_scan;
+
+/* KVR_OK, KVR_EIO, KVR_ENOTFOUND. Closed by _close in any case. */
+kvr_status kvr__wal_scan_open(kvr__wal_scan *scan, kvr_wal *wal, const kvr__wal_place *place,
+                              uint64_t limit);
+void kvr__wal_scan_close(kvr__wal_scan *scan);
+
+/* The record at the place, verified, and its entries, which lend until the next call; the place moves
+ * behind it. KVR_END: no valid record stands there. KVR_EIO, KVR_ENOMEM, KVR_EVERSION, KVR_EMISMATCH. */
+kvr_status kvr__wal_scan_next(kvr__wal_scan *scan, kvr__wal_record *out_record,
+                              kvr_slice *out_body);
+
+/* Searches the rest of the segment, from `offset` on, for anything whole that vouches for a record:
+ * *vouched becomes the highest sequence known to have been durable. KVR_OK, KVR_EIO, KVR_ENOMEM. */
+kvr_status kvr__wal_scan_vouched(kvr__wal_scan *scan, uint64_t offset, uint64_t *vouched);
+
+/* ------------------------------------------------------------------ wal_recover.c */
+
+kvr_status kvr__wal_recover(kvr_wal *wal);
+
+/* ------------------------------------------------------------------ wal_segment.c */
+
+/* The last segment has room for a record of `size` bytes (its segment head not counted), and is open.
+ * `is_mark`: may use what is reserved for marks. KVR_OK, KVR_ENOSPACE, KVR_FSTORAGE. */
+kvr_status kvr__wal_segment_room(kvr_wal *wal, uint64_t size, bool is_mark);
+
+/* A number that no file of the log has. */
+uint64_t kvr__wal_segment_new_number(const kvr_wal *wal);
+
+/* ------------------------------------------------------------------ wal_append.c */
+
+/* Performs as many of the APPENDs at `requests` as share one record: at least one, at most `count`, which
+ * is how many there are. All of them get the status that is returned. */
+kvr_status kvr__wal_append(kvr_wal *wal, const kvr_store_request *const *requests, uint32_t count,
+                           uint32_t *out_taken);
+
+/* Writes and flushes an empty record: a MARK, or a RESET of the log to `reset` if that is not 0. */
+kvr_status kvr__wal_append_empty(kvr_wal *wal, uint64_t reset);
+
+/* ------------------------------------------------------------------ wal_vote.c */
+
+/* Reads the vote file into wal->vote. KVR_ENOTFOUND: there is none. */
+kvr_status kvr__wal_vote_load(kvr_wal *wal);
+kvr_status kvr__wal_vote_create(kvr_wal *wal);
+kvr_status kvr__wal_vote_store(kvr_wal *wal, const kvr_store_request *request);
+/* Writes the newest slot once more, if it is not known to be durable. */
+kvr_status kvr__wal_vote_settle(kvr_wal *wal, uint64_t durable_sequence);
+
+/* ------------------------------------------------------------------ wal_snapshot.c, _verify.c */
+
+kvr_status kvr__wal_snapshot_write(kvr_wal *wal, const kvr_store_request *request);
+kvr_status kvr__wal_snapshot_read(kvr_wal *wal, const kvr_store_request *request,
+                                  kvr_store_result *result);
+void kvr__wal_snapshot_drop(kvr_wal *wal, uint32_t i); /* from memory */
+const kvr__wal_snapshot *kvr__wal_snapshot_newest(const kvr_wal *wal); /* NULL: none */
+void kvr__wal_snapshot_meta(const kvr__wal_snapshot *snapshot, kvr_snapshot_meta *out_meta);
+void kvr__wal_snapshot_close(kvr_wal *wal); /* all files and tables */
+
+/* Begins at the head, tail and table of a file. KVR_OK, KVR_ECORRUPT, KVR_EVERSION, KVR_EMISMATCH,
+ * KVR_EIO, KVR_ENOMEM (all recorded). *out_snapshot is filled; its configuration is the caller's. */
+kvr_status kvr__wal_verify_begin(kvr_wal *wal, const char *name, kvr__wal_snapshot *out_snapshot);
+
+/* Goes on by one slice. KVR_AGAIN, KVR_OK (all of it is as it was written), KVR_ECORRUPT, KVR_EIO. */
+kvr_status kvr__wal_verify_step(kvr_wal *wal);
+void kvr__wal_verify_end(kvr_wal *wal);
+
+/* ------------------------------------------------------------------ wal_read.c, wal_maintain.c */
+
+kvr_status kvr__wal_read(kvr_wal *wal, const kvr_store_request *request, kvr_store_result *result);
+
+/* At most `size` bytes for a result, at least `size_min`. NULL: no memory. */
+uint8_t *kvr__wal_read_lend(kvr_wal *wal, size_t size_min, size_t *size);
+void kvr__wal_read_end_lending(kvr_wal *wal);
+
+kvr_status kvr__wal_maintain(kvr_wal *wal);
+
+/* The invariants of README.md. */
+void kvr__wal_check(const kvr_wal *wal);
+
+#endif
