@@ -16,7 +16,7 @@ static kvr_mvcc *store;
 static void must(kvr_status status)
 {
     if (status != KVR_OK) {
-        bench_require(false, kvr_status_text(status));
+        bench_fail(kvr_status_text(status));
     }
 }
 

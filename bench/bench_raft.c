@@ -39,7 +39,7 @@ static uint64_t message_bytes;
 static void must(kvr_status status)
 {
     if (status != KVR_OK) {
-        bench_require(false, kvr_status_text(status));
+        bench_fail(kvr_status_text(status));
     }
 }
 
@@ -60,13 +60,10 @@ static void disk_append(member *self, const kvr_store_request *request)
 
 static void serve(member *self, const kvr_store_request *request)
 {
-    kvr_store_result result = {.size = sizeof result,
-                               .status = KVR_OK,
-                               .group_id = request->group_id,
-                               .token = request->token,
-                               .free_bytes = UINT64_MAX};
+    static kvr_store_result result = {.size = sizeof result, .free_bytes = UINT64_MAX};
     bench_require(request->kind != KVR_STORE_READ && request->kind != KVR_STORE_SNAPSHOT_READ,
                   "an entry is asked for that should be in memory");
+    result.token = request->token;
     if (request->kind == KVR_STORE_APPEND) {
         disk_append(self, request);
     }

@@ -20,7 +20,7 @@ typedef struct side {
 static void must(kvr_status status)
 {
     if (status != KVR_OK) {
-        bench_require(false, kvr_status_text(status));
+        bench_fail(kvr_status_text(status));
     }
 }
 
