@@ -284,11 +284,17 @@ uint64_t kvr__origins_hash(const kvr__origins *origins)
     uint64_t hash = 0;
     for (uint32_t i = 0; i < origins->count; i++) {
         const kvr__origin *origin = &origins->items[i];
-        uint64_t words[5] = {origin->member, origin->incarnation, origin->low, origin->highest, hash};
-        hash = kvr__xxh3_64(words, sizeof words);
-        if (origin->highest > origin->low) {
-            hash = kvr__xxh3_64_seed(origin->bits, BITS_SIZE, hash);
+        uint8_t room[32 + BITS_SIZE];
+        size_t size = 32;
+        kvr__store_u64(room, origin->member);
+        kvr__store_u64(room + 8, origin->incarnation);
+        kvr__store_u64(room + 16, origin->low);
+        kvr__store_u64(room + 24, origin->highest);
+        for (uint32_t w = 0; w < KVR__ORIGIN_WORDS && origin->highest > origin->low; w++) {
+            kvr__store_u64(room + size, origin->bits[w]);
+            size += sizeof(uint64_t);
         }
+        hash = kvr__xxh3_64_seed(room, size, hash);
     }
     return hash;
 }
