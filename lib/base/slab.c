@@ -34,7 +34,7 @@ typedef struct chunk {
 
 /* The head of a block above KVR__SLAB_MAX, which stands alone in the mem. */
 typedef struct large {
-    kvr__list link;
+    _Alignas(8) kvr__list link;
     size_t size; /* without this head */
 } large;
 
