@@ -92,9 +92,9 @@ static bool choose_ports(guide *self)
 
 static bool start(guide *self, int member)
 {
-    char id[16], client[32], directory[96], entries[16];
+    char id[16], clients[32], directory[96], entries[16];
     snprintf(id, sizeof id, "%d", member + 1);
-    snprintf(client, sizeof client, "127.0.0.1:%u", self->ports[MEMBERS + member]);
+    snprintf(clients, sizeof clients, "127.0.0.1:%u", self->ports[MEMBERS + member]);
     snprintf(directory, sizeof directory, "%s/member%d", self->directory, member + 1);
     snprintf(entries, sizeof entries, "%d", SNAPSHOT_ENTRIES);
     fflush(NULL);
@@ -107,7 +107,7 @@ static bool start(guide *self, int member)
         if (freopen(log, "a", stdout) == NULL || dup2(fileno(stdout), fileno(stderr)) < 0) {
             _exit(EXIT_FAILED);
         }
-        execl("/proc/self/exe", "kvraft-demo", "serve", "--id", id, "--peers", self->peers, "--client", client,
+        execl("/proc/self/exe", "kvraft-demo", "serve", "--id", id, "--peers", self->peers, "--client", clients,
               "--data-dir", directory, "--snapshot-entries", entries, (char *)NULL);
         _exit(127);
     }
