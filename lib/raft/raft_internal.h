@@ -307,7 +307,7 @@ struct kvr_raft {
     char error[KVR__RAFT_ERROR_SIZE];
 #ifdef KVR_CHECK
     struct { /* the state at the last check, for what may only grow */
-        uint64_t term, vote, commit, applied, handed, last_term, last_index, leader;
+        uint64_t term, vote, commit, applied, handed, last_index, leader;
         uint8_t role;
     } before;
 #endif
