@@ -286,7 +286,7 @@ part-bench-build: $(BUILD)/kvr-bench
 define process_part
 .PHONY: part-process-$(1)
 part-process-$(1): $(DEMO) $(if $(wildcard test/process/$(1).c),$(BUILD)/test/process/$(1))
-	$$(Q)KVR_DEMO=$(BUILD)/kvraft-demo $(or $(if $(wildcard test/process/$(1).c),$(BUILD)/test/process/$(1)),\
+	$$(Q)KVR_DEMO=$(abspath $(BUILD)/kvraft-demo) $(or $(if $(wildcard test/process/$(1).c),$(BUILD)/test/process/$(1)),\
 	    $(if $(wildcard test/process/$(1).sh),sh test/process/$(1).sh),python3 test/process/$(1).py)
 endef
 $(foreach part,$(PROCESS_PARTS:process-%=%),$(eval $(call process_part,$(part))))
