@@ -14,8 +14,8 @@
 #include <stdint.h>
 
 enum {
-    BENCH_SIDES_MAX = 3,
-    BENCH_ROWS_MAX = 12,
+    BENCH_SIDES_MAX = 4,
+    BENCH_ROWS_MAX = 18,
     BENCH_METRICS_MAX = 24,
     BENCH_RUNS_MAX = 99,
     BENCH_NAME_MAX = 32

@@ -12,7 +12,10 @@ enum { PARAMETER_BATCH_MASK = 0xffff, PARAMETER_COMPACT = 0x10000 };
 /* canonical/raft: reports cpu-ns (a proposal). */
 void peer_raft_measure(bench_run *run);
 
-/* JudySL: reports put-ns, overwrite-ns, get-ns, scan-ns (a key), resident-bytes (a key). */
+/* JudySL with one word a key: reports put-ns, get-ns, scan-ns (a key), resident-bytes (a key). */
+void peer_judy_bare_measure(bench_run *run);
+
+/* JudySL with values: reports put-ns, overwrite-ns, get-ns, range-ns (100 keys), resident-bytes (a key). */
 void peer_judy_measure(bench_run *run);
 
 /* LMDB: reports put-ns, overwrite-ns, get-ns, scan-ns (a key), range-ns (100 keys). */
