@@ -37,6 +37,7 @@ enum {
     KVR_VALUE_BYTES_MAX = 1572864, /* 1.5 MiB */
     KVR_TXN_OPS_MAX = 128,         /* compares, then-operations or else-operations of one transaction, each */
     KVR_TXN_DEPTH_MAX = 4,         /* a transaction inside a transaction counts one more */
+    KVR_TXN_ALL_OPS_MAX = 1024,    /* operations of one transaction and of all inside it, both branches */
     KVR_MVCC_SHARE_BYTES = 4096    /* values up to this size are copied, larger ones share op->owner */
 };
 
