@@ -304,8 +304,10 @@ kvr_status kvr__raft_recv_append_reply(kvr_raft *raft, const kvr__raft_message *
         hint = reply.hint_index < hint ? reply.hint_index : hint;
         (void)kvr__raft_progress_refuse(progress, reply.index, hint);
     } else if (kvr__raft_progress_accept(progress, reply.index)) {
-        if (progress->state == KVR__RAFT_SNAPSHOT_STATE && progress->match >= raft->log.base_index) {
-            kvr__raft_progress_installed(progress, progress->match);
+        if (progress->state == KVR__RAFT_SNAPSHOT_STATE &&
+            (progress->match >= raft->log.base_index ||
+             progress->match >= progress->snapshot_index)) {
+            kvr__raft_progress_installed(progress, progress->match); /* it caught up otherwise */
         }
         kvr__raft_replication_advance_commit(raft);
     }

@@ -50,7 +50,10 @@ static kvr_status answer_vote(kvr_raft *raft, const kvr__raft_message *message,
     bool free = asked == raft->term && (raft->vote == 0 || raft->vote == from);
     bool granted = free && is_up_to_date(raft, vote);
     if (granted) {
-        KVR_ASSERT(raft->role == KVR_ROLE_FOLLOWER);
+        if (raft->role != KVR_ROLE_FOLLOWER) {
+            KVR_ASSERT(raft->role == KVR_ROLE_PRECANDIDATE); /* a candidate has voted */
+            kvr__raft_election_follow(raft, raft->term, 0);
+        }
         raft->vote = from; /* the answer waits until this is durable */
         raft->work = true;
         kvr__raft_election_reset_timer(raft);

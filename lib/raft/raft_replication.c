@@ -51,6 +51,10 @@ static kvr_status append_own(kvr_raft *raft, uint8_t kind, kvr_slice command, ui
 /* The first act of a leader. Only an entry of its own term tells what is committed (Raft 5.4.2, 8). */
 void kvr__raft_replication_begin(kvr_raft *raft)
 {
+    if (kvr__raft_self(raft) != NULL) {
+        kvr__raft_self(raft)->progress.free_bytes = raft->store.free_bytes;
+    }
+    kvr__raft_replication_update_free(raft);
     kvr_status status =
         append_own(raft, KVR_ENTRY_NOOP, (kvr_slice){NULL, 0}, kvr__xxh3_64(NULL, 0));
     KVR_ASSERT(status == KVR_OK); /* room was found before the election */
@@ -81,9 +85,7 @@ void kvr__raft_replication_durable(kvr_raft *raft)
         if (self != NULL) {
             self->progress.match = raft->store.durable_index;
             self->progress.next = self->progress.match + 1;
-            self->progress.free_bytes = raft->store.free_bytes;
         }
-        kvr__raft_replication_update_free(raft);
         kvr__raft_replication_advance_commit(raft);
     } else if (raft->ack) {
         raft->work = true;

@@ -34,6 +34,20 @@ bool kvr__raft_store_may_write(const kvr_raft *raft)
     return !raft->store.full || raft->now >= raft->store.retry_ns;
 }
 
+/* What this disk has left. A leader refuses proposals by it, a follower tells its leader. */
+static void note_room(kvr_raft *raft, uint64_t free_bytes, bool full)
+{
+    raft->store.full = full;
+    if (raft->store.free_bytes != free_bytes) {
+        raft->store.free_bytes = free_bytes;
+        kvr__raft_member *self = kvr__raft_self(raft);
+        if (self != NULL) {
+            self->progress.free_bytes = free_bytes;
+        }
+        kvr__raft_replication_update_free(raft);
+    }
+}
+
 /* ------------------------------------------------------------------ asking */
 
 static kvr_status issue_vote(kvr_raft *raft)
@@ -155,6 +169,18 @@ static bool append_is_due(const kvr_raft *raft)
            store->durable_term >= raft->log.last_term;
 }
 
+/* The write that found no room may have become needless (its entries were truncated). With nothing left to
+ * try again, room is assumed to be back: the next write will tell. */
+static void forget_full(kvr_raft *raft)
+{
+    const kvr__raft_store *store = &raft->store;
+    if (store->full && raft->now >= store->retry_ns && raft->request_count == 0 &&
+        store->append_token == 0 && store->vote_token == 0 && store->discard_token == 0 &&
+        raft->incoming.token == 0) {
+        note_room(raft, UINT64_MAX, false);
+    }
+}
+
 /* Makes this ready's requests. Those that could be made stay if a later one finds no memory. */
 kvr_status kvr__raft_store_issue(kvr_raft *raft)
 {
@@ -173,6 +199,9 @@ kvr_status kvr__raft_store_issue(kvr_raft *raft)
     if (status == KVR_OK && may_write &&
         (raft->store.discard_all_wanted || raft->store.discard_wanted > 0)) {
         status = issue_discard(raft);
+    }
+    if (status == KVR_OK) {
+        forget_full(raft);
     }
     if (status == KVR_OK && raft->role == KVR_ROLE_LEADER) {
         status = kvr__raft_transfer_read(raft);
@@ -197,18 +226,15 @@ void kvr__raft_store_truncated(kvr_raft *raft, uint64_t from)
 static bool write_succeeded(kvr_raft *raft, const kvr_store_result *result, const char *what)
 {
     if (result->status == KVR_OK) {
-        raft->store.full = false;
-        raft->store.free_bytes = result->free_bytes;
+        note_room(raft, result->free_bytes, false);
         return true;
     }
     if (result->status == KVR_ENOSPACE) {
         if (!raft->store.full) {
             kvr__raft_trace(raft, "full", raft->store.durable_index, 0);
         }
-        raft->store.full = true;
-        raft->store.free_bytes = 0;
         raft->store.retry_ns = raft->now + raft->config.heartbeat_ns;
-        kvr__raft_replication_durable(raft); /* refuses proposals from now on */
+        note_room(raft, 0, true);
         return false;
     }
     kvr__raft_fail(raft, result->status == KVR_ECORRUPT ? KVR_FCORRUPT : KVR_FSTORAGE, what,

@@ -1,0 +1,267 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* test_raft_random.c: random schedules of everything that can happen, first with faults and checks of safety,
+ * then healed and checked for liveness. A failing run names its seed; KVR_SEED=n runs only that one. */
+#include <criterion/criterion.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/random.h"
+#include "raft_cluster.h"
+
+enum { STEPS = 3000, SEEDS = 60 };
+
+typedef struct chaos {
+    kvr__random random;
+    uint64_t seed;
+    uint32_t command_count;
+    uint64_t read_count;
+    uint64_t read_floor[4096]; /* by context: what was applied somewhere when the read began (R14) */
+    uint64_t applied_max;
+    uint32_t drop_percent;
+    uint32_t repeat_percent;
+    uint32_t crash_permille;
+    uint32_t step_ms; /* time passes in steps of up to this */
+    bool slow_disks;
+} chaos;
+
+static cluster c;
+static chaos x;
+
+static void say_seed(void)
+{
+    if (x.seed != 0) {
+        fprintf(stderr, "the seed was %llu: KVR_SEED=%llu repeats it\n", (unsigned long long)x.seed,
+                (unsigned long long)x.seed);
+        x.seed = 0;
+    }
+}
+
+static void on_abort(int number)
+{
+    (void)number;
+    say_seed();
+}
+
+static uint64_t below(uint64_t limit)
+{
+    return kvr__random_below(&x.random, limit);
+}
+
+static uint64_t any_member(void)
+{
+    return 1 + below(c.member_count);
+}
+
+static void note_applied(void)
+{
+    for (uint32_t i = 0; i < c.member_count; i++) {
+        if (c.members[i].applied > x.applied_max) {
+            x.applied_max = c.members[i].applied;
+        }
+    }
+}
+
+/* R14: an answered read is not older than what anybody had applied when it began. */
+static void check_reads(void)
+{
+    for (uint32_t i = 0; i < c.member_count; i++) {
+        cluster_member *m = &c.members[i];
+        for (uint32_t n = 0; n < m->read_count; n++) {
+            if (m->reads[n].status == KVR_OK) {
+                cr_assert_geq(m->reads[n].index, x.read_floor[m->reads[n].context], "R14");
+            }
+        }
+        m->read_count = 0;
+    }
+}
+
+static void act_on_message(void)
+{
+    if (c.message_count == 0) {
+        return;
+    }
+    uint32_t number = (uint32_t)below(c.message_count < 16 ? c.message_count : 16);
+    uint64_t dice = below(100);
+    if (dice < x.drop_percent) {
+        cluster_drop(&c, (cluster_filter){.count = 1});
+    } else {
+        cluster_deliver_number(&c, number, dice >= 100 - x.repeat_percent);
+    }
+}
+
+static void act_on_member(uint64_t id)
+{
+    cluster_member *m = cluster_at(&c, id);
+    char command[16];
+    switch (m->raft == NULL ? 0 : below(8)) {
+    case 0:
+        if (m->raft == NULL && below(4) == 0) {
+            cluster_boot(&c, id);
+        } else if (m->raft != NULL && below(1000) < x.crash_permille) {
+            cluster_crash(&c, id);
+        }
+        break;
+    case 1:
+    case 2:
+        snprintf(command, sizeof command, "%u", x.command_count++);
+        (void)cluster_propose(&c, id, command);
+        break;
+    case 3:
+        if (x.read_count < 4096 && kvr_raft_read_index(m->raft, x.read_count) == KVR_OK) {
+            x.read_floor[x.read_count++] = x.applied_max;
+        }
+        break;
+    case 4:
+        if (below(20) == 0 && m->applied > cluster_status(&c, id).snapshot_index &&
+            m->applied == cluster_status(&c, id).applied_index) {
+            cr_assert_eq(cluster_compact(&c, id, below(4)), KVR_OK);
+        }
+        break;
+    case 5:
+        m->disk.full = below(200) == 0;
+        break;
+    case 6:
+        m->applies_later = below(3) == 0;
+        break;
+    default:
+        if (below(300) == 0) {
+            kvr_status status = kvr_raft_campaign(m->raft);
+            cr_assert(status == KVR_OK || status == KVR_ESTATE);
+        }
+        break;
+    }
+}
+
+static void act_on_links(void)
+{
+    if (below(200) == 0) {
+        cluster_isolate(&c, any_member(), true);
+    } else if (below(200) == 0) {
+        cluster_cut(&c, any_member(), any_member(), true);
+    } else if (below(100) == 0) {
+        memset(c.cut, 0, sizeof c.cut);
+    }
+}
+
+static void step(void)
+{
+    uint64_t id = any_member();
+    switch (below(10)) {
+    case 0:
+        c.now += below(x.step_ms) * CLUSTER_MS;
+        break;
+    case 1:
+    case 2:
+    case 3:
+        act_on_message();
+        break;
+    case 4:
+    case 5:
+        cluster_run(&c, id);
+        break;
+    case 6:
+        if (cluster_at(&c, id)->raft != NULL && cluster_at(&c, id)->disk.request_count > 0) {
+            cluster_answer(&c, id, (uint32_t)below(cluster_at(&c, id)->disk.request_count));
+        }
+        break;
+    case 7:
+        act_on_links();
+        break;
+    default:
+        act_on_member(id);
+        break;
+    }
+    note_applied();
+    check_reads();
+}
+
+/* All is well again: within ten election timeouts there is a leader, all members hold the same, and
+ * every read was answered or refused. */
+static void heal(void)
+{
+    memset(c.cut, 0, sizeof c.cut);
+    for (uint32_t i = 0; i < c.member_count; i++) {
+        cluster_member *m = &c.members[i];
+        m->disk.full = false;
+        m->disk.manual = false;
+        m->applies_later = false;
+        if (m->raft == NULL) {
+            cluster_boot(&c, m->id);
+        }
+        cluster_disk_complete(&c, m->id, UINT32_MAX);
+    }
+    for (int i = 0; i < 200; i++) {
+        cluster_tick(&c, 100 * CLUSTER_MS);
+        cluster_stabilize(&c);
+    }
+    uint64_t leader = cluster_leader(&c);
+    cr_assert_neq(leader, 0, "no leader after 20 s of health");
+    (void)cluster_propose(&c, leader, "end");
+    for (int i = 0; i < 20; i++) {
+        cluster_tick(&c, 100 * CLUSTER_MS);
+        cluster_stabilize(&c);
+    }
+    for (uint32_t i = 0; i < c.member_count; i++) {
+        cr_assert_str_eq(c.members[i].text, c.members[leader - 1].text, "member %u differs", i + 1);
+        cr_assert_eq(cluster_status(&c, i + 1).leader, leader);
+    }
+    cr_assert(strstr(c.members[leader - 1].text, "end ") != NULL);
+}
+
+static void tune(kvr_raft_config *config)
+{
+    config->snapshot_chunk_bytes = 40;
+    config->message_bytes_max = 300;
+    config->inflight_messages_max = 4;
+    config->apply_bytes_max = 400;
+    config->trace = (uint32_t)(x.seed % 2);
+}
+
+static void run_seed(uint64_t seed)
+{
+    memset(&x, 0, sizeof x);
+    x.seed = seed;
+    kvr__random_init(&x.random, seed);
+    x.drop_percent = (uint32_t)below(3) * 10;
+    x.repeat_percent = (uint32_t)below(3) * 10;
+    x.crash_permille = (uint32_t)below(2) * 40;
+    x.slow_disks = below(2) == 1;
+    x.step_ms = below(2) == 0 ? 20 : 200;
+    cluster_init(&c);
+    c.alloc.quiet = 1;
+    uint32_t count = 1 + (uint32_t)below(5);
+    uint8_t roles[CLUSTER_MEMBERS_MAX] = {0};
+    if (count > 3 && below(2) == 0) {
+        roles[count - 1] = KVR_MEMBER_LEARNER;
+    }
+    cluster_add(&c, count, roles, tune);
+    for (uint32_t i = 0; i < count; i++) {
+        c.members[i].disk.manual = x.slow_disks;
+    }
+    for (int i = 0; i < STEPS; i++) {
+        step();
+        if (i % 50 == 0) {
+            cluster_check(&c);
+        }
+    }
+    heal();
+    cluster_release(&c);
+    x.seed = 0;
+}
+
+/* FAULTS 10, 12, 18, 19, 20, 21, 26, 28, 29, 31, 32, 34, 41, 42, 43, 46, 60, 61, 64, 69 by chance. */
+Test(raft_random, any_schedule_is_safe_and_heals)
+{
+    const char *only = getenv("KVR_SEED");
+    (void)signal(SIGABRT, on_abort);
+    (void)atexit(say_seed);
+    if (only != NULL) {
+        run_seed(strtoull(only, NULL, 10));
+        return;
+    }
+    for (uint64_t seed = 1; seed <= SEEDS; seed++) {
+        run_seed(seed);
+    }
+}
