@@ -1,15 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* demo_disk.c: a member's disk: one thread that performs what the node submits, so that heartbeats and reads never
- * wait for a flush. The library offers the loop (kvr_posix_disk_run); this file offers the thread. */
+/* demo_disk.c: a member's disk: one thread performs what the node submits, so that heartbeats and reads
+ * never wait for a flush. The library offers the loop (kvr_posix_disk_run), this file the thread. */
 #include "demo.h"
 
+#include <inttypes.h>
 #include <pthread.h>
-#include <stdlib.h>
 
-struct disk_thread {
-    pthread_t thread;
-    bool running;
-};
+static pthread_t thread; /* a process serves one member */
+static bool running;
 
 static void *perform(void *disk)
 {
@@ -32,26 +30,24 @@ bool disk_open(server *self, const char *path)
     config.path = path;
     config.wal = &wal;
     kvr_status status = kvr_posix_disk_new(&config, &self->disk);
-    if (status != KVR_OK) {
-        fprintf(stderr, "kvraft-demo: --data-dir %s: %s\n", path, kvr_status_text(status));
-        return false;
+    const char *why = kvr_status_text(status);
+    if (status == KVR_OK) {
+        status = kvr_posix_disk_open(self->disk);
+        why = kvr_posix_disk_error(self->disk);
     }
-    status = kvr_posix_disk_open(self->disk);
     if (status != KVR_OK) {
-        fprintf(stderr, "kvraft-demo: --data-dir %s: %s\n", path, kvr_posix_disk_error(self->disk));
-        return false;
+        fprintf(stderr, "kvraft-demo: --data-dir %s: %s\n", path, why);
     }
-    return true;
+    return status == KVR_OK;
 }
 
 bool disk_start(server *self)
 {
-    self->disk_thread = must_alloc(sizeof *self->disk_thread);
-    self->disk_thread->running = pthread_create(&self->disk_thread->thread, NULL, perform, self->disk) == 0;
-    if (!self->disk_thread->running) {
+    running = pthread_create(&thread, NULL, perform, self->disk) == 0;
+    if (!running) {
         fprintf(stderr, "kvraft-demo: no thread for the disk\n");
     }
-    return self->disk_thread->running;
+    return running;
 }
 
 void disk_reap(server *self)
@@ -65,23 +61,22 @@ void disk_reap(server *self)
         count = kvr_posix_disk_reap(self->disk, results, COUNT_OF(results));
         for (uint32_t i = 0; i < count; i++) {
             if (results[i].status != KVR_OK && results[i].detail != NULL) {
-                fprintf(stderr, "member %llu: disk: %s\n", (unsigned long long)self->id, results[i].detail);
+                fprintf(stderr, "member %" PRIu64 ": %s\n", self->id, results[i].detail);
             }
-            /* A failure shows in the node's status, which the main loop reports. */
-            (void)!kvr_node_storage_done(self->node, &results[i]);
+            kvr_status status = kvr_node_storage_done(self->node, &results[i]);
+            (void)status; /* the next run says the same */
         }
     } while (count > 0);
 }
 
 void disk_close(server *self)
 {
-    if (self->disk_thread != NULL && self->disk_thread->running) {
+    if (running) {
         kvr_posix_disk_stop(self->disk);
-        pthread_join(self->disk_thread->thread, NULL);
-    }
-    free(self->disk_thread);
-    if (self->disk != NULL && kvr_posix_disk_close(self->disk) == KVR_OK) {
-        fprintf(stderr, "member %llu: closed\n", (unsigned long long)self->id);
+        pthread_join(thread, NULL);
+        if (kvr_posix_disk_close(self->disk) != KVR_OK) {
+            fprintf(stderr, "member %" PRIu64 ": %s\n", self->id, kvr_posix_disk_error(self->disk));
+        }
     }
     kvr_posix_disk_free(self->disk);
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* demo_flags.c: flags, addresses and durations from the command line. A mistake gets one line that quotes it and
- * names the nearest thing that would have been right. */
+/* demo_flags.c: flags, addresses and times from the command line. A mistake gets one line that quotes
+ * it and names the nearest thing that would have been right. */
 #include "demo.h"
 
 #include <arpa/inet.h>
@@ -12,23 +12,20 @@ static size_t distance(const char *a, const char *b)
 {
     size_t row[64];
     size_t length = strlen(b);
-    if (length >= COUNT_OF(row)) {
-        return SIZE_MAX;
-    }
-    for (size_t j = 0; j <= length; j++) {
+    for (size_t j = 0; j < COUNT_OF(row); j++) {
         row[j] = j;
     }
-    for (size_t i = 1; a[i - 1] != '\0'; i++) {
+    for (size_t i = 1; length < COUNT_OF(row) && a[i - 1] != '\0'; i++) {
         size_t diagonal = row[0];
         row[0] = i;
         for (size_t j = 1; j <= length; j++) {
             size_t change = diagonal + (a[i - 1] != b[j - 1]);
+            size_t shorter = (row[j] < row[j - 1] ? row[j] : row[j - 1]) + 1;
             diagonal = row[j];
-            size_t shorter = row[j] < row[j - 1] ? row[j] : row[j - 1];
-            row[j] = change < shorter + 1 ? change : shorter + 1;
+            row[j] = change < shorter ? change : shorter;
         }
     }
-    return row[length];
+    return length < COUNT_OF(row) ? row[length] : SIZE_MAX;
 }
 
 const char *nearest(const char *word, const char *const *names, size_t count)
@@ -45,65 +42,59 @@ const char *nearest(const char *word, const char *const *names, size_t count)
     return best;
 }
 
-static const flag *find(const flag *flags, size_t count, const char *name)
+static const flag *find(const char *command, const flag *flags, size_t count, const char *name)
 {
+    const char *names[32];
     for (size_t i = 0; i < count; i++) {
+        names[i] = flags[i].name;
         if (strcmp(flags[i].name, name) == 0) {
             return &flags[i];
         }
     }
-    return NULL;
-}
-
-static int unknown_flag(const char *command, const flag *flags, size_t count, const char *name)
-{
-    const char *names[32];
-    for (size_t i = 0; i < count && i < COUNT_OF(names); i++) {
-        names[i] = flags[i].name;
-    }
     const char *near = nearest(name, names, count);
     fprintf(stderr, "kvraft-demo %s: unknown flag --%s; %s%s\n", command, name,
             near == NULL ? "see --help" : "did you mean --", near == NULL ? "" : near);
-    return -1;
+    return NULL;
 }
 
 static bool set_value(const char *command, const flag *one, const char *value)
 {
+    char *end = NULL;
     if (one->kind == FLAG_TEXT) {
         *(const char **)one->value = value;
         return true;
     }
-    char *end = NULL;
-    uint64_t number = strtoull(value, &end, 10);
-    if (*value < '0' || *value > '9' || *end != '\0') {
-        fprintf(stderr, "kvraft-demo %s: --%s takes a number, not \"%s\"\n", command, one->name, value);
-        return false;
+    if (one->kind == FLAG_TIME && parse_time(value, one->value)) {
+        return true;
     }
-    *(uint64_t *)one->value = number;
-    return true;
+    uint64_t number = strtoull(value, &end, 10);
+    if (one->kind == FLAG_NUMBER && *value >= '0' && *value <= '9' && *end == '\0') {
+        *(uint64_t *)one->value = number;
+        return true;
+    }
+    fprintf(stderr, "kvraft-demo %s: --%s takes a %s, not \"%s\"\n", command, one->name,
+            one->kind == FLAG_TIME ? "time such as 250ms or 10s" : "number", value);
+    return false;
 }
 
 int flags_parse(const char *command, const flag *flags, size_t flag_count, int argc, char **argv)
 {
     int words = 0;
+    bool only_words = false; /* after "--" */
     for (int i = 0; i < argc; i++) {
-        if (strncmp(argv[i], "--", 2) != 0) {
-            argv[words++] = argv[i];
+        only_words = only_words || strcmp(argv[i], "--") == 0;
+        if (only_words || strncmp(argv[i], "--", 2) != 0) {
+            argv[words] = argv[i];
+            words += strcmp(argv[i], "--") != 0;
             continue;
-        }
-        if (argv[i][2] == '\0') { /* "--": everything behind it is a word */
-            while (++i < argc) {
-                argv[words++] = argv[i];
-            }
-            break;
         }
         char *equals = strchr(argv[i], '=');
         if (equals != NULL) {
             *equals = '\0';
         }
-        const flag *one = find(flags, flag_count, argv[i] + 2);
+        const flag *one = find(command, flags, flag_count, argv[i] + 2);
         if (one == NULL) {
-            return unknown_flag(command, flags, flag_count, argv[i] + 2);
+            return -1;
         }
         if (one->kind == FLAG_SWITCH) {
             *(bool *)one->value = true;
@@ -112,9 +103,8 @@ int flags_parse(const char *command, const flag *flags, size_t flag_count, int a
         const char *value = equals != NULL ? equals + 1 : i + 1 < argc ? argv[++i] : NULL;
         if (value == NULL) {
             fprintf(stderr, "kvraft-demo %s: --%s needs a value\n", command, one->name);
-            return -1;
         }
-        if (!set_value(command, one, value)) {
+        if (value == NULL || !set_value(command, one, value)) {
             return -1;
         }
     }
@@ -128,45 +118,38 @@ void flags_help(const flag *flags, size_t flag_count)
     }
 }
 
-bool parse_address(const char *text, struct sockaddr_in *out_address)
+bool parse_address(const char *string, struct sockaddr_in *out_address)
 {
-    char host[64];
-    const char *colon = strrchr(text, ':');
+    char host[64] = "";
     char *end = NULL;
+    const char *colon = strrchr(string, ':');
     unsigned long port = colon == NULL ? 0 : strtoul(colon + 1, &end, 10);
-    if (colon == NULL || (size_t)(colon - text) >= sizeof host || port == 0 || port > 65535 || *end != '\0') {
-        fprintf(stderr, "kvraft-demo: \"%s\" is not HOST:PORT with a port of 1 to 65535\n", text);
-        return false;
+    bool good = port > 0 && port <= 65535 && *end == '\0' && (size_t)(colon - string) < sizeof host;
+    if (good) {
+        memcpy(host, string, (size_t)(colon - string));
+        *out_address =
+            (struct sockaddr_in){.sin_family = AF_INET, .sin_port = htons((uint16_t)port)};
+        good = inet_pton(AF_INET, strcmp(host, "localhost") == 0 ? "127.0.0.1" : host,
+                         &out_address->sin_addr) == 1;
     }
-    memcpy(host, text, (size_t)(colon - text));
-    host[colon - text] = '\0';
-    *out_address = (struct sockaddr_in){.sin_family = AF_INET, .sin_port = htons((uint16_t)port)};
-    if (inet_pton(AF_INET, strcmp(host, "localhost") == 0 ? "127.0.0.1" : host, &out_address->sin_addr) != 1) {
-        fprintf(stderr, "kvraft-demo: \"%s\" is no IPv4 address; write it in numbers, or localhost\n", host);
-        return false;
+    if (!good) {
+        fprintf(stderr,
+                "kvraft-demo: \"%s\" must be HOST:PORT, the host an IPv4 address in numbers "
+                "or localhost, the port 1 to 65535\n",
+                string);
     }
-    return true;
+    return good;
 }
 
-const char *address_text(const struct sockaddr_in *address, char out_text[32])
+bool parse_time(const char *string, uint64_t *out_ns)
 {
-    char host[INET_ADDRSTRLEN] = "?";
-    inet_ntop(AF_INET, &address->sin_addr, host, sizeof host);
-    snprintf(out_text, 32, "%s:%u", host, ntohs(address->sin_port));
-    return out_text;
-}
-
-bool parse_duration(const char *text, uint64_t *out_ns)
-{
-    static const struct {
-        const char *unit;
-        uint64_t ns;
-    } units[] = {{"", 1000000000}, {"s", 1000000000}, {"ms", 1000000}, {"us", 1000}, {"m", 60000000000}};
+    static const char *const units[] = {"", "s", "ms", "us", "m"};
+    static const uint64_t ns[] = {1000000000, 1000000000, 1000000, 1000, 60000000000};
     char *end = NULL;
-    uint64_t number = strtoull(text, &end, 10);
-    for (size_t i = 0; end != text && i < COUNT_OF(units); i++) {
-        if (strcmp(end, units[i].unit) == 0 && number <= UINT64_MAX / units[i].ns) {
-            *out_ns = number * units[i].ns;
+    uint64_t number = strtoull(string, &end, 10);
+    for (size_t i = 0; *string >= '0' && *string <= '9' && i < COUNT_OF(units); i++) {
+        if (strcmp(end, units[i]) == 0 && number <= UINT64_MAX / ns[i]) {
+            *out_ns = number * ns[i];
             return true;
         }
     }

@@ -7,37 +7,34 @@
 static void help(FILE *to)
 {
     fprintf(to, "usage: kvraft-demo COMMAND [FLAGS]\n\n"
-                "A replicated key-value store of three processes, made of libkvraft.\n\n"
+                "A replicated key-value store of several processes, made of libkvraft.\n\n"
                 "  tour     starts three members on this machine and shows what they can do\n"
                 "  serve    runs one member\n");
-    commands_help();
-    fprintf(to, "\nEvery command explains itself: kvraft-demo COMMAND --help\n"
-                "Source to read: examples/demo/demo_serve.c, main_loop first.\n");
+    commands_help(to);
+    fprintf(to, "\nEach explains itself: kvraft-demo COMMAND --help\n");
 }
 
 int main(int argc, char **argv)
 {
-    if (argc < 2) {
-        help(stderr);
-        return EXIT_USAGE;
+    if (argc < 2 || strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "help") == 0) {
+        help(argc < 2 ? stderr : stdout);
+        return argc < 2 ? EXIT_USAGE : EXIT_OK;
     }
-    const char *name = argv[1];
-    if (strcmp(name, "--help") == 0 || strcmp(name, "help") == 0) {
-        help(stdout);
-        return EXIT_OK;
-    }
-    if (strcmp(name, "serve") == 0) {
+    if (strcmp(argv[1], "serve") == 0) {
         return serve(argc - 2, argv + 2);
     }
-    if (strcmp(name, "tour") == 0) {
+    if (strcmp(argv[1], "tour") == 0) {
         return tour(argc - 2, argv + 2);
     }
-    if (command_exists(name)) {
-        return command_run(name, argc - 2, argv + 2);
+    int result = command_run(argv[1], argc - 2, argv + 2);
+    if (result < 0) {
+        const char *names[32] = {"serve", "tour"};
+        const char *near =
+            nearest(argv[1], names, 2 + command_names(names + 2, COUNT_OF(names) - 2));
+        fprintf(stderr, "kvraft-demo: unknown command \"%s\"; %s%s\n", argv[1],
+                near == NULL ? "see kvraft-demo --help" : "did you mean ",
+                near == NULL ? "" : near);
+        return EXIT_USAGE;
     }
-    size_t count;
-    const char *near = nearest(name, command_names(&count), count);
-    fprintf(stderr, "kvraft-demo: unknown command \"%s\"; %s%s\n", name,
-            near == NULL ? "see kvraft-demo --help" : "did you mean ", near == NULL ? "" : near);
-    return EXIT_USAGE;
+    return result;
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* demo_tour.c: starts three members as processes and shows, a line or two a step, what they can do. Every line was
- * checked before it was printed: the tour ends with exit status 0 only if each step did what it says. It
- * works in a directory of its own and leaves nothing running and nothing behind. */
+/* demo_tour.c: starts three members as processes and shows, a line or two a step, what they can do. A
+ * line is printed after what it says was checked; the exit status is 0 only if every step did. All of
+ * it happens in a directory of its own, and nothing is left running or behind. */
 #include "demo.h"
 
 #include <dirent.h>
@@ -16,25 +16,18 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { MEMBERS = 3, WINDOW = 64, SNAPSHOT_ENTRIES = 1000 };
-
-typedef struct status {
-    bool answered;
-    uint64_t role, leader, term, first_index, commit, applied, snapshot, keys, hash_index, hash_chain, hash_live;
-    uint64_t installed, revision;
-} status;
+enum { MEMBERS = 3, WINDOW = 64, SNAPSHOT_ENTRIES = 1000, ACKED_MAX = 1 << 16 };
+static const uint64_t second = 1000000000;
 
 typedef struct guide {
-    char directory[64];
-    char peers[160];
-    char endpoints[160];
-    uint16_t ports[2 * MEMBERS]; /* peers', then clients' */
-    pid_t pids[MEMBERS];         /* 0: not running */
-    connection all;              /* to whichever member answers */
-    connection one[MEMBERS];
     const char *load;
+    char directory[32];
+    char peers[128];
+    char clients[MEMBERS][32];
+    pid_t pids[MEMBERS];     /* 0: not running */
+    connection one[MEMBERS]; /* to each member */
+    connection all;          /* to whichever answers */
     uint64_t packages;
-    uint64_t loaded_revision;
 } guide;
 
 static volatile sig_atomic_t interrupted;
@@ -45,89 +38,96 @@ static void interrupt(int signal_number)
     interrupted = 1;
 }
 
-/* Every step is a chain of expectations; the first that does not hold ends the tour. */
-#define EXPECT(condition, ...)                                       \
-    do {                                                             \
-        if (!(condition)) {                                          \
-            fprintf(stderr, "\nkvraft-demo tour: failed: ");        \
-            fprintf(stderr, __VA_ARGS__);                            \
-            fputc('\n', stderr);                                    \
-            return false;                                            \
-        }                                                            \
+/* A step is a chain of expectations; the first that does not hold ends the tour. */
+#define EXPECT(condition, ...)                                           \
+    do {                                                                 \
+        if (!(condition)) {                                              \
+            fprintf(stderr, "\nkvraft-demo tour: failed: " __VA_ARGS__); \
+            fputc('\n', stderr);                                         \
+            return false;                                                \
+        }                                                                \
     } while (0)
 
-static void pause_ms(long ms)
+static double since(uint64_t start_ns)
 {
-    nanosleep(&(struct timespec){.tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000}, NULL);
+    return (double)(net_now() - start_ns) / (double)second;
 }
 
-static double seconds_since(uint64_t start_ns)
+/* The body of a loop that waits: false when the time is up or the user has had enough. */
+static bool waiting(uint64_t start_ns, double seconds)
 {
-    return (double)(monotonic_ns() - start_ns) / 1e9;
+    nanosleep(&(struct timespec){.tv_nsec = 10000000}, NULL);
+    return since(start_ns) < seconds && !interrupted;
 }
 
-/* ------------------------------------------------------------------ processes */
+/* ---------------------------------------------------------------- processes */
 
+/* Six free ports: held together, so that they differ, then let go. */
 static bool choose_ports(guide *self)
 {
-    int fds[COUNT_OF(self->ports)];
-    for (size_t i = 0; i < COUNT_OF(self->ports); i++) {
+    int fds[2 * MEMBERS];
+    unsigned ports[2 * MEMBERS];
+    char list[3 * sizeof self->clients[0]];
+    for (size_t i = 0; i < COUNT_OF(fds); i++) {
         struct sockaddr_in any = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
         socklen_t size = sizeof any;
         fds[i] = socket(AF_INET, SOCK_STREAM, 0);
-        EXPECT(fds[i] >= 0 && bind(fds[i], (struct sockaddr *)&any, size) == 0 &&
+        EXPECT(bind(fds[i], (struct sockaddr *)&any, size) == 0 &&
                    getsockname(fds[i], (struct sockaddr *)&any, &size) == 0,
                "no free port on 127.0.0.1: %s", strerror(errno));
-        self->ports[i] = ntohs(any.sin_port);
+        ports[i] = ntohs(any.sin_port);
     }
-    for (size_t i = 0; i < COUNT_OF(self->ports); i++) {
+    for (size_t i = 0; i < COUNT_OF(fds); i++) {
         close(fds[i]);
     }
-    snprintf(self->peers, sizeof self->peers, "1=127.0.0.1:%u,2=127.0.0.1:%u,3=127.0.0.1:%u", self->ports[0],
-             self->ports[1], self->ports[2]);
-    snprintf(self->endpoints, sizeof self->endpoints, "127.0.0.1:%u,127.0.0.1:%u,127.0.0.1:%u", self->ports[3],
-             self->ports[4], self->ports[5]);
-    return true;
+    snprintf(self->peers, sizeof self->peers, "1=127.0.0.1:%u,2=127.0.0.1:%u,3=127.0.0.1:%u",
+             ports[0], ports[1], ports[2]);
+    for (int i = 0; i < MEMBERS; i++) {
+        snprintf(self->clients[i], sizeof self->clients[i], "127.0.0.1:%u", ports[MEMBERS + i]);
+        EXPECT(client_endpoints(&self->one[i], self->clients[i]), "no endpoint");
+    }
+    snprintf(list, sizeof list, "%s,%s,%s", self->clients[0], self->clients[1], self->clients[2]);
+    return client_endpoints(&self->all, list);
 }
 
 static bool start(guide *self, int member)
 {
-    char id[16], clients[32], directory[96], entries[16];
+    char id[16], entries[16], directory[64], log[64];
     snprintf(id, sizeof id, "%d", member + 1);
-    snprintf(clients, sizeof clients, "127.0.0.1:%u", self->ports[MEMBERS + member]);
-    snprintf(directory, sizeof directory, "%s/member%d", self->directory, member + 1);
     snprintf(entries, sizeof entries, "%d", SNAPSHOT_ENTRIES);
+    snprintf(directory, sizeof directory, "%s/member%s", self->directory, id);
+    snprintf(log, sizeof log, "%s.log", directory);
     fflush(NULL);
     pid_t pid = fork();
     EXPECT(pid >= 0, "fork: %s", strerror(errno));
-    if (pid == 0) {
-        char log[128];
-        snprintf(log, sizeof log, "%s/member%d.log", self->directory, member + 1);
-        prctl(PR_SET_PDEATHSIG, SIGKILL);
-        if (freopen(log, "a", stdout) == NULL || dup2(fileno(stdout), fileno(stderr)) < 0) {
-            _exit(EXIT_FAILED);
-        }
-        execl("/proc/self/exe", "kvraft-demo", "serve", "--id", id, "--peers", self->peers, "--client", clients,
-              "--data-dir", directory, "--snapshot-entries", entries, (char *)NULL);
-        _exit(127);
+    if (pid > 0) {
+        self->pids[member] = pid;
+        return true;
     }
-    self->pids[member] = pid;
-    return true;
+    prctl(PR_SET_PDEATHSIG, SIGKILL); /* whatever happens to the tour, nothing stays */
+    if (freopen(log, "a", stdout) != NULL && dup2(fileno(stdout), fileno(stderr)) >= 0) {
+        execl("/proc/self/exe", "kvraft-demo", "serve", "--id", id, "--peers", self->peers,
+              "--client", self->clients[member], "--data-dir", directory, "--snapshot-entries",
+              entries, (char *)NULL);
+    }
+    _exit(EXIT_FAILED);
 }
 
-static void stop(guide *self, int member, int signal_number, int *out_status)
+static int stop(guide *self, int member, int signal_number)
 {
+    int status = 0;
     if (self->pids[member] > 0) {
         kill(self->pids[member], signal_number);
-        waitpid(self->pids[member], out_status, 0);
+        waitpid(self->pids[member], &status, 0);
         self->pids[member] = 0;
     }
     client_disconnect(&self->one[member]);
+    return status;
 }
 
 static void show_log(const guide *self, int member)
 {
-    char path[128], line[256];
+    char path[64], line[256];
     snprintf(path, sizeof path, "%s/member%d.log", self->directory, member + 1);
     FILE *file = fopen(path, "r");
     while (file != NULL && fgets(line, sizeof line, file) != NULL) {
@@ -144,7 +144,7 @@ static void remove_tree(const char *path)
     for (struct dirent *each; directory != NULL && (each = readdir(directory)) != NULL;) {
         char below[512];
         snprintf(below, sizeof below, "%s/%s", path, each->d_name);
-        if (strcmp(each->d_name, ".") != 0 && strcmp(each->d_name, "..") != 0 && unlink(below) != 0) {
+        if (each->d_name[0] != '.' && unlink(below) != 0) {
             remove_tree(below);
         }
     }
@@ -154,156 +154,147 @@ static void remove_tree(const char *path)
     rmdir(path);
 }
 
-/* ------------------------------------------------------------------ calls */
+/* ---------------------------------------------------------------- questions and calls */
 
-static status ask(guide *self, int member)
+static bool ask(guide *self, int member, uint64_t status[STATUS_COUNT])
 {
-    connection *link = &self->one[member];
     reply answer;
-    uint64_t n[24];
-    wire_end(&link->out, client_begin(link, WIRE_STATUS));
-    if (self->pids[member] == 0 || !client_connect(link) || !client_call(link, &answer)) {
-        client_disconnect(link);
-        return (status){.answered = false};
-    }
-    for (size_t i = 0; i < COUNT_OF(n); i++) {
-        n[i] = read_u64(&answer.fields);
-    }
-    return (status){true, n[1], n[2], n[3], n[4], n[6], n[7], n[8], n[10], n[14], n[15], n[16], n[18], answer.revision};
+    return self->pids[member] > 0 && client_status(&self->one[member], status, &answer);
 }
 
-/* The index of the leader, once a majority knows one; -1 after the timeout. */
-static int wait_leader(guide *self, uint64_t timeout_ns)
+/* The member that a majority knows as leader and that knows it too; -1 after the time. */
+static int find_leader(guide *self, double seconds)
 {
-    for (uint64_t start_ns = monotonic_ns(); monotonic_ns() - start_ns < timeout_ns && !interrupted; pause_ms(20)) {
+    uint64_t start_ns = net_now();
+    do {
+        uint64_t s[STATUS_COUNT];
         int votes[MEMBERS] = {0};
         for (int i = 0; i < MEMBERS; i++) {
-            status s = ask(self, i);
-            if (s.answered && s.leader >= 1 && s.leader <= MEMBERS && ++votes[s.leader - 1] == 2 &&
-                ask(self, (int)s.leader - 1).role == KVR_ROLE_LEADER) {
-                return (int)s.leader - 1;
+            if (ask(self, i, s) && s[STATUS_LEADER] > 0 && ++votes[s[STATUS_LEADER] - 1] == 2) {
+                int leader = (int)s[STATUS_LEADER] - 1;
+                if (ask(self, leader, s) && s[STATUS_ROLE] == KVR_ROLE_LEADER) {
+                    return leader;
+                }
             }
         }
-    }
+    } while (waiting(start_ns, seconds));
     return -1;
 }
 
-static void begin_put(connection *link, kvr_slice key, kvr_slice value, int64_t lease)
+static kvr_op put_op(kvr_slice key, kvr_slice value, int64_t lease)
 {
-    kvr_op op = {.size = sizeof op, .kind = KVR_OP_PUT, .key = key, .value = value, .lease = lease};
-    size_t mark = client_begin(link, WIRE_WRITE);
-    wire_op(&link->out, &op);
-    wire_end(&link->out, mark);
+    return (kvr_op){
+        .size = sizeof(kvr_op), .kind = KVR_OP_PUT, .key = key, .value = value, .lease = lease};
 }
 
-/* Sets a key; its revision, or 0 if it was not acknowledged. */
+/* The revision that the put made, or 0 if it was not acknowledged. */
 static uint64_t put(connection *link, const char *key, const char *value, int64_t lease)
 {
     reply answer;
-    begin_put(link, slice_of(key), slice_of(value), lease);
-    return client_call(link, &answer) && answer.status == KVR_OK && answer.outcome == KVR_OUTCOME_DONE ? answer.revision
-                                                                                                       : 0;
+    kvr_op op = put_op(text(key), text(value), lease);
+    return client_write(link, &op, &answer) && reply_is_good(&answer) ? answer.revision : 0;
 }
 
-/* Reads an interval; false if it failed. `sum` mixes all keys and values, so that two readings can be compared. */
+/* What a read found: how many keys, a sum over keys and values, and the last value. */
 typedef struct reading {
-    uint64_t count, sum, revision;
-    char value[128]; /* of the last key */
+    uint64_t count;
+    uint64_t sum;
+    char value[64];
 } reading;
 
-static uint64_t mix(uint64_t sum, kvr_slice bytes)
+static void add_kv(void *ctx, const kvr_kv *kv)
 {
-    for (size_t i = 0; i < bytes.size; i++) {
-        sum = (sum ^ bytes.data[i]) * 1099511628211u;
+    reading *to = ctx;
+    for (size_t i = 0; i < kv->key.size; i++) {
+        to->sum = (to->sum ^ kv->key.data[i]) * 1099511628211u;
     }
-    return sum * 31 + bytes.size;
+    for (size_t i = 0; i < kv->value.size; i++) {
+        to->sum = (to->sum ^ kv->value.data[i]) * 1099511628211u;
+    }
+    snprintf(to->value, sizeof to->value, "%.*s", (int)kv->value.size, kv->value.data);
+    to->count++;
 }
 
-static bool read_keys(connection *link, const char *key, bool prefix, uint32_t flags, uint64_t revision,
-                      reading *out_reading)
+static bool read_keys(connection *link, const char *key, const char *end, uint32_t flags,
+                      uint64_t revision, reading *out_reading)
 {
-    uint8_t room[64];
-    kvr_slice start = slice_of(key), end = {NULL, 0};
-    if (prefix) {
-        kvr_prefix_end(&start, room, &end);
-    }
-    size_t mark = client_begin(link, WIRE_READ);
-    wire_u32(&link->out, flags);
-    wire_bytes(&link->out, start);
-    wire_bytes(&link->out, end);
-    wire_u64(&link->out, revision);
-    wire_u64(&link->out, 0);
-    wire_end(&link->out, mark);
-    *out_reading = (reading){.sum = 14695981039346656037u};
     reply answer;
-    bool good = client_call(link, &answer);
-    while (good && answer.kind == WIRE_KVS) {
-        for (uint32_t n = read_u32(&answer.fields); n > 0; n--) {
-            kvr_kv kv;
-            read_kv(&answer.fields, &kv);
-            out_reading->count++;
-            out_reading->sum = mix(mix(out_reading->sum, kv.key), kv.value);
-            snprintf(out_reading->value, sizeof out_reading->value, "%.*s", (int)kv.value.size, kv.value.data);
-        }
-        good = client_receive(link, link->timeout_ns, &answer);
-    }
-    out_reading->revision = good ? answer.revision : 0;
-    return good && answer.status == KVR_OK;
+    kvr_range range = {.size = sizeof range, .key = text(key), .revision = revision};
+    range.range_end = text(end);
+    *out_reading = (reading){0};
+    return client_read(link, &range, flags, 0, add_kv, out_reading, &answer) &&
+           reply_is_good(&answer);
 }
 
-/* ------------------------------------------------------------------ the steps */
+/* ---------------------------------------------------------------- the steps */
 
 static bool step_elect(guide *self)
 {
-    uint64_t start_ns = monotonic_ns();
+    uint64_t start_ns = net_now();
     for (int i = 0; i < MEMBERS; i++) {
         EXPECT(start(self, i), "member %d did not start", i + 1);
     }
-    int leader = wait_leader(self, 20000000000);
+    int leader = find_leader(self, 20);
     EXPECT(leader >= 0, "no leader within 20 s");
-    printf("elect      three processes, one leader: member %d, after %.2f s\n", leader + 1, seconds_since(start_ns));
+    printf("elect      three processes agreed on member %d as their leader after %.2f s\n",
+           leader + 1, since(start_ns));
     return true;
 }
 
-/* Takes one acknowledgement; the packages are written WINDOW at a time. */
 static bool take_ack(guide *self, uint64_t *acked)
 {
     reply answer;
-    EXPECT(client_receive(&self->all, 10000000000, &answer) && answer.status == KVR_OK &&
-               answer.outcome == KVR_OUTCOME_DONE,
+    EXPECT(client_receive(&self->all, 10 * second, &answer) && reply_is_good(&answer),
            "a write was not acknowledged");
-    self->loaded_revision = answer.revision;
     (*acked)++;
     return true;
 }
 
-static bool load_stanzas(guide *self, char *text, uint64_t *out_acked)
+/* "pkg/<name>", with the architecture where several of one name may be installed. */
+static bool stanza_key(const char *stanza, char key[160])
 {
-    uint64_t sent = 0;
-    for (char *stanza = text, *next; stanza != NULL && *stanza != '\0'; stanza = next) {
+    const char *name = strstr(stanza, "Package: ");
+    bool many = strstr(stanza, "\nMulti-Arch: same") != NULL;
+    const char *arch = many ? strstr(stanza, "\nArchitecture: ") : NULL;
+    if (name == NULL || (name != stanza && name[-1] != '\n')) {
+        return false;
+    }
+    snprintf(key, 160, "pkg/%.*s%s%.*s", (int)strcspn(name + 9, "\n"), name + 9,
+             arch == NULL ? "" : ":", arch == NULL ? 0 : (int)strcspn(arch + 15, "\n"),
+             arch == NULL ? "" : arch + 15);
+    return true;
+}
+
+/* WINDOW writes are under way at a time: that is what group commit lives on. */
+static bool load_stanzas(guide *self, char *stanza, uint64_t *sent)
+{
+    uint64_t acked = 0;
+    for (char *next; stanza != NULL && *stanza != '\0'; stanza = next) {
         char key[160];
         char *end = strstr(stanza, "\n\n");
-        next = end == NULL ? NULL : end + 2 + strspn(end + 2, "\n");
+        next = end == NULL ? NULL : end + 1 + strspn(end + 1, "\n");
         if (end != NULL) {
             *end = '\0';
         }
-        const char *name = strncmp(stanza, "Package: ", 9) == 0 ? stanza - 1 : strstr(stanza, "\nPackage: ");
-        const char *arch = strstr(stanza, "\nMulti-Arch: same") == NULL ? NULL : strstr(stanza, "\nArchitecture: ");
-        EXPECT(name != NULL, "%s: a stanza without a \"Package:\" line: give a file like dpkg's status", self->load);
-        snprintf(key, sizeof key, "pkg/%.*s%s%.*s", (int)strcspn(name + 10, "\n"), name + 10, arch == NULL ? "" : ":",
-                 arch == NULL ? 0 : (int)strcspn(arch + 15, "\n"), arch == NULL ? "" : arch + 15);
-        begin_put(&self->all, slice_of(key), slice_of(stanza), 0);
+        EXPECT(stanza_key(stanza, key),
+               "%s: a stanza without \"Package:\"; LOAD= takes a file like "
+               "dpkg's status",
+               self->load);
+        size_t mark = client_begin(&self->all, WIRE_WRITE);
+        kvr_op op = put_op(text(key), text(stanza), 0);
+        wire_op(&self->all.out, &op);
+        wire_end(&self->all.out, mark);
         EXPECT(client_send(&self->all), "the connection to a member broke");
-        if (++sent - *out_acked == WINDOW && !take_ack(self, out_acked)) {
+        if (++*sent - acked == WINDOW && !take_ack(self, &acked)) {
             return false;
         }
-        if (sent % 100 == 0 && isatty(fileno(stdout))) {
-            printf("\rload       %" PRIu64 " stanzas", sent);
+        if (*sent % 64 == 0 && isatty(fileno(stdout))) {
+            printf("\rload       %" PRIu64 " stanzas", *sent);
             fflush(stdout);
         }
     }
-    while (*out_acked < sent) {
-        if (!take_ack(self, out_acked)) {
+    while (acked < *sent) {
+        if (!take_ack(self, &acked)) {
             return false;
         }
     }
@@ -312,28 +303,28 @@ static bool load_stanzas(guide *self, char *text, uint64_t *out_acked)
 
 static bool step_load(guide *self)
 {
-    uint64_t start_ns = monotonic_ns();
+    uint64_t start_ns = net_now();
+    buffer bytes = {0};
+    reading keys;
+    size_t got;
     FILE *file = fopen(self->load, "rb");
     EXPECT(file != NULL, "%s: %s; name another file with LOAD=", self->load, strerror(errno));
-    buffer text = {0};
-    size_t got;
     do {
-        uint8_t *room = buffer_room(&text, 65536);
-        got = fread(room, 1, 65536, file);
-        text.end -= 65536 - got;
+        got = fread(buffer_room(&bytes, 65536), 1, 65536, file);
+        bytes.end -= 65536 - got;
     } while (got > 0);
     fclose(file);
-    size_t bytes = buffer_size(&text);
-    *buffer_room(&text, 1) = '\0';
-    EXPECT(client_connect(&self->all), "no member accepts clients");
-    bool good = load_stanzas(self, (char *)text.data + text.start, &self->packages);
-    buffer_release(&text);
-    reading keys;
-    EXPECT(good && read_keys(&self->all, "pkg/", true, WIRE_READ_KEYS_ONLY, 0, &keys), "cannot read back");
-    EXPECT(keys.count > 0 && keys.count <= self->packages, "%" PRIu64 " keys of %" PRIu64 " stanzas", keys.count, self->packages);
-    self->packages = keys.count;
-    printf("\rload       %" PRIu64 " packages, %zu KiB of %s, each write on two disks: %.2f s\n", keys.count, bytes >> 10,
-           self->load, seconds_since(start_ns));
+    size_t size = buffer_size(&bytes);
+    *buffer_room(&bytes, 1) = '\0';
+    bool loaded = load_stanzas(self, (char *)bytes.data + bytes.start, &self->packages);
+    buffer_release(&bytes);
+    EXPECT(loaded && self->packages > 0, "%s holds no stanza", self->load);
+    EXPECT(read_keys(&self->all, "pkg/", "pkg0", READ_KEYS_ONLY, 0, &keys) &&
+               keys.count == self->packages,
+           "%" PRIu64 " keys are there of %" PRIu64 " stanzas", keys.count, self->packages);
+    printf("\rload       %" PRIu64
+           " stanzas of %s, %zu KiB, each one on a majority's disks: %.2f s\n",
+           keys.count, self->load, size >> 10, since(start_ns));
     return true;
 }
 
@@ -342,46 +333,46 @@ static bool step_read(guide *self)
     reading first = {0};
     for (int i = 0; i < MEMBERS; i++) {
         reading linear, stale;
-        EXPECT(read_keys(&self->one[i], "pkg/", true, 0, 0, &linear), "member %d: linearizable read", i + 1);
-        EXPECT(read_keys(&self->one[i], "pkg/", true, WIRE_READ_STALE, 0, &stale), "member %d: serializable read", i + 1);
+        EXPECT(read_keys(&self->one[i], "pkg/", "pkg0", 0, 0, &linear), "linearizable read of %d",
+               i + 1);
+        EXPECT(read_keys(&self->one[i], "pkg/", "pkg0", READ_STALE, 0, &stale), "own copy of %d",
+               i + 1);
         first = i == 0 ? linear : first;
-        EXPECT(linear.count == self->packages && linear.sum == first.sum, "member %d: reads something else", i + 1);
-        EXPECT(stale.count == self->packages && stale.sum == first.sum, "member %d: its copy differs", i + 1);
+        EXPECT(linear.count == self->packages && linear.sum == first.sum && stale.sum == first.sum,
+               "member %d reads other bytes", i + 1);
     }
-    printf("read       all %" PRIu64 " from each member, linearizable and serializable: the same bytes\n", first.count);
+    printf("read       the same %" PRIu64 " from each member, linearizable and serializable\n",
+           first.count);
     return true;
 }
 
 static bool step_history(guide *self)
 {
+    reading old, now;
     uint64_t before = put(&self->all, "tour/greeting", "hello", 0);
     uint64_t after = put(&self->all, "tour/greeting", "good bye", 0);
-    reading old, now;
-    EXPECT(before > 0 && after == before + 1, "two puts did not take two revisions in a row");
-    EXPECT(read_keys(&self->all, "tour/greeting", false, 0, before, &old), "read at revision %" PRIu64, before);
-    EXPECT(read_keys(&self->all, "tour/greeting", false, 0, 0, &now), "read at the head");
-    EXPECT(strcmp(old.value, "hello") == 0 && strcmp(now.value, "good bye") == 0, "read \"%s\", then \"%s\"", old.value,
-           now.value);
-    printf("history    tour/greeting is \"%s\" now, and was \"%s\" at revision %" PRIu64 "\n", now.value, old.value, before);
+    EXPECT(before > 0 && after == before + 1, "two puts must take two revisions in a row");
+    EXPECT(read_keys(&self->all, "tour/greeting", "", 0, before, &old) &&
+               read_keys(&self->all, "tour/greeting", "", 0, 0, &now) &&
+               strcmp(old.value, "hello") == 0 && strcmp(now.value, "good bye") == 0,
+           "found \"%s\", then \"%s\"", old.value, now.value);
+    printf("history    tour/greeting is \"%s\", and was \"%s\" at revision %" PRIu64 "\n",
+           now.value, old.value, before);
     return true;
 }
 
-/* If the counter's value is `expected`, sets it to `wanted`. 1: did, 0: did not, -1: failed. */
-static int compare_and_swap(guide *self, const char *expected, const char *wanted)
+/* If the counter is `expected`, makes it `wanted`. 1: it was, 0: it was not, -1: no answer. */
+static int swap(guide *self, const char *expected, const char *wanted)
 {
-    kvr_compare compare = {.size = sizeof compare, .target = KVR_COMPARE_VALUE, .result = KVR_COMPARE_EQUAL};
-    kvr_op set = {.size = sizeof set, .kind = KVR_OP_PUT, .value = slice_of(wanted)};
-    kvr_op get = {.size = sizeof get, .kind = KVR_OP_RANGE};
-    compare.key = set.key = get.key = slice_of("tour/counter");
-    compare.value = slice_of(expected);
-    kvr_txn txn = {.size = sizeof txn, .compare_count = 1, .then_count = 1, .else_count = 1, .compares = &compare,
-                   .then_ops = &set, .else_ops = &get};
-    kvr_op op = {.size = sizeof op, .kind = KVR_OP_TXN, .txn = &txn};
-    size_t mark = client_begin(&self->all, WIRE_WRITE);
-    wire_op(&self->all.out, &op);
-    wire_end(&self->all.out, mark);
     reply answer;
-    if (!client_call(&self->all, &answer) || answer.status != KVR_OK) {
+    kvr_slice key = text("tour/counter");
+    kvr_op set = put_op(key, text(wanted), 0);
+    kvr_op get = {.size = sizeof get, .kind = KVR_OP_RANGE, .key = key};
+    kvr_compare is = {.size = sizeof is, .target = KVR_COMPARE_VALUE, .key = key};
+    is.value = text(expected);
+    kvr_txn txn = {sizeof txn, 1, 1, 1, &is, &set, &get};
+    kvr_op op = {.size = sizeof op, .kind = KVR_OP_TXN, .txn = &txn};
+    if (!client_write(&self->all, &op, &answer) || !reply_is_good(&answer)) {
         return -1;
     }
     (void)read_u8(&answer.fields);
@@ -392,44 +383,30 @@ static bool step_transaction(guide *self)
 {
     reading now;
     EXPECT(put(&self->all, "tour/counter", "1", 0) > 0, "put");
-    EXPECT(compare_and_swap(self, "1", "2") == 1, "the first compare must hold");
-    EXPECT(compare_and_swap(self, "1", "3") == 0, "the second compare must fail");
-    EXPECT(read_keys(&self->all, "tour/counter", false, 0, 0, &now) && strcmp(now.value, "2") == 0, "counter is %s", now.value);
-    printf("compare    1 -> 2 swapped; a second swap that expected 1 was refused, the counter is still 2\n");
+    EXPECT(swap(self, "1", "2") == 1, "a compare with the value that is there must hold");
+    EXPECT(swap(self, "1", "3") == 0, "a compare with an old value must fail");
+    EXPECT(read_keys(&self->all, "tour/counter", "", 0, 0, &now) && strcmp(now.value, "2") == 0,
+           "the counter is %s", now.value);
+    printf("compare    1 became 2 in a transaction; another that expected 1 changed nothing\n");
     return true;
 }
 
-/* Opens a watch on tour/watched on its own connection and waits for `count` events; prints them if asked. */
-static bool begin_watch(connection *link, uint64_t since)
+/* Prints the next events and expects one a revision, in order, from `revision` on. */
+static bool take_events(connection *link, uint64_t revision, uint32_t count, const char *label)
 {
-    reply answer;
-    size_t mark = client_begin(link, WIRE_WATCH);
-    wire_u32(&link->out, 0);
-    wire_bytes(&link->out, slice_of("tour/watched"));
-    wire_bytes(&link->out, (kvr_slice){NULL, 0});
-    wire_u64(&link->out, since);
-    wire_end(&link->out, mark);
-    return client_call(link, &answer) && answer.status == KVR_OK;
-}
-
-static bool take_events(connection *link, uint64_t first_revision, uint32_t count, const char *label)
-{
-    uint64_t expected = first_revision;
-    while (expected < first_revision + count) {
+    for (uint64_t end = revision + count; revision < end;) {
         reply batch;
-        EXPECT(client_receive(link, 5000000000, &batch) && batch.kind == WIRE_EVENTS && batch.status == KVR_OK,
-               "no event of revision %" PRIu64 " within 5 s", expected);
-        (void)read_u64(&batch.fields);
-        for (uint32_t n = read_u32(&batch.fields); n > 0; n--) {
-            kvr_kv kv, prev;
-            uint8_t type = read_u8(&batch.fields);
-            read_kv(&batch.fields, &kv);
+        EXPECT(client_receive(link, 5 * second, &batch) && batch.status == KVR_OK,
+               "no event of revision %" PRIu64 " within 5 s", revision);
+        for (uint32_t n = batch.kind == WIRE_EVENTS ? read_u32(&batch.fields) : 0; n > 0; n--) {
             (void)read_u8(&batch.fields);
-            read_kv(&batch.fields, &prev);
-            EXPECT(kv.mod_revision == expected++, "event of revision %" PRIu64 " out of order", kv.mod_revision);
-            printf("%-10s revision %" PRIu64 ": %s %.*s %.*s\n", label, kv.mod_revision,
-                   type == KVR_EVENT_PUT ? "put" : "delete", (int)kv.key.size, kv.key.data, (int)kv.value.size,
-                   kv.value.data);
+            kvr_kv kv = read_kv(&batch.fields);
+            (void)read_u8(&batch.fields);
+            (void)read_kv(&batch.fields);
+            EXPECT(kv.mod_revision == revision, "revision %" PRIu64 " instead of %" PRIu64,
+                   kv.mod_revision, revision);
+            printf("%-10s revision %" PRIu64 ": %.*s = %.*s\n", label, revision++, (int)kv.key.size,
+                   kv.key.data, (int)kv.value.size, kv.value.data);
         }
     }
     return true;
@@ -438,244 +415,241 @@ static bool take_events(connection *link, uint64_t first_revision, uint32_t coun
 static bool step_watch(guide *self)
 {
     static const char *const values[] = {"one", "two", "three"};
-    connection live = {.fd = -1, .endpoint_count = MEMBERS, .timeout_ns = 10000000000};
-    memcpy(live.endpoints, self->all.endpoints, sizeof live.endpoints);
-    connection past = live;
+    connection *live = &self->one[0];
+    connection *past = &self->one[1];
+    reply answer;
     uint64_t first = 0;
-    bool good = begin_watch(&live, 0);
-    for (size_t i = 0; good && i < COUNT_OF(values); i++) {
+    EXPECT(client_watch(live, text("tour/watched"), text(""), 0, 0, &answer), "watch");
+    for (size_t i = 0; i < COUNT_OF(values); i++) {
         uint64_t revision = put(&self->all, "tour/watched", values[i], 0);
         first = i == 0 ? revision : first;
-        good = revision == first + i && revision > 0 && take_events(&live, revision, 1, "watch");
+        EXPECT(revision > 0 && revision == first + i, "put");
+        if (!take_events(live, revision, 1, "watch")) {
+            return false;
+        }
     }
-    good = good && begin_watch(&past, first) && take_events(&past, first, COUNT_OF(values), "past");
-    client_disconnect(&live);
-    client_disconnect(&past);
-    EXPECT(good, "the watch did not see each change once and in order");
-    return true;
+    EXPECT(client_watch(past, text("tour/watched"), text(""), 0, first, &answer), "watch");
+    bool good = take_events(past, first, COUNT_OF(values), "  again");
+    client_disconnect(live);
+    client_disconnect(past);
+    return good;
 }
 
 static bool step_lease(guide *self)
 {
-    const uint64_t ttl_ns = 1500000000;
+    const double ttl = 1.5;
     reply answer;
-    size_t mark = client_begin(&self->all, WIRE_LEASE);
-    wire_u8(&self->all.out, KVR_CALL_LEASE_GRANT);
-    wire_u64(&self->all.out, 0);
-    wire_u64(&self->all.out, ttl_ns);
-    wire_end(&self->all.out, mark);
-    uint64_t start_ns = monotonic_ns();
-    EXPECT(client_call(&self->all, &answer) && answer.status == KVR_OK, "no lease was granted");
+    reading now = {.count = 1};
+    uint64_t start_ns = net_now();
+    EXPECT(client_lease(&self->all, KVR_CALL_LEASE_GRANT, 0, (uint64_t)(ttl * 1e9), &answer) &&
+               reply_is_good(&answer),
+           "no lease was granted");
     int64_t lease = (int64_t)read_u64(&answer.fields);
     EXPECT(put(&self->all, "tour/session", "alive", lease) > 0, "put with a lease");
-    reading now = {.count = 1};
-    while (now.count > 0 && seconds_since(start_ns) < 10) {
-        pause_ms(20);
-        EXPECT(read_keys(&self->all, "tour/session", false, 0, 0, &now), "read");
+    while (now.count > 0 && waiting(start_ns, 10)) {
+        EXPECT(read_keys(&self->all, "tour/session", "", 0, 0, &now), "read");
     }
-    double gone = seconds_since(start_ns);
-    EXPECT(now.count == 0 && gone > (double)ttl_ns / 1e9, "the key went after %.2f s", gone);
-    EXPECT(gone < 6, "the key stayed for %.2f s", gone);
-    printf("lease      a key with a lease of %.1f s disappeared after %.2f s\n", (double)ttl_ns / 1e9, gone);
+    double gone = since(start_ns);
+    EXPECT(now.count == 0 && gone >= ttl && gone < ttl + 3, "the key went after %.2f s", gone);
+    printf("lease      a key with a lease of %.1f s went by itself after %.2f s\n", ttl, gone);
     return true;
 }
 
-/* Writes tour/acked/N, one after the other, until `end_ns`; counts in `acked` which were acknowledged. */
+/* Writes tour/acked/N for one N after another, and remembers which were acknowledged. */
 typedef struct writer {
-    uint8_t acked[1 << 16]; /* 1: acknowledged */
+    bool acked[ACKED_MAX];
     uint32_t next;
     uint32_t total;
-    uint64_t first_after_ns;
 } writer;
 
-static void write_on(guide *self, writer *to, uint64_t until_ns, uint64_t killed_ns)
+static void write_for(guide *self, writer *to, double seconds, bool until_acked)
 {
-    while (monotonic_ns() < until_ns && to->next < COUNT_OF(to->acked) && !interrupted) {
+    uint64_t start_ns = net_now();
+    uint32_t before = to->total;
+    while (since(start_ns) < seconds && to->next < ACKED_MAX && !interrupted &&
+           (!until_acked || to->total == before)) {
         char key[32];
         snprintf(key, sizeof key, "tour/acked/%05u", to->next);
-        if (put(&self->all, key, "x", 0) > 0) {
-            to->acked[to->next] = 1;
-            to->total++;
-            if (killed_ns > 0 && to->first_after_ns == 0) {
-                to->first_after_ns = monotonic_ns();
-            }
-        }
-        to->next++; /* an unacknowledged one may exist or not; it is never written twice */
+        to->acked[to->next] = put(&self->all, key, "x", 0) > 0;
+        to->total += to->acked[to->next++]; /* one that was not may be there or not: leave it */
     }
 }
 
 static bool step_kill(guide *self, int *out_dead)
 {
     static writer to;
-    int leader = wait_leader(self, 10000000000);
+    int leader = find_leader(self, 10);
     EXPECT(leader >= 0, "no leader");
-    self->all.endpoint = (size_t)(leader + 1) % MEMBERS; /* a client of a follower: its requests are forwarded */
-    client_disconnect(&self->all);
-    write_on(self, &to, monotonic_ns() + 300000000, 0);
-    EXPECT(to.total > 0, "nothing was acknowledged before the kill");
-    uint64_t killed_ns = monotonic_ns();
-    stop(self, leader, SIGKILL, NULL);
+    client_disconnect(&self->all); /* from now on through a follower, which forwards */
+    self->all.endpoint = (size_t)(leader + 1) % MEMBERS;
+    write_for(self, &to, 0.3, false);
     uint32_t before = to.total;
-    while (to.first_after_ns == 0 && monotonic_ns() - killed_ns < 20000000000 && !interrupted) {
-        write_on(self, &to, monotonic_ns() + 100000000, killed_ns);
-    }
-    EXPECT(to.first_after_ns > 0, "no write was acknowledged within 20 s of the leader's death");
-    write_on(self, &to, monotonic_ns() + 300000000, killed_ns);
+    uint64_t killed_ns = net_now();
+    stop(self, leader, SIGKILL);
+    write_for(self, &to, 20, true);
+    double failover = since(killed_ns);
+    EXPECT(before > 0 && to.total > before, "no write was acknowledged after the leader's death");
+    write_for(self, &to, 0.3, false);
     for (uint32_t i = 0; i < to.next; i++) {
         char key[32];
-        reading found;
+        reading found = {0};
         snprintf(key, sizeof key, "tour/acked/%05u", i);
-        EXPECT(!to.acked[i] || (read_keys(&self->all, key, false, 0, 0, &found) && found.count == 1),
-               "%s was acknowledged and is lost", key);
+        EXPECT(!to.acked[i] || (read_keys(&self->all, key, "", 0, 0, &found) && found.count == 1),
+               "%s was acknowledged and is not there", key);
     }
-    printf("kill -9    leader %d died under a writer; writes went on after %.2f s; all %u acknowledged ones (%u before) are there\n",
-           leader + 1, (double)(to.first_after_ns - killed_ns) / 1e9, to.total, before);
+    printf(
+        "kill -9    the leader, member %d, under a writer: the next write was acknowledged %.2f s "
+        "later\n           and all %u acknowledged ones, %u of them before, are there\n",
+        leader + 1, failover, to.total, before);
     *out_dead = leader;
     return true;
 }
 
-/* Waits until `member` has applied all that the leader had committed when asked. */
-static bool wait_caught_up(guide *self, int member, status *out_status)
+/* Starts a member and waits until it has applied what the leader has committed by now. */
+static bool bring_back(guide *self, int member, uint64_t status[STATUS_COUNT])
 {
-    int leader = wait_leader(self, 10000000000);
-    EXPECT(leader >= 0, "no leader");
-    uint64_t goal = ask(self, leader).commit;
-    for (uint64_t start_ns = monotonic_ns(); monotonic_ns() - start_ns < 20000000000 && !interrupted; pause_ms(20)) {
-        *out_status = ask(self, member);
-        if (out_status->answered && out_status->applied >= goal) {
-            return true;
-        }
+    int leader = find_leader(self, 10);
+    uint64_t start_ns = net_now();
+    uint64_t s[STATUS_COUNT];
+    EXPECT(leader >= 0 && ask(self, leader, s) && start(self, member), "no leader");
+    while (!ask(self, member, status) || status[STATUS_APPLIED] < s[STATUS_COMMIT]) {
+        EXPECT(waiting(start_ns, 20), "member %d did not catch up", member + 1);
     }
-    show_log(self, member);
-    EXPECT(false, "member %d did not catch up to index %" PRIu64, member + 1, goal);
+    return true;
 }
 
 static bool step_restart(guide *self, int dead)
 {
-    uint64_t start_ns = monotonic_ns();
-    status s;
-    EXPECT(start(self, dead) && wait_caught_up(self, dead, &s), "restart of member %d", dead + 1);
-    printf("restart    member %d is back and caught up by log to index %" PRIu64 " in %.2f s\n", dead + 1, s.applied,
-           seconds_since(start_ns));
+    uint64_t start_ns = net_now();
+    uint64_t s[STATUS_COUNT];
+    if (!bring_back(self, dead, s)) {
+        return false;
+    }
+    printf("restart    member %d is back and caught up by log to index %" PRIu64 " after %.2f s\n",
+           dead + 1, s[STATUS_APPLIED], since(start_ns));
+    return true;
+}
+
+/* Writes until the leader's log begins above `index`. */
+static bool outgrow(guide *self, int leader, uint64_t index, uint64_t s[STATUS_COUNT])
+{
+    uint64_t start_ns = net_now();
+    kvr_op op = put_op(text("tour/filler"), text("text that fills the log, again and again"), 0);
+    client_disconnect(&self->all);
+    self->all.endpoint = (size_t)leader;
+    while (ask(self, leader, s) && s[STATUS_FIRST] <= index + 1) {
+        EXPECT(waiting(start_ns, 20), "the log was not compacted");
+        for (uint64_t sent = 0, acked = 0; acked < SNAPSHOT_ENTRIES;) {
+            for (; sent < SNAPSHOT_ENTRIES && sent - acked < WINDOW; sent++) {
+                size_t mark = client_begin(&self->all, WIRE_WRITE);
+                wire_op(&self->all.out, &op);
+                wire_end(&self->all.out, mark);
+            }
+            EXPECT(client_send(&self->all) && take_ack(self, &acked), "a write failed");
+        }
+    }
     return true;
 }
 
 static bool step_snapshot(guide *self, int dead)
 {
-    status before = ask(self, dead);
-    uint64_t acked = 0;
-    stop(self, dead, SIGKILL, NULL);
-    int leader = wait_leader(self, 10000000000);
+    uint64_t before[STATUS_COUNT], leaders[STATUS_COUNT], after[STATUS_COUNT];
+    EXPECT(ask(self, dead, before), "no answer");
+    stop(self, dead, SIGKILL);
+    int leader = find_leader(self, 10);
     EXPECT(leader >= 0, "no leader");
-    client_disconnect(&self->all);
-    self->all.endpoint = (size_t)leader;
-    EXPECT(client_connect(&self->all), "connect");
-    for (uint64_t start_ns = monotonic_ns(); ask(self, leader).first_index <= before.applied + 1;) {
-        EXPECT(seconds_since(start_ns) < 20 && !interrupted, "the log was not compacted within 20 s");
-        reply answer;
-        for (uint64_t sent = acked = 0; acked < SNAPSHOT_ENTRIES;) {
-            for (; sent < SNAPSHOT_ENTRIES && sent - acked < WINDOW; sent++) {
-                begin_put(&self->all, slice_of("tour/filler"), slice_of("some text that fills the log"), 0);
-            }
-            EXPECT(client_send(&self->all) && take_ack(self, &acked), "a write failed");
-        }
-        wire_end(&self->all.out, client_begin(&self->all, WIRE_SNAPSHOT));
-        EXPECT(client_call(&self->all, &answer), "no answer");
+    if (!outgrow(self, leader, before[STATUS_LAST], leaders)) {
+        return false;
     }
-    uint64_t first = ask(self, leader).first_index;
-    status after;
-    uint64_t start_ns = monotonic_ns();
-    EXPECT(start(self, dead) && wait_caught_up(self, dead, &after), "restart of member %d", dead + 1);
-    EXPECT(after.snapshot + 1 >= first, "member %d holds a snapshot at %" PRIu64 ", the log begins at %" PRIu64, dead + 1,
-           after.snapshot, first);
-    printf("snapshot   member %d missed entries %" PRIu64 "..%" PRIu64 ", which are compacted away; a snapshot at %" PRIu64
-           " brought it up in %.2f s\n", dead + 1, before.applied + 1, first - 1, after.snapshot, seconds_since(start_ns));
+    uint64_t start_ns = net_now();
+    if (!bring_back(self, dead, after)) {
+        return false;
+    }
+    EXPECT(after[STATUS_SNAPSHOT] + 1 >= leaders[STATUS_FIRST], "it holds no such snapshot");
+    printf("snapshot   member %d missed %" PRIu64 "..%" PRIu64
+           ", compacted away meanwhile; the snapshot "
+           "at %" PRIu64 "\n           and the log behind it brought it up in %.2f s\n",
+           dead + 1, before[STATUS_LAST] + 1, leaders[STATUS_FIRST] - 1, after[STATUS_SNAPSHOT],
+           since(start_ns));
     return true;
 }
 
 static bool step_hash(guide *self)
 {
-    status s[MEMBERS];
-    for (uint64_t start_ns = monotonic_ns(); seconds_since(start_ns) < 10 && !interrupted; pause_ms(50)) {
-        for (int i = 0; i < MEMBERS; i++) {
-            s[i] = ask(self, i);
+    uint64_t start_ns = net_now();
+    uint64_t s[MEMBERS][STATUS_COUNT];
+    bool same = false;
+    do {
+        same = ask(self, 0, s[0]);
+        for (int i = 1; i < MEMBERS; i++) {
+            same = ask(self, i, s[i]) && same && s[i][STATUS_HASH_INDEX] == s[0][STATUS_HASH_INDEX];
         }
-        if (s[0].hash_index == s[1].hash_index && s[1].hash_index == s[2].hash_index && s[0].answered) {
-            EXPECT(s[0].hash_live == s[1].hash_live && s[1].hash_live == s[2].hash_live &&
-                       s[0].hash_chain == s[1].hash_chain && s[1].hash_chain == s[2].hash_chain,
-                   "the state hashes differ");
-            printf("hash       %016" PRIx64 " at index %" PRIu64 ", revision %" PRIu64 ", on all three\n", s[0].hash_live,
-                   s[0].hash_index, s[0].revision);
-            return true;
-        }
+    } while (!same && waiting(start_ns, 10));
+    EXPECT(same, "the members did not come to rest at one index");
+    for (int i = 1; i < MEMBERS; i++) {
+        EXPECT(s[i][STATUS_HASH_LIVE] == s[0][STATUS_HASH_LIVE] &&
+                   s[i][STATUS_HASH_CHAIN] == s[0][STATUS_HASH_CHAIN],
+               "the state of member %d differs", i + 1);
     }
-    EXPECT(false, "the members did not come to rest at one index");
+    printf("hash       %016" PRIx64 " at index %" PRIu64 " and revision %" PRIu64
+           ", on all three\n",
+           s[0][STATUS_HASH_LIVE], s[0][STATUS_HASH_INDEX], s[0][STATUS_REVISION]);
+    return true;
 }
 
 static bool step_stop(guide *self)
 {
     for (int i = 0; i < MEMBERS; i++) {
-        int ended = -1;
-        stop(self, i, SIGTERM, &ended);
-        EXPECT(WIFEXITED(ended) && WEXITSTATUS(ended) == 0, "member %d did not end cleanly", i + 1);
+        int status = stop(self, i, SIGTERM);
+        EXPECT(WIFEXITED(status) && WEXITSTATUS(status) == 0, "member %d did not end well", i + 1);
     }
-    printf("stop       three members closed cleanly\n");
     return true;
 }
 
 static bool all_steps(guide *self)
 {
     int dead = 0;
-    if (!choose_ports(self) || !client_endpoints(&self->all, self->endpoints)) {
-        return false;
-    }
-    for (int i = 0; i < MEMBERS; i++) {
-        self->one[i] = (connection){.fd = -1, .endpoint_count = 1, .timeout_ns = 5000000000};
-        self->one[i].endpoints[0] = self->all.endpoints[i];
-    }
-    return step_elect(self) && step_load(self) && step_read(self) && step_history(self) && step_transaction(self) &&
-           step_watch(self) && step_lease(self) && step_kill(self, &dead) && step_restart(self, dead) &&
-           step_snapshot(self, dead) && step_hash(self) && step_stop(self);
+    return choose_ports(self) && step_elect(self) && step_load(self) && step_read(self) &&
+           step_history(self) && step_transaction(self) && step_watch(self) && step_lease(self) &&
+           step_kill(self, &dead) && step_restart(self, dead) && step_snapshot(self, dead) &&
+           step_hash(self) && step_stop(self);
 }
 
 int tour(int argc, char **argv)
 {
-    static guide self = {.directory = "/tmp/kvraft-tour-XXXXXX", .load = "/var/lib/dpkg/status"};
+    static guide self = {.load = "/var/lib/dpkg/status", .directory = "/tmp/kvraft-tour-XXXXXX"};
     bool help = false;
-    const flag flags[] = {{"load", FLAG_TEXT, &self.load, "FILE stanzas to load, default /var/lib/dpkg/status"},
-                          {"help", FLAG_SWITCH, &help, "this text"}};
+    const flag flags[] = {
+        {"load", FLAG_TEXT, &self.load, "FILE: stanzas to load (/var/lib/dpkg/status)"},
+        {"help", FLAG_SWITCH, &help, "this text"}};
     int words = flags_parse("tour", flags, COUNT_OF(flags), argc, argv);
-    if (words != 0) {
-        if (words > 0) {
-            fprintf(stderr, "kvraft-demo tour: takes flags only, not \"%s\"; see --help\n", argv[0]);
-        }
-        return EXIT_USAGE;
-    }
-    if (help) {
-        printf("usage: kvraft-demo tour [FLAGS]\n\nStarts three members, shows what they can do, checks it, cleans up.\n\n");
+    if (help && words >= 0) {
+        printf(
+            "usage: kvraft-demo tour [FLAGS]\n\nStarts three members, shows and checks what they "
+            "can do, cleans up.\n\n");
         flags_help(flags, COUNT_OF(flags));
         return EXIT_OK;
     }
-    if (mkdtemp(self.directory) == NULL) {
-        fprintf(stderr, "kvraft-demo tour: %s: %s\n", self.directory, strerror(errno));
-        return EXIT_FAILED;
+    if (words != 0 || mkdtemp(self.directory) == NULL) {
+        fprintf(stderr, "kvraft-demo tour: %s\n",
+                words != 0 ? "takes flags only; see --help" : strerror(errno));
+        return words != 0 ? EXIT_USAGE : EXIT_FAILED;
     }
     signal(SIGINT, interrupt);
     signal(SIGTERM, interrupt);
-    signal(SIGPIPE, SIG_IGN);
-    uint64_t start_ns = monotonic_ns();
+    uint64_t start_ns = net_now();
     bool good = all_steps(&self) && !interrupted;
     for (int i = 0; i < MEMBERS; i++) {
         if (!good) {
             show_log(&self, i);
         }
-        stop(&self, i, SIGKILL, NULL);
+        stop(&self, i, SIGKILL);
     }
     client_disconnect(&self.all);
     remove_tree(self.directory);
     if (good) {
-        printf("Every step was checked. %.1f s. The members are gone, and so is %s.\n", seconds_since(start_ns),
-               self.directory);
+        printf("All of it was checked, in %.1f s. Nothing is left running or behind.\n",
+               since(start_ns));
     }
     return good ? EXIT_OK : EXIT_FAILED;
 }
