@@ -92,7 +92,7 @@ static bool choose_ports(guide *self)
 
 static bool start(guide *self, int member)
 {
-    char id[16], entries[16], directory[64], log[64];
+    char id[16], entries[16], directory[64], log[72];
     snprintf(id, sizeof id, "%d", member + 1);
     snprintf(entries, sizeof entries, "%d", SNAPSHOT_ENTRIES);
     snprintf(directory, sizeof directory, "%s/member%s", self->directory, id);
