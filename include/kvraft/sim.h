@@ -13,13 +13,14 @@
  *   6. kvr_sim_free
  *
  * Members are real kvr_node handles; their storage is the real kvr_wal over a kvr_sim_disk, so the log and recovery
- * code that real disks get is the code under test. A member's crash drops the node as it is, applies the crash to its
- * disk, and forgets messages it had not received. An event is a message delivered, a storage completion, a timer of a
- * member that fired, or a timer of yours.
+ * code that real disks get is the code under test. A member's crash drops the node as it is and applies the crash to
+ * its disk; messages that arrive while it is down are lost, later ones meet its next life. Each life of a member has a
+ * clock of its own, from another start and (drift_ppm) of another rate.
  *
  * A kvr_sim_disk is also usable alone, below a kvr_wal of your own.
  *
- * One handle, one thread. Rates are parts per million. Times are simulated nanoseconds from 0. */
+ * One handle, one thread. Rates are parts per million. Times are simulated nanoseconds from 0, without a member named:
+ * of the simulation, not of a member's clock. */
 #ifndef KVRAFT_SIM_H
 #define KVRAFT_SIM_H
 
@@ -40,8 +41,8 @@ typedef struct kvr_sim_disk kvr_sim_disk;
  * the others are failures. */
 typedef struct kvr_sim_disk_faults {
     uint32_t size;
-    uint32_t crash_lose_ppm;  /* an unsynced sector is lost; default 400,000 */
-    uint32_t crash_tear_ppm;  /* an unsynced write survives in part; default 300,000 */
+    uint32_t crash_lose_ppm;  /* an unsynced write is lost; default 400,000 */
+    uint32_t crash_tear_ppm;  /* of the others: each of its sectors is kept or lost; default 300,000 */
     uint32_t crash_names_ppm; /* a create, rename or unlink without directory sync is undone; default 500,000 */
     uint32_t write_error_ppm; /* pwrite fails with KVR_EIO */
     uint32_t sync_error_ppm;  /* fdatasync fails with KVR_EIO, and what it covered is as after a crash */
@@ -69,8 +70,12 @@ KVR_API const kvr_file_ops *kvr_sim_disk_ops(void);
 KVR_API void kvr_sim_disk_set_faults(kvr_sim_disk *disk, const kvr_sim_disk_faults *faults);
 
 /* Power fails: open files are gone; what was not synced is kept, lost or torn, sector by sector, as the seed
- * decides; so are names that no directory sync covers. */
+ * decides; names that no directory sync covers are kept or undone. Then there is power again. */
 KVR_API void kvr_sim_disk_crash(kvr_sim_disk *disk);
+
+/* The next `calls` file calls are done, all later ones answer KVR_EIO and do nothing, until kvr_sim_disk_crash: for
+ * crashes at each call of a scenario. */
+KVR_API void kvr_sim_disk_crash_after(kvr_sim_disk *disk, uint64_t calls);
 
 /* Flips bit `bit` of the byte at `offset` of file `name`, synced or not. KVR_OK, KVR_ENOTFOUND. */
 KVR_API kvr_status kvr_sim_disk_flip(kvr_sim_disk *disk, const char *name, uint64_t offset,
@@ -95,7 +100,7 @@ typedef struct kvr_sim kvr_sim;
 typedef struct kvr_sim_network {
     uint32_t size;
     uint32_t loss_ppm;
-    uint32_t repeat_ppm; /* delivered once more, later */
+    uint32_t repeat_ppm; /* delivered once more, later; one in eight of these much later */
     uint32_t corrupt_ppm; /* one byte changed on the way */
     uint64_t delay_ns_min;  /* default 200 us */
     uint64_t delay_ns_mean; /* default 300 us: reordering comes from it */
@@ -104,11 +109,15 @@ KVR_API kvr_status kvr_sim_network_init(kvr_sim_network *network, uint32_t size)
 
 enum {
     KVR_SIM_MESSAGE = 1,  /* member received a message from `peer` */
-    KVR_SIM_STORAGE = 2,  /* member's disk completed a request */
-    KVR_SIM_TIMER = 3,    /* member's deadline came */
+    KVR_SIM_STORAGE = 2,  /* member's disk completed a batch of requests */
+    KVR_SIM_TIMER = 3,    /* member's deadline came, or calls wait to be worked on */
     KVR_SIM_CALL = 4,     /* a timer of the caller fired */
-    KVR_SIM_CRASH = 5,
-    KVR_SIM_RESTART = 6
+    KVR_SIM_CRASH = 5,    /* member lost power, maybe within a batch, or while it started */
+    KVR_SIM_RESTART = 6,  /* member started */
+    KVR_SIM_CUT = 7,      /* links were cut; member and peer name one of them */
+    KVR_SIM_MEND = 8,     /* these pass again */
+    KVR_SIM_UPKEEP = 9,   /* member's disk did what can wait: kvr_wal_maintain, kvr_wal_idle */
+    KVR_SIM_FAILURE = 10  /* member failed for good: kvr_sim_get_member_status says how */
 };
 
 /* What one step did. */
@@ -132,7 +141,9 @@ typedef struct kvr_sim_sink {
     void (*event)(void *ctx, const kvr_sim_event *event); /* after each event, with the cluster at rest: check here */
     void (*log)(void *ctx, uint32_t member, const char *line); /* what --verbose shows */
     void (*sent)(void *ctx, uint32_t member, const kvr_message *message); /* each message that a member sends */
-    void (*stored)(void *ctx, uint32_t member, const kvr_store_request *request, const kvr_store_result *result);
+    void (*submitted)(void *ctx, uint32_t member, const kvr_store_request *request); /* in the order of execution */
+    void (*stored)(void *ctx, uint32_t member, const kvr_store_request *request,
+                   const kvr_store_result *result); /* before the member hears of it */
 } kvr_sim_sink;
 
 /* Zero means default. Fill with kvr_sim_config_init. */
@@ -142,11 +153,16 @@ typedef struct kvr_sim_config {
     uint64_t seed;
     const kvr_node_config *node; /* NULL, or the pattern for each member (ids, seed and tables are the simulator's):
                                     timeouts, thresholds; borrowed */
+    uint32_t run_budget;         /* of each kvr_node_ready_get, default 10,000 */
+    uint32_t batch_bytes;        /* of the wal, default 64 KiB */
     uint64_t segment_bytes;      /* of the wal, default 64 KiB */
     uint64_t disk_ns_min;        /* one batch of storage requests takes this ... default 50 us */
     uint64_t disk_ns_mean;       /* ... plus an exponential with this mean; default 100 us */
-    uint32_t crash_ppm;          /* a member crashes at an event; half of the crashes are within a disk's batch */
+    uint32_t crash_ppm;          /* a member crashes at an event; half of the crashes are within a disk's batch,
+                                    one in 16 hits everybody; one in 5 restarts crashes again while it reads */
     uint32_t cut_ppm;            /* a partition begins at an event: one member, a half, one way, or one link */
+    uint32_t drift_ppm;          /* a member's clock is fast or slow by up to this, default 0, at most 100,000 */
+    uint32_t reserved;
     uint64_t down_ns_mean;       /* then it is down for about so long; default 2 s */
     uint64_t cut_ns_mean;        /* default 3 s */
     const kvr_sim_network *network;  /* NULL: defaults; borrowed */
@@ -162,22 +178,45 @@ KVR_API kvr_status kvr_sim_config_init(kvr_sim_config *config, uint32_t size) KV
 KVR_API kvr_status kvr_sim_new(const kvr_sim_config *config, kvr_sim **out_sim) KVR_MUST_USE;
 KVR_API void kvr_sim_free(kvr_sim *sim); /* NULL is ignored */
 
-/* The next event. KVR_OK (fills *out_event unless NULL), KVR_END (nothing will ever happen), KVR_ENOMEM. A member that
- * fails for good is not an error: ask kvr_node_get_status. */
+/* The next event. KVR_OK (fills *out_event unless NULL), KVR_END (nothing will ever happen), KVR_ENOMEM (a message
+ * was lost, or the member that needed memory was stopped as if it had crashed). A member that fails for good
+ * is not an error: KVR_SIM_FAILURE tells it. */
 KVR_API kvr_status kvr_sim_step(kvr_sim *sim, kvr_sim_event *out_event) KVR_MUST_USE;
 
 /* Steps until `span_ns` of simulated time has passed. */
 KVR_API kvr_status kvr_sim_run(kvr_sim *sim, uint64_t span_ns) KVR_MUST_USE;
 
 KVR_API uint64_t kvr_sim_now(const kvr_sim *sim);
-KVR_API uint64_t kvr_sim_event_count(const kvr_sim *sim);
+KVR_API uint64_t kvr_sim_event_count(const kvr_sim *sim); /* of kinds MESSAGE, STORAGE, TIMER and CALL */
 
 /* A hash over all events so far and over what each member told the host. */
 KVR_API uint64_t kvr_sim_trace_hash(const kvr_sim *sim);
 
-/* The member's handle; NULL while it is down. After calls on it from outside the sink, nothing happens until step. */
+/* The member's handle, for calls; NULL while it is down. Ask anew each time: it is how the simulator learns that the
+ * member may have work. Nothing happens until step. */
 KVR_API kvr_node *kvr_sim_node(kvr_sim *sim, uint32_t member);
+
+/* The same, for questions only; a member that failed can still be asked for its status. NULL while it is down. */
+KVR_API const kvr_node *kvr_sim_look(const kvr_sim *sim, uint32_t member);
 KVR_API kvr_sim_disk *kvr_sim_member_disk(kvr_sim *sim, uint32_t member);
+
+enum {
+    KVR_SIM_DOWN = 0,
+    KVR_SIM_UP = 1,
+    KVR_SIM_FAILED = 2 /* the wal refused to open, or the node has a fatal status */
+};
+
+typedef struct kvr_sim_member_status {
+    uint32_t size;
+    uint32_t state; /* KVR_SIM_DOWN.. */
+    kvr_status failure; /* KVR_OK, or why it failed */
+    uint32_t reserved;
+    uint64_t starts;
+    uint64_t clock_ns; /* of its present life, now */
+    const char *error; /* one line, "" if it did not fail; lends until the next step */
+} kvr_sim_member_status;
+KVR_API void kvr_sim_get_member_status(const kvr_sim *sim, uint32_t member,
+                                       kvr_sim_member_status *out_status);
 
 /* The 0-based member that leads in the highest term and is up; UINT32_MAX: none. */
 KVR_API uint32_t kvr_sim_leader(const kvr_sim *sim);
@@ -188,16 +227,17 @@ KVR_API kvr_status kvr_sim_after(kvr_sim *sim, uint64_t delay_ns, void *user) KV
 /* A random number below `limit` from the caller's own stream: drawing one more shifts no fault. */
 KVR_API uint64_t kvr_sim_random(kvr_sim *sim, uint64_t limit);
 
-/* Trouble by hand. Crash of a member that is down, and restart of one that is up, do nothing. A restart makes a new
- * node on the disk that the crash left. */
+/* Trouble by hand, not from inside the sink. Crash of a member that is down, and restart of one that is up, do nothing;
+ * one that failed can be restarted. A restart makes a new node on the disk that the crash left. KVR_ENOMEM: it is
+ * down, as before. */
 KVR_API void kvr_sim_crash(kvr_sim *sim, uint32_t member);
 KVR_API kvr_status kvr_sim_restart(kvr_sim *sim, uint32_t member) KVR_MUST_USE;
 
 /* Messages from one member to another are lost from now on, or (`cut` false) pass again. */
 KVR_API void kvr_sim_cut(kvr_sim *sim, uint32_t from, uint32_t to, bool cut);
 
-/* All links pass, rates of crashes and cuts are zero, everybody who is down comes back: the beginning of a liveness
- * phase. KVR_ENOMEM. */
+/* All links pass, rates of crashes and cuts are zero, everybody who is down or failed comes back: the beginning of a
+ * liveness phase. Network and disks stay as they are set. KVR_ENOMEM: some are still down. */
 KVR_API kvr_status kvr_sim_heal(kvr_sim *sim) KVR_MUST_USE;
 
 KVR_API void kvr_sim_set_network(kvr_sim *sim, const kvr_sim_network *network);
