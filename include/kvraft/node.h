@@ -248,10 +248,13 @@ typedef struct kvr_node_ready {
     uint32_t message_count;
     uint32_t completion_count;
     uint32_t batch_count;
+    uint32_t trace_count;
+    uint32_t reserved;
     const kvr_store_request *requests;
     const kvr_message *messages;
     const kvr_completion *completions;
-    const kvr_watch_batch *batches;
+    const kvr_watch_batch *batches; /* at most one: a batch lends until the next */
+    const kvr_trace_event *traces;  /* if the config has a trace table */
 } kvr_node_ready;
 
 /* Does up to `budget` units of work (an entry, a message, a KiB each) as of `now_ns` and shows what came of it.

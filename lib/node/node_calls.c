@@ -94,7 +94,7 @@ kvr_status kvr__calls_new(kvr_node *node, const kvr_node_call *given, uint8_t ki
     return KVR_OK;
 }
 
-kvr_status kvr__calls_start(kvr_node *node)
+void kvr__calls_start(kvr_node *node)
 {
     kvr__calls *calls = &node->calls;
     while (!kvr__list_is_empty(&calls->fresh)) {
@@ -113,7 +113,6 @@ kvr_status kvr__calls_start(kvr_node *node)
         }
         kvr__list_push_back(list, &call->link);
     }
-    return KVR_OK;
 }
 
 /* ------------------------------------------------------------------ handing over */

@@ -69,6 +69,18 @@ const kvr__hash_point *kvr__hashes_find(const kvr__hashes *hashes, uint64_t inde
     return find(hashes->points, hashes->count, index);
 }
 
+void kvr__hashes_take_points(kvr__hashes *hashes, kvr__hashes *from)
+{
+    kvr__array_free(hashes->mem, KVR__MEM_HANDLE, (void **)&hashes->points, &hashes->capacity,
+                    sizeof *hashes->points);
+    hashes->points = from->points;
+    hashes->count = from->count;
+    hashes->capacity = from->capacity;
+    from->points = NULL;
+    from->count = 0;
+    from->capacity = 0;
+}
+
 /* ------------------------------------------------------------------ as bytes */
 
 size_t kvr__hashes_size(const kvr__hashes *hashes)

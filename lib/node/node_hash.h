@@ -64,6 +64,9 @@ size_t kvr__hashes_size(const kvr__hashes *hashes);
 void kvr__hashes_write(const kvr__hashes *hashes, kvr__writer *writer);
 kvr_status kvr__hashes_read(kvr__hashes *hashes, kvr__reader *reader);
 
+/* Moves the points of `from` in the place of this one's; claims stay. */
+void kvr__hashes_take_points(kvr__hashes *hashes, kvr__hashes *from);
+
 /* Remembers what `member` claims. KVR_ENOMEM: it is not, and will claim again. */
 kvr_status kvr__hashes_claim(kvr__hashes *hashes, uint64_t member, const kvr__hash_point *point);
 const kvr__hash_point *kvr__hashes_claimed(const kvr__hashes *hashes, uint64_t member, uint64_t index);

@@ -28,6 +28,7 @@ enum {
     KVR__ASKS_MAX = 65536,        /* lease questions that a leader holds: dropped, as a network may */
     KVR__COMPLETIONS_MAX = 1024,  /* in one ready */
     KVR__LEASE_BATCH_MAX = 256,   /* leases revoked, or recorded, by one look */
+    KVR__REQUESTS_MAX = 16,       /* storage requests under way: raft's one of a kind, ours two */
     KVR__SENT_MAX = 4096,         /* messages lent to a transport that sends later: dropped */
     KVR__NODE_BUDGET = 10000,     /* of a run that names none */
     KVR__COMMAND_BYTES_MAX = KVR_VALUE_BYTES_MAX + 65536 + KVR__COMMAND_HEAD,
@@ -166,7 +167,6 @@ typedef struct kvr__apply {
     kvr__op_tree tree;
     kvr_slice *keys; /* of the lease being revoked */
     size_t keys_size;
-    kvr__call *call;  /* that waits for it; NULL: nobody does */
     kvr_mvcc_result *result;
     kvr_mvcc_changes changes;
     uint64_t changed_from; /* head before it */
@@ -224,10 +224,11 @@ struct kvr_node {
     bool closed;
     bool calling;   /* a callback runs */
     bool shown;     /* between ready and advance */
-    bool raft_shown;
+    bool raft_shown; /* raft's ready is open */
+    bool raft_taken; /* and what it says was taken over */
     bool no_space;
     bool corrupt;
-    uint8_t reserved0;
+    const kvr_raft_ready *raft_ready;
 
     kvr__applied applied;
     kvr__origins origins;
@@ -250,14 +251,13 @@ struct kvr_node {
     kvr__ring deferred; /* kvr_store_request: the storage was busy */
     kvr__map sent;      /* token -> kvr_buf: lent to a transport that sends later */
     uint64_t sent_token;
-    uint8_t told_role;  /* what the log and the trace were told last */
-    bool told_loaded;
-    uint8_t reserved2[6];
-    uint64_t told_term;
+    uint64_t told_term; /* what the log was told last */
     uint64_t told_leader;
-    uint64_t told_commit;
-    uint64_t told_applied;
-    uint64_t told_snapshots;
+    uint64_t told_taken;
+    uint64_t told_installed;
+    kvr_status told_failure;
+    bool told_corrupt;
+    uint8_t reserved2[3];
 
     kvr_status failure; /* KVR_OK, or why it takes no further part */
     uint32_t reserved3;
@@ -269,6 +269,12 @@ struct kvr_node {
 /* The member takes no further part. `text` says what, where and the remedy; `number` is put behind it unless 0. Always
  * returns `status`. */
 kvr_status kvr__node_fail(kvr_node *node, kvr_status status, const char *text, uint64_t number);
+
+/* `text`, and unless 0 a space and the number, cut at `size`. */
+void kvr__text_put(char *room, size_t size, const char *text, uint64_t number);
+
+/* The config as this version knows it, defaults filled in; returns what is wrong with it, or NULL. */
+const char *kvr__config_read(const kvr_node_config *config, kvr_node_config *out_config);
 
 /* KVR_OK if intake may take work; KVR_ESTOPPED, or the fatal status. */
 kvr_status kvr__node_may_take(const kvr_node *node);
@@ -288,7 +294,7 @@ static inline bool kvr__node_leads(const kvr_node *node)
 
 void kvr__calls_init(kvr_node *node);
 void kvr__calls_release(kvr_node *node);
-kvr_status kvr__calls_start(kvr_node *node);   /* fresh ones get their deadline and their list */
+void kvr__calls_start(kvr_node *node);         /* fresh ones get their deadline and their list */
 kvr_status kvr__calls_propose(kvr_node *node, uint32_t *budget);
 void kvr__calls_repropose(kvr_node *node);     /* the leader or term changed */
 void kvr__calls_expire(kvr_node *node);
@@ -322,6 +328,7 @@ uint64_t kvr__reads_deadline(const kvr_node *node);
 void kvr__leasing_init(kvr_node *node);
 void kvr__leasing_release(kvr_node *node);
 void kvr__leasing_role(kvr_node *node);        /* role, term or applied term changed */
+void kvr__leasing_reset(kvr_node *node);       /* the book has new content, and follows */
 void kvr__leasing_run(kvr_node *node);         /* expires and records */
 void kvr__leasing_free(kvr_node *node, kvr__ask *ask);
 void kvr__leasing_confirmed(kvr_node *node, kvr__ask *ask); /* a round that began after it is confirmed */
@@ -383,11 +390,21 @@ kvr_status kvr__apply_run(kvr_node *node, uint32_t *budget);
 void kvr__apply_drop_queue(kvr_node *node); /* an install replaces what they would do */
 bool kvr__apply_has_work(const kvr_node *node);
 
+/* ------------------------------------------------------------------ node_execute.c */
+
+kvr_status kvr__execute_begin(kvr_node *node); /* KVR_OK: `outcome`, or the store has work: `stage` */
+kvr_status kvr__execute_step(kvr_node *node, uint32_t *budget);
+kvr_status kvr__execute_index(kvr_node *node, uint32_t *budget);
+void kvr__execute_finish(kvr_node *node); /* what moves with the last slice, beside the store */
+void kvr__execute_release(kvr_node *node);
+kvr_status kvr__execute_too_new(kvr_node *node);
+
 /* ------------------------------------------------------------------ node_snapshot_*.c */
 
 kvr_status kvr__taking_run(kvr_node *node, uint32_t *budget);
 kvr_status kvr__taking_done(kvr_node *node, const kvr_store_result *result);
 void kvr__taking_requests(kvr_node *node, kvr_store_request *out_requests, uint32_t *count);
+void kvr__taking_abandon(kvr_node *node); /* an install replaces what it would say */
 void kvr__taking_release(kvr_node *node);
 bool kvr__taking_has_work(const kvr_node *node);
 
@@ -397,9 +414,13 @@ kvr_status kvr__installing_done(kvr_node *node, const kvr_store_result *result);
 void kvr__installing_requests(kvr_node *node, kvr_store_request *out_requests, uint32_t *count);
 void kvr__installing_release(kvr_node *node);
 bool kvr__installing_has_work(const kvr_node *node);
+uint64_t kvr__installing_deadline(const kvr_node *node);
 
 /* ------------------------------------------------------------------ node_ready.c, node_check.c */
 
+/* As kvr_node_ready_get, but says through *budget what is left. */
+kvr_status kvr__ready_get(kvr_node *node, uint64_t now_ns, uint32_t *budget,
+                          const kvr_node_ready **out_ready);
 bool kvr__node_has_work(const kvr_node *node);
 void kvr__node_check(const kvr_node *node);
 

@@ -53,19 +53,26 @@ void kvr__leasing_release(kvr_node *node)
     kvr__map_release(&node->leasing.by_request);
 }
 
+void kvr__leasing_reset(kvr_node *node)
+{
+    if (node->leasing.term != 0) {
+        kvr_lease_follow(node->book);
+        drop_all_asks(node); /* who asked asks the next leader, this member's own calls too */
+        kvr__question_repeat(node, true);
+        node->leasing.term = 0;
+    }
+}
+
 void kvr__leasing_role(kvr_node *node)
 {
     kvr__leasing *leasing = &node->leasing;
-    bool leads = kvr__node_leads(node) && node->applied.term == node->raft_status.term;
+    bool leads = kvr__node_leads(node) && node->applied.term == node->raft_status.term &&
+                 node->snapshots.installing == NULL;
     uint64_t term = leads ? node->raft_status.term : 0;
     if (term == leasing->term) {
         return;
     }
-    if (leasing->term != 0) {
-        kvr_lease_follow(node->book);
-        drop_all_asks(node); /* who asked asks the next leader, this member's own calls too */
-        kvr__question_repeat(node, true);
-    }
+    kvr__leasing_reset(node);
     if (term != 0) {
         kvr_lease_lead(node->book, node->raft_status.lease_clock);
     }
