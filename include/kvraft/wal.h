@@ -103,7 +103,7 @@ typedef struct kvr_wal_config {
     uint32_t batch_bytes;    /* the write buffer, and the most that appends are merged to: default
                                 1 MiB, 1 KiB..64 MiB. A larger append takes several writes. */
     uint32_t read_bytes;     /* one read of recovery, one slice of maintain: default 1 MiB,
-                                4 KiB..64 MiB */
+                                64 KiB..64 MiB */
     uint32_t reserved;
 
     const kvr_file_ops *files; /* borrowed for the handle's life, as is its ctx */
@@ -152,8 +152,8 @@ KVR_API void kvr_wal_free(kvr_wal *wal);
 
 /* Performs `count` requests in order and fills as many results. All of `requests` have one size,
  * which is the array's stride; so have `results`, whose first `size` the caller sets. What requests
- * point to is borrowed. What results point to (READ, SNAPSHOT_READ, LOAD, and `detail`) lends until
- * the next execute that holds one of these three, or close. Runs of APPENDs that continue one
+ * point to is borrowed. What results of LOAD, READ and SNAPSHOT_READ point to lends until the next
+ * execute that holds one of these three, or close; a `detail` until the next execute. Runs of APPENDs that continue one
  * another share one record and one flush, as far as batch_bytes reaches.
  *
  * Statuses of results, beyond what host.h says of them:

@@ -37,11 +37,13 @@ static void text_of_damage(char *room, const kvr__wal_damage *damage)
         kvr__text_add(&text, damage->cause);
     }
     if (damage->first_index > 0) {
-        kvr__text_add(&text, damage->last_index > damage->first_index ? " (entries " : " (entry ");
+        kvr__text_add(&text, " (entries from ");
         kvr__text_add_u64(&text, damage->first_index);
-        if (damage->last_index > damage->first_index) {
+        if (damage->last_index > 0) {
             kvr__text_add(&text, " to ");
             kvr__text_add_u64(&text, damage->last_index);
+        } else {
+            kvr__text_add(&text, " on");
         }
         kvr__text_add(&text, ")");
     }
@@ -56,6 +58,7 @@ kvr_status kvr__wal_files_report(kvr_wal *wal, const kvr__wal_damage *damage)
     KVR_ASSERT(damage->status < KVR_OK);
     KVR_ASSERT(wal->state != KVR__WAL_FAILED);
     kvr__wal_failure *failure = &wal->failure;
+    wal->failure_count++;
     failure->status = damage->status;
     failure->offset = damage->offset;
     failure->first_index = damage->first_index;
@@ -73,6 +76,27 @@ kvr_status kvr__wal_files_fail(kvr_wal *wal, const kvr__wal_damage *damage)
     kvr_status status = kvr__wal_files_report(wal, damage);
     wal->state = KVR__WAL_FAILED;
     return status;
+}
+
+kvr_status kvr__wal_files_report_stranger(kvr_wal *wal, const char *file,
+                                          const kvr__wal_identity *theirs)
+{
+    const kvr_wal_config *config = &wal->config;
+    char what[KVR__WAL_TEXT_SIZE];
+    kvr__text text = kvr__text_in(what, sizeof what);
+    const char *const words[] = {"files of cluster ", ", member ", ", group ", "; this is cluster ",
+                                 ", member ", ", group "};
+    const uint64_t numbers[] = {theirs->cluster_id, theirs->member_id, theirs->group_id,
+                                config->cluster_id, config->member_id, config->group_id};
+    for (size_t i = 0; i < sizeof numbers / sizeof numbers[0]; i++) {
+        kvr__text_add(&text, words[i]);
+        kvr__text_add_u64(&text, numbers[i]);
+    }
+    return kvr__wal_files_report(
+        wal, &(kvr__wal_damage){.status = KVR_EMISMATCH,
+                                .file = file,
+                                .what = what,
+                                .remedy = "start with the ids or the directory that belong together"});
 }
 
 static const char *cause_of(const kvr_wal *wal, kvr_status status)

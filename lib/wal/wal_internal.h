@@ -21,7 +21,9 @@ enum {
     KVR__WAL_POINT_BYTES = 64 * 1024,           /* of log between two points */
     KVR__WAL_CONFIGURATION_BYTES_MAX = 4 * 1024 * 1024, /* in a snapshot */
     KVR__WAL_RESERVE = 2 * KVR__WAL_HEAD_SIZE, /* kept in each segment for a head and a MARK */
-    KVR__WAL_TEXT_SIZE = 512
+    KVR__WAL_RUN_MAX = 256,                    /* appends in one record */
+    KVR__WAL_TEXT_SIZE = 512,
+    KVR__WAL_DETAILS_SIZE = 4 * KVR__WAL_TEXT_SIZE
 };
 
 /* An open file and its name, for messages. */
@@ -67,6 +69,7 @@ typedef struct kvr__wal_point {
 typedef struct kvr__wal_snapshot {
     uint64_t index;
     uint64_t term;
+    uint64_t stream_offset; /* 0: only the name is known, it is older than the one in use */
     uint64_t stream_size;
     uint64_t file_size;
     uint8_t hash[16];
@@ -104,6 +107,7 @@ typedef struct kvr__wal_verify {
 /* Memory that results point to. */
 typedef struct kvr__wal_lent {
     struct kvr__wal_lent *next;
+    kvr_slice piece; /* for results that need an array of one */
     size_t capacity;
     uint8_t bytes[];
 } kvr__wal_lent;
@@ -148,6 +152,9 @@ struct kvr_wal {
     bool reset_due; /* the log on disk does not continue the snapshot: the next record is a RESET */
     bool unvouched; /* nothing vouches for the last record or vote yet */
     kvr__wal_failure failure;
+    uint64_t failure_count;          /* how many were recorded */
+    char details[KVR__WAL_DETAILS_SIZE]; /* texts that results of this execute point to */
+    size_t details_used;
 
     /* The log. Records are appended to the last segment; `file` is that segment, once it is open. */
     struct {
@@ -175,6 +182,7 @@ struct kvr_wal {
     uint64_t next_index;
 
     kvr__wal_vote vote; /* the newest durable slot */
+    bool vote_is_whole; /* both of its copies are */
     kvr__wal_file vote_file;
 
     struct {
@@ -197,9 +205,6 @@ struct kvr_wal {
     uint64_t written_bytes;
 };
 
-/* The segment that is written; NULL: none was begun. */
-kvr__wal_segment *kvr__wal_segment_last(kvr_wal *wal);
-
 /* ------------------------------------------------------------------ wal_files.c
  *
  * Each records a failure with its place. Reads: KVR_OK, KVR_EIO (the handle goes on). Writes: KVR_OK;
@@ -208,9 +213,19 @@ kvr__wal_segment *kvr__wal_segment_last(kvr_wal *wal);
 /* Records `damage`. Returns its status. */
 kvr_status kvr__wal_files_report(kvr_wal *wal, const kvr__wal_damage *damage);
 
-/* The same, and after open the handle has failed for good. `status` must be KVR_FSTORAGE or
- * KVR_FCORRUPT. */
+/* The same, and the handle has failed for good. The status is KVR_FSTORAGE or KVR_FCORRUPT. */
 kvr_status kvr__wal_files_fail(kvr_wal *wal, const kvr__wal_damage *damage);
+
+/* Whose a file is. */
+typedef struct kvr__wal_identity {
+    uint64_t cluster_id;
+    uint64_t member_id;
+    uint64_t group_id;
+} kvr__wal_identity;
+
+/* Records that `file` belongs to others. Returns KVR_EMISMATCH. */
+kvr_status kvr__wal_files_report_stranger(kvr_wal *wal, const char *file,
+                                          const kvr__wal_identity *theirs);
 
 /* Opens `name`; out_file->name is set in any case. Also KVR_ENOTFOUND, which is not recorded. */
 kvr_status kvr__wal_files_open(kvr_wal *wal, const char *name, uint32_t flags,
@@ -284,6 +299,12 @@ kvr_status kvr__wal_recover(kvr_wal *wal);
 
 /* ------------------------------------------------------------------ wal_segment.c */
 
+/* The segment that is written; NULL: none was begun. */
+kvr__wal_segment *kvr__wal_segment_last(kvr_wal *wal);
+
+/* The segment with that number, which exists. */
+kvr__wal_segment *kvr__wal_segment_find(kvr_wal *wal, uint64_t number);
+
 /* The last segment has room for a record of `size` bytes (its segment head not counted), and is open.
  * `is_mark`: may use what is reserved for marks. KVR_OK, KVR_ENOSPACE, KVR_FSTORAGE. */
 kvr_status kvr__wal_segment_room(kvr_wal *wal, uint64_t size, bool is_mark);
@@ -310,33 +331,56 @@ kvr_status kvr__wal_vote_store(kvr_wal *wal, const kvr_store_request *request);
 /* Writes the newest slot once more, if it is not known to be durable. */
 kvr_status kvr__wal_vote_settle(kvr_wal *wal, uint64_t durable_sequence);
 
-/* ------------------------------------------------------------------ wal_snapshot.c, _verify.c */
+/* ------------------------------------------------------------------ wal_snapshot.c */
 
 kvr_status kvr__wal_snapshot_write(kvr_wal *wal, const kvr_store_request *request);
 kvr_status kvr__wal_snapshot_read(kvr_wal *wal, const kvr_store_request *request,
                                   kvr_store_result *result);
-void kvr__wal_snapshot_drop(kvr_wal *wal, uint32_t i); /* from memory */
 const kvr__wal_snapshot *kvr__wal_snapshot_newest(const kvr_wal *wal); /* NULL: none */
-void kvr__wal_snapshot_meta(const kvr__wal_snapshot *snapshot, kvr_snapshot_meta *out_meta);
-void kvr__wal_snapshot_close(kvr_wal *wal); /* all files and tables */
 
-/* Begins at the head, tail and table of a file. KVR_OK, KVR_ECORRUPT, KVR_EVERSION, KVR_EMISMATCH,
- * KVR_EIO, KVR_ENOMEM (all recorded). *out_snapshot is filled; its configuration is the caller's. */
-kvr_status kvr__wal_verify_begin(kvr_wal *wal, const char *name, kvr__wal_snapshot *out_snapshot);
+/* The configuration in *out_meta is lent as results are. KVR_ENOSPACE: no memory. */
+kvr_status kvr__wal_snapshot_meta(kvr_wal *wal, const kvr__wal_snapshot *snapshot,
+                                  kvr_snapshot_meta *out_meta);
 
-/* Goes on by one slice. KVR_AGAIN, KVR_OK (all of it is as it was written), KVR_ECORRUPT, KVR_EIO. */
-kvr_status kvr__wal_verify_step(kvr_wal *wal);
+/* The list: room for one more; one more, which it then owns; one less. */
+kvr_status kvr__wal_snapshot_reserve(kvr_wal *wal);
+void kvr__wal_snapshot_insert(kvr_wal *wal, const kvr__wal_snapshot *snapshot);
+void kvr__wal_snapshot_drop(kvr_wal *wal, uint32_t i);
+
+void kvr__wal_snapshot_close(kvr_wal *wal); /* files, and what was being written */
+
+/* ------------------------------------------------------------------ wal_verify.c */
+
+/* Begins with head, tail and table of the file that holds `snapshot`, of which index and term are
+ * known, and fills in the rest. KVR_OK, KVR_ECORRUPT, KVR_EVERSION, KVR_EMISMATCH, KVR_EIO (all
+ * recorded), KVR_ENOMEM. In any case _end follows. */
+kvr_status kvr__wal_verify_begin(kvr_wal *wal, kvr__wal_snapshot *snapshot);
+
+/* Goes on by one slice. KVR_AGAIN; KVR_OK: all of it is as it was written; KVR_ECORRUPT, KVR_EIO. */
+kvr_status kvr__wal_verify_step(kvr_wal *wal, const kvr__wal_snapshot *snapshot);
 void kvr__wal_verify_end(kvr_wal *wal);
 
-/* ------------------------------------------------------------------ wal_read.c, wal_maintain.c */
+/* Holds bytes of the stream, from block number `block` on, against the checksums in `file`. */
+kvr_status kvr__wal_verify_blocks(kvr_wal *wal, kvr__wal_file *file,
+                                  const kvr__wal_snapshot *snapshot, uint64_t block,
+                                  kvr_slice bytes);
+
+/* ------------------------------------------------------------------ wal_read.c */
 
 kvr_status kvr__wal_read(kvr_wal *wal, const kvr_store_request *request, kvr_store_result *result);
 
-/* At most `size` bytes for a result, at least `size_min`. NULL: no memory. */
+/* The term of entry `index`, which the log holds. Statuses of a READ. */
+kvr_status kvr__wal_read_term(kvr_wal *wal, uint64_t index, uint64_t *out_term);
+
+/* Memory for a result: *size bytes, or fewer but at least `size_min`. NULL: there is none. */
 uint8_t *kvr__wal_read_lend(kvr_wal *wal, size_t size_min, size_t *size);
 void kvr__wal_read_end_lending(kvr_wal *wal);
 
+/* ------------------------------------------------------------------ wal_maintain.c */
+
 kvr_status kvr__wal_maintain(kvr_wal *wal);
+
+/* ------------------------------------------------------------------ wal_check.c */
 
 /* The invariants of README.md. */
 void kvr__wal_check(const kvr_wal *wal);

@@ -98,7 +98,7 @@ void kvr__wal_log_apply(kvr_wal *wal, const kvr__wal_record *record, const kvr__
                 (kvr__wal_point){.index = record->first_index, .place = *place};
         }
         wal->last_index = record->first_index + record->entry_count - 1;
-        kvr__wal_segment_last(wal)->last_index = wal->last_index;
+        kvr__wal_segment_find(wal, place->number)->last_index = wal->last_index;
         if (record->first_index < wal->oldest_index) {
             wal->oldest_index = record->first_index;
         }

@@ -12,6 +12,22 @@ kvr__wal_segment *kvr__wal_segment_last(kvr_wal *wal)
     return wal->segments.count == 0 ? NULL : &wal->segments.items[wal->segments.count - 1];
 }
 
+kvr__wal_segment *kvr__wal_segment_find(kvr_wal *wal, uint64_t number)
+{
+    uint32_t low = 0, high = wal->segments.count;
+    while (low < high) {
+        uint32_t middle = low + (high - low) / 2;
+        if (wal->segments.items[middle].number < number) {
+            low = middle + 1;
+        } else {
+            high = middle;
+        }
+    }
+    KVR_ASSERT(low < wal->segments.count);
+    KVR_ASSERT(wal->segments.items[low].number == number);
+    return &wal->segments.items[low];
+}
+
 uint64_t kvr__wal_segment_new_number(const kvr_wal *wal)
 {
     uint64_t highest = 0;

@@ -1,0 +1,207 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* wal_maintain.c: what can wait, one slice a call, so that no request waits long behind it. The order
+ * is the safety: a new snapshot is read back before the one before it goes; older snapshots go
+ * before the segments that they would need; that a segment is not needed any more is durable before
+ * it goes (W4, FAULTS 59, 81). */
+#include "wal_internal.h"
+
+#include "base/array.h"
+#include "base/assertion.h"
+
+static const char remedy_older[] =
+    "restart this member: it goes on from the older snapshot and its log, which were kept";
+
+/* ------------------------------------------------------------------ snapshots */
+
+/* KVR_AGAIN: a slice was read. KVR_OK: nothing is left to read back. */
+static kvr_status read_back(kvr_wal *wal)
+{
+    if (wal->snapshots.count == 0) {
+        return KVR_OK;
+    }
+    kvr__wal_snapshot *newest = &wal->snapshots.items[wal->snapshots.count - 1];
+    if (newest->is_read_back) {
+        return KVR_OK;
+    }
+    kvr_status status = KVR_AGAIN;
+    if (!wal->verify.file.is_open) {
+        status = kvr__wal_verify_begin(wal, newest);
+        status = status == KVR_OK ? KVR_AGAIN : status;
+    } else {
+        status = kvr__wal_verify_step(wal, newest);
+    }
+    if (status == KVR_AGAIN) {
+        return status;
+    }
+    kvr__wal_verify_end(wal);
+    if (status == KVR_OK) {
+        newest->is_read_back = true;
+        return KVR_AGAIN;
+    }
+    if (status == KVR_ENOMEM) {
+        return KVR_ENOSPACE;
+    }
+    kvr__wal_name name = kvr__wal_name_snapshot(newest->index, newest->term);
+    return kvr__wal_files_fail(
+        wal, &(kvr__wal_damage){.status = status == KVR_EIO ? KVR_FSTORAGE : KVR_FCORRUPT,
+                                .file = name.text,
+                                .offset = wal->failure.offset,
+                                .what = "a new snapshot cannot be read back",
+                                .remedy = remedy_older});
+}
+
+/* The newest was read back: all others go. */
+static kvr_status remove_older_snapshot(kvr_wal *wal)
+{
+    if (wal->snapshots.count < 2) {
+        return KVR_OK;
+    }
+    const kvr__wal_snapshot *oldest = &wal->snapshots.items[0];
+    kvr__wal_name name = kvr__wal_name_snapshot(oldest->index, oldest->term);
+    kvr__wal_files_close(wal, &wal->read_file);
+    kvr_status status = kvr__wal_files_unlink(wal, name.text);
+    if (status == KVR_OK) {
+        status = kvr__wal_files_flush_names(wal);
+    }
+    if (status != KVR_OK) {
+        return status;
+    }
+    kvr__wal_snapshot_drop(wal, 0);
+    return KVR_AGAIN;
+}
+
+/* ------------------------------------------------------------------ segments */
+
+/* The oldest segment becomes a ready file, or goes if there are enough. */
+static kvr_status remove_oldest_segment(kvr_wal *wal)
+{
+    const kvr__wal_segment *oldest = &wal->segments.items[0];
+    if (wal->segments.count < 2 || oldest->last_index >= wal->first_index) {
+        return KVR_OK;
+    }
+    if (wal->durable_first < wal->first_index || wal->reset_due) {
+        kvr_status status = kvr__wal_append_empty(wal, 0);
+        return status == KVR_OK ? KVR_AGAIN : status;
+    }
+    if (kvr__array_grow(&wal->mem, KVR__MEM_LOG, (void **)&wal->ready.items, &wal->ready.capacity,
+                        wal->ready.count + 1, sizeof(kvr__wal_ready)) != KVR_OK) {
+        return KVR_ENOSPACE;
+    }
+    kvr__wal_ready ready = {oldest->number, oldest->size};
+    kvr__wal_name name = kvr__wal_name_log(oldest->number);
+    bool is_kept = wal->ready.count < wal->config.segments_ready;
+    kvr_status status =
+        is_kept ? kvr__wal_files_rename(wal, name.text, kvr__wal_name_ready(ready.number).text)
+                : kvr__wal_files_unlink(wal, name.text);
+    if (status == KVR_OK) {
+        status = kvr__wal_files_flush_names(wal);
+    }
+    if (status != KVR_OK) {
+        return status;
+    }
+    kvr__wal_log_drop_segment(wal);
+    if (is_kept) {
+        wal->ready.items[wal->ready.count++] = ready;
+    }
+    return KVR_AGAIN;
+}
+
+/* ------------------------------------------------------------------ files that are ready */
+
+/* Too many of them, or one that is too long: after a change of the config, or an entry as large as a
+ * segment. */
+static kvr_status trim_ready(kvr_wal *wal)
+{
+    uint32_t i = 0;
+    while (i < wal->ready.count && wal->ready.items[i].size <= wal->config.segment_bytes) {
+        i++;
+    }
+    if (i == wal->ready.count) {
+        if (wal->ready.count <= wal->config.segments_ready) {
+            return KVR_OK;
+        }
+        i--;
+    }
+    kvr__wal_files_close(wal, &wal->fill);
+    kvr_status status =
+        kvr__wal_files_unlink(wal, kvr__wal_name_ready(wal->ready.items[i].number).text);
+    if (status != KVR_OK) {
+        return status;
+    }
+    wal->ready.items[i] = wal->ready.items[--wal->ready.count];
+    return KVR_AGAIN;
+}
+
+/* Writes zeros from *size on, up to the length of a segment, and makes them durable: so that the flush of a
+ * record later has no blocks to allocate and no size to write. */
+static kvr_status fill(kvr_wal *wal, kvr__wal_file *file, uint64_t *size)
+{
+    uint64_t left = wal->config.segment_bytes - *size;
+    size_t now = left < wal->read_capacity ? (size_t)left : wal->read_capacity;
+    memset(wal->read_buffer, 0, now);
+    kvr_status status =
+        kvr__wal_files_write(wal, file, (kvr_slice){wal->read_buffer, now}, *size);
+    if (status == KVR_OK) {
+        status = kvr__wal_files_flush(wal, file);
+    }
+    if (status == KVR_OK) {
+        *size += now;
+    }
+    return status == KVR_OK ? KVR_AGAIN : status;
+}
+
+static kvr_status fill_last_segment(kvr_wal *wal)
+{
+    kvr__wal_segment *last = kvr__wal_segment_last(wal);
+    if (last == NULL || !wal->file.is_open || last->size >= wal->config.segment_bytes) {
+        return KVR_OK;
+    }
+    return fill(wal, &wal->file, &last->size);
+}
+
+static kvr_status fill_ready(kvr_wal *wal)
+{
+    uint32_t i = 0;
+    while (i < wal->ready.count && wal->ready.items[i].size >= wal->config.segment_bytes) {
+        i++;
+    }
+    if (i == wal->ready.count && i >= wal->config.segments_ready) {
+        kvr__wal_files_close(wal, &wal->fill);
+        return KVR_OK;
+    }
+    bool is_new = i == wal->ready.count;
+    if (is_new && kvr__array_grow(&wal->mem, KVR__MEM_LOG, (void **)&wal->ready.items,
+                                  &wal->ready.capacity, i + 1, sizeof(kvr__wal_ready)) != KVR_OK) {
+        return KVR_ENOSPACE;
+    }
+    uint64_t number = is_new ? kvr__wal_segment_new_number(wal) : wal->ready.items[i].number;
+    kvr__wal_name name = kvr__wal_name_ready(number);
+    if (wal->fill.is_open && strcmp(wal->fill.name.text, name.text) != 0) {
+        kvr__wal_files_close(wal, &wal->fill);
+    }
+    kvr_status status = KVR_OK;
+    if (!wal->fill.is_open) {
+        status = kvr__wal_files_open(
+            wal, name.text, KVR_FILE_READ | KVR_FILE_WRITE | KVR_FILE_CREATE, &wal->fill);
+    }
+    if (status == KVR_OK && is_new) {
+        wal->ready.items[wal->ready.count++] = (kvr__wal_ready){number, 0};
+        status = kvr__wal_files_truncate(wal, &wal->fill, 0);
+    }
+    return status == KVR_OK ? fill(wal, &wal->fill, &wal->ready.items[i].size) : status;
+}
+
+kvr_status kvr__wal_maintain(kvr_wal *wal)
+{
+    static kvr_status (*const jobs[])(kvr_wal *) = {
+        read_back,  remove_older_snapshot, remove_oldest_segment,
+        trim_ready, fill_last_segment,     fill_ready,
+    };
+    for (size_t i = 0; i < sizeof jobs / sizeof jobs[0]; i++) {
+        kvr_status status = jobs[i](wal);
+        if (status != KVR_OK) {
+            return status;
+        }
+    }
+    return KVR_OK;
+}

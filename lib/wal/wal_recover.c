@@ -1,0 +1,561 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* wal_recover.c: what open makes of the files it finds. The question that everything turns on is
+ * whether the first place without a valid record is the end of the log, torn by a crash, or damage to
+ * what was durable ("Protocol-Aware Recovery for Consensus-Based Storage", FAST'18):
+ *
+ *   let b be the sequence number that is missing there. If anything that is whole says that record b
+ *   was durable once (a later record, a later segment head, the vote file), it is corruption, and
+ *   refused; if nothing does, b was never acknowledged before the last flush, and is cut.
+ *
+ * Nothing on disk changes before the whole store was understood. Start at kvr__wal_recover. */
+#include "wal_internal.h"
+
+#include "base/array.h"
+#include "base/assertion.h"
+
+static const char remedy_lost[] =
+    "restore this member's files from a backup, or remove it from the cluster and let it join anew";
+
+/* A file named like a segment, without a valid head: begun in a crash, or damaged. */
+typedef struct stranger {
+    uint64_t number;
+    uint64_t size;
+} stranger;
+
+typedef struct recovering {
+    kvr_wal *wal;
+    struct {
+        stranger *items;
+        uint32_t count, capacity;
+    } strangers;
+    struct {
+        kvr__wal_snapshot *items; /* damaged; removed once all else is well */
+        uint32_t count, capacity;
+    } damaged;
+    kvr__wal_place next;         /* of the next record */
+    kvr__wal_record record;      /* the last one; sequence 0: none */
+    uint64_t write_number;       /* the last write: its segment, and its bytes */
+    uint64_t write_begin;
+    uint64_t write_end;
+} recovering;
+
+static kvr_status lost(recovering *recovery, kvr__wal_damage damage)
+{
+    damage.status = KVR_FCORRUPT;
+    damage.remedy = remedy_lost;
+    return kvr__wal_files_report(recovery->wal, &damage);
+}
+
+/* ------------------------------------------------------------------ the directory */
+
+static kvr_status add_stranger(recovering *recovery, uint64_t number, uint64_t size)
+{
+    kvr_status status = kvr__array_grow(
+        &recovery->wal->mem, KVR__MEM_HANDLE, (void **)&recovery->strangers.items,
+        &recovery->strangers.capacity, recovery->strangers.count + 1, sizeof(stranger));
+    if (status == KVR_OK) {
+        recovery->strangers.items[recovery->strangers.count++] = (stranger){number, size};
+    }
+    return status;
+}
+
+static kvr_status add_segment(kvr_wal *wal, uint64_t number, uint64_t size)
+{
+    kvr_status status = kvr__array_grow(&wal->mem, KVR__MEM_LOG, (void **)&wal->segments.items,
+                                        &wal->segments.capacity, wal->segments.count + 1,
+                                        sizeof(kvr__wal_segment));
+    if (status != KVR_OK) {
+        return status;
+    }
+    uint32_t at = wal->segments.count++;
+    while (at > 0 && wal->segments.items[at - 1].number > number) {
+        wal->segments.items[at] = wal->segments.items[at - 1];
+        at--;
+    }
+    wal->segments.items[at] = (kvr__wal_segment){.number = number, .size = size};
+    return KVR_OK;
+}
+
+static kvr_status add_ready(kvr_wal *wal, uint64_t number, uint64_t size)
+{
+    kvr_status status =
+        kvr__array_grow(&wal->mem, KVR__MEM_LOG, (void **)&wal->ready.items, &wal->ready.capacity,
+                        wal->ready.count + 1, sizeof(kvr__wal_ready));
+    if (status == KVR_OK) {
+        wal->ready.items[wal->ready.count++] = (kvr__wal_ready){number, size};
+    }
+    return status;
+}
+
+/* Order comes from the numbers in names, never from times (FAULTS 86). */
+static kvr_status each_file(void *ctx, const char *name, uint64_t size)
+{
+    kvr_wal *wal = ((recovering *)ctx)->wal;
+    uint64_t number, term;
+    if (kvr__wal_name_is_log(name, &number)) {
+        return add_segment(wal, number, size);
+    }
+    if (kvr__wal_name_is_ready(name, &number)) {
+        return add_ready(wal, number, size);
+    }
+    if (kvr__wal_name_is_snapshot(name, &number, &term) && number > 0) {
+        kvr_status status = kvr__wal_snapshot_reserve(wal);
+        if (status == KVR_OK) {
+            kvr__wal_snapshot_insert(
+                wal, &(kvr__wal_snapshot){.index = number, .term = term, .file_size = size});
+        }
+        return status;
+    }
+    return KVR_OK;
+}
+
+static kvr_status list_files(recovering *recovery)
+{
+    kvr_wal *wal = recovery->wal;
+    kvr_status status = wal->files.list(wal->config.files_ctx, each_file, recovery);
+    if (status == KVR_OK || status == KVR_ENOMEM) {
+        return status;
+    }
+    return kvr__wal_files_report(wal, &(kvr__wal_damage){.status = KVR_EIO,
+                                                         .file = "",
+                                                         .what = "the directory cannot be listed",
+                                                         .remedy = "check the disk"});
+}
+
+/* ------------------------------------------------------------------ snapshots */
+
+static kvr_status verify_all(kvr_wal *wal, kvr__wal_snapshot *snapshot)
+{
+    kvr_status status = kvr__wal_verify_begin(wal, snapshot);
+    if (status == KVR_OK) {
+        do {
+            status = kvr__wal_verify_step(wal, snapshot);
+        } while (status == KVR_AGAIN);
+    }
+    kvr__wal_verify_end(wal);
+    return status;
+}
+
+/* The newest one that is as it was written. Those after it wait for the log: if it goes on from here nothing
+ * is lost. */
+static kvr_status choose_snapshot(recovering *recovery)
+{
+    kvr_wal *wal = recovery->wal;
+    while (wal->snapshots.count > 0) {
+        kvr__wal_snapshot *newest = &wal->snapshots.items[wal->snapshots.count - 1];
+        kvr_status status = verify_all(wal, newest);
+        if (status == KVR_OK) {
+            newest->is_read_back = true;
+        }
+        if (status != KVR_ECORRUPT) {
+            return status;
+        }
+        status = kvr__array_grow(&wal->mem, KVR__MEM_HANDLE, (void **)&recovery->damaged.items,
+                                 &recovery->damaged.capacity, recovery->damaged.count + 1,
+                                 sizeof(kvr__wal_snapshot));
+        if (status != KVR_OK) {
+            return status;
+        }
+        recovery->damaged.items[recovery->damaged.count++] = *newest;
+        kvr__wal_snapshot_drop(wal, wal->snapshots.count - 1);
+    }
+    return KVR_OK;
+}
+
+/* ------------------------------------------------------------------ segments */
+
+static kvr_status read_first_head(kvr_wal *wal, kvr__wal_segment *segment,
+                                  kvr__wal_segment_head *out_head)
+{
+    kvr__wal_file file = {.is_open = false};
+    kvr_status status = kvr__wal_files_open(wal, kvr__wal_name_log(segment->number).text,
+                                            KVR_FILE_READ, &file);
+    uint8_t bytes[KVR__WAL_HEAD_SIZE_MAX];
+    size_t size = 0;
+    if (status == KVR_OK) {
+        status = kvr__wal_files_read(wal, &file, 0, bytes, sizeof bytes, &size);
+    }
+    kvr__wal_files_close(wal, &file);
+    if (status != KVR_OK) {
+        return status == KVR_ENOTFOUND ? KVR_EIO : status;
+    }
+    status = kvr__wal_segment_head_read((kvr_slice){bytes, size}, out_head);
+    if (status == KVR_EVERSION) {
+        return kvr__wal_files_report(wal, &(kvr__wal_damage){.status = status,
+                                                             .file = file.name.text,
+                                                             .what = "a newer format version",
+                                                             .remedy = "use a newer release"});
+    }
+    if (status != KVR_OK || out_head->number != segment->number || out_head->offset != 0 ||
+        out_head->first_sequence == 0) {
+        return KVR_END;
+    }
+    if (out_head->cluster_id == wal->config.cluster_id &&
+        out_head->member_id == wal->config.member_id) {
+        return KVR_OK;
+    }
+    kvr__wal_identity theirs = {out_head->cluster_id, out_head->member_id, wal->config.group_id};
+    return kvr__wal_files_report_stranger(wal, file.name.text, &theirs);
+}
+
+/* Keeps the segments with a valid head, and starts before the first record of the first of them. */
+static kvr_status read_heads(recovering *recovery)
+{
+    kvr_wal *wal = recovery->wal;
+    uint32_t kept = 0;
+    recovery->next = (kvr__wal_place){.sequence = 1};
+    for (uint32_t i = 0; i < wal->segments.count; i++) {
+        kvr__wal_segment segment = wal->segments.items[i];
+        kvr__wal_segment_head head;
+        kvr_status status = read_first_head(wal, &segment, &head);
+        if (status == KVR_END) {
+            status = add_stranger(recovery, segment.number, segment.size);
+        } else if (status == KVR_OK) {
+            segment.first_sequence = head.first_sequence;
+            wal->segments.items[kept++] = segment;
+            if (kept == 1) {
+                recovery->next.sequence = head.first_sequence;
+                recovery->next.checksum = head.previous_checksum;
+                kvr__wal_log_clear(wal, head.last_index + 1);
+            }
+        }
+        if (status != KVR_OK) {
+            return status;
+        }
+    }
+    wal->segments.count = kept;
+    wal->sequence = recovery->next.sequence - 1;
+    wal->checksum = recovery->next.checksum;
+    return KVR_OK;
+}
+
+/* What the scan stands before is damage to something that was durable. */
+static kvr_status lost_record(recovering *recovery, const kvr__wal_scan *scan, const char *what)
+{
+    return lost(recovery, (kvr__wal_damage){.file = scan->file.name.text,
+                                            .offset = scan->place.offset,
+                                            .first_index = recovery->wal->last_index + 1,
+                                            .what = what});
+}
+
+/* Takes one valid record into the log. */
+static kvr_status take_record(recovering *recovery, const kvr__wal_scan *scan,
+                              const kvr__wal_record *record, kvr_slice body)
+{
+    kvr_wal *wal = recovery->wal;
+    const char *what = kvr__wal_log_refuses(wal, record);
+    uint64_t index = record->first_index;
+    kvr_status status = what == NULL ? kvr__wal_entries_walk(body, &index) : KVR_ECORRUPT;
+    if (status == KVR_ECORRUPT || index - record->first_index != record->entry_count) {
+        what = what == NULL ? "a whole record with impossible entries" : what;
+        return lost_record(recovery, scan, what);
+    }
+    if (status == KVR_OK) {
+        status = kvr__wal_log_reserve(wal);
+    }
+    if (status != KVR_OK) {
+        return status;
+    }
+    if (record->sequence == wal->vote.record_sequence &&
+        record->checksum != wal->vote.record_checksum) {
+        return lost_record(recovery, scan, "another record than the one that was durable");
+    }
+    kvr__wal_place place = recovery->next;
+    place.offset = record->offset;
+    place.segment_id = record->segment_id;
+    kvr__wal_log_apply(wal, record, &place);
+    recovery->record = *record;
+    recovery->write_number = place.number;
+    recovery->write_begin = scan->write_begin;
+    recovery->write_end = scan->place.offset;
+    return KVR_OK;
+}
+
+/* Reads records of segment `i`, up to the sequence number at which the next one begins. KVR_END: there is no
+ * valid record where one must be, or may be. */
+static kvr_status read_segment(recovering *recovery, uint32_t i, kvr__wal_scan *scan)
+{
+    kvr_wal *wal = recovery->wal;
+    kvr__wal_segment *segment = &wal->segments.items[i];
+    uint64_t limit =
+        i + 1 < wal->segments.count ? wal->segments.items[i + 1].first_sequence : UINT64_MAX;
+    recovery->next.number = segment->number;
+    recovery->next.offset = 0;
+    recovery->next.segment_id = 0;
+    kvr_status status = kvr__wal_scan_open(scan, wal, &recovery->next, segment->size);
+    while (status == KVR_OK && scan->place.sequence < limit) {
+        kvr__wal_record record;
+        kvr_slice body;
+        status = kvr__wal_scan_next(scan, &record, &body);
+        if (status == KVR_OK) {
+            status = take_record(recovery, scan, &record, body);
+        }
+        recovery->next = scan->place;
+    }
+    segment->end = recovery->next.offset;
+    if (status == KVR_OK && scan->place.sequence > limit) {
+        return lost_record(recovery, scan, "the next segment begins before this one ends");
+    }
+    return status == KVR_ENOTFOUND ? KVR_EIO : status;
+}
+
+/* ------------------------------------------------------------------ the end of the log */
+
+/* A record is missing at the end of all segments. Corruption, or the end? */
+static kvr_status judge_end(recovering *recovery, kvr__wal_scan *scan)
+{
+    kvr_wal *wal = recovery->wal;
+    const uint64_t missing = recovery->next.sequence;
+    uint64_t vouched = wal->vote.record_sequence;
+    kvr_status status = KVR_OK;
+    if (scan->contradicts) {
+        return lost_record(recovery, scan, scan->why);
+    }
+    if (scan->file.is_open) {
+        status = kvr__wal_scan_vouched(scan, scan->place.offset, &vouched);
+    }
+    for (uint32_t i = 0; i < recovery->strangers.count && status == KVR_OK; i++) {
+        const stranger *other = &recovery->strangers.items[i];
+        if (wal->segments.count > 0 && other->number < recovery->next.number) {
+            continue;
+        }
+        kvr__wal_scan beyond;
+        kvr__wal_place place = {.number = other->number};
+        status = kvr__wal_scan_open(&beyond, wal, &place, other->size);
+        if (status == KVR_OK) {
+            status = kvr__wal_scan_vouched(&beyond, 0, &vouched);
+        }
+        kvr__wal_scan_close(&beyond);
+    }
+    if (status == KVR_OK && vouched >= missing) {
+        return lost_record(recovery, scan, scan->why[0] == '\0' ? "no segment" : scan->why);
+    }
+    return status;
+}
+
+static kvr_status read_log(recovering *recovery)
+{
+    kvr_wal *wal = recovery->wal;
+    kvr__wal_scan scan = {.wal = wal, .why = ""};
+    kvr_status status = read_heads(recovery);
+    const uint32_t count = wal->segments.count;
+    for (uint32_t i = 0; i < count && status == KVR_OK; i++) {
+        kvr__wal_scan_close(&scan);
+        status = read_segment(recovery, i, &scan);
+        if (status == KVR_END && i + 1 < count) {
+            status = lost_record(recovery, &scan, scan.why);
+        }
+    }
+    KVR_ASSERT(status != KVR_OK || count == 0);
+    if (status == KVR_END || status == KVR_OK) {
+        status = judge_end(recovery, &scan);
+    }
+    kvr__wal_scan_close(&scan);
+    return status;
+}
+
+/* ------------------------------------------------------------------ log and snapshot together */
+
+static kvr_status gap(recovering *recovery, uint64_t from, uint64_t to, const char *what)
+{
+    kvr__wal_name file = {.text = ""};
+    if (recovery->damaged.count > 0) {
+        file = kvr__wal_name_snapshot(recovery->damaged.items[0].index,
+                                      recovery->damaged.items[0].term);
+    }
+    return lost(recovery, (kvr__wal_damage){.file = file.text,
+                                            .first_index = from,
+                                            .last_index = to,
+                                            .what = what});
+}
+
+static kvr_status join_without_snapshot(recovering *recovery)
+{
+    kvr_wal *wal = recovery->wal;
+    uint64_t oldest = wal->oldest_index;
+    if (recovery->record.snapshot_index > 0 && oldest > 1) {
+        return gap(recovery, 1, oldest - 1, "the snapshot is damaged or gone");
+    }
+    return oldest > wal->first_index
+               ? gap(recovery, wal->first_index, oldest - 1, "segments of the log are gone")
+               : KVR_OK;
+}
+
+/* Raft 7: the log goes on behind the snapshot if it reaches it and agrees with it (host.h, LOAD). */
+static kvr_status join_snapshot(recovering *recovery, const kvr__wal_snapshot *snapshot)
+{
+    kvr_wal *wal = recovery->wal;
+    uint64_t index = snapshot->index;
+    if (wal->oldest_index > index + 1) {
+        return gap(recovery, index + 1, wal->oldest_index - 1,
+                   "the log does not reach back to the snapshot");
+    }
+    if (wal->first_index < wal->oldest_index || wal->first_index > index + 1) {
+        wal->first_index = wal->oldest_index;
+    }
+    bool agrees = wal->last_index >= index;
+    if (agrees && index >= wal->oldest_index) {
+        uint64_t first_index = wal->first_index, term;
+        wal->first_index = wal->oldest_index;
+        kvr_status status = kvr__wal_read_term(wal, index, &term);
+        if (status != KVR_OK) {
+            return status;
+        }
+        wal->first_index = first_index;
+        agrees = term == snapshot->term;
+    }
+    if (!agrees) {
+        kvr__wal_log_clear(wal, index + 1);
+        wal->reset_due = true;
+    }
+    return KVR_OK;
+}
+
+static kvr_status join_log(recovering *recovery)
+{
+    kvr_wal *wal = recovery->wal;
+    if (recovery->record.sequence > 0) {
+        wal->first_index = wal->durable_first;
+    }
+    if (recovery->record.vote_sequence > wal->vote.sequence) {
+        return lost(recovery, (kvr__wal_damage){
+                                  .file = KVR__WAL_VOTE_NAME,
+                                  .offset = recovery->record.vote_sequence % 2 * KVR__WAL_SLOT_SIZE,
+                                  .what = "the newest slot, which was durable, is damaged"});
+    }
+    const kvr__wal_snapshot *newest = kvr__wal_snapshot_newest(wal);
+    return newest == NULL ? join_without_snapshot(recovery) : join_snapshot(recovery, newest);
+}
+
+/* ------------------------------------------------------------------ what was found becomes durable */
+
+/* The last write may have reached the page cache and not the disk. It is written once more, the same bytes to
+ * the same place, because a flush alone may call pages clean that an earlier, failed flush has dropped. */
+static kvr_status settle_last_write(recovering *recovery)
+{
+    kvr_wal *wal = recovery->wal;
+    if (recovery->record.sequence <= wal->vote.record_sequence) {
+        return KVR_OK;
+    }
+    kvr__wal_file file = {.is_open = false};
+    kvr_status status =
+        kvr__wal_files_open(wal, kvr__wal_name_log(recovery->write_number).text,
+                            KVR_FILE_READ | KVR_FILE_WRITE, &file);
+    for (uint64_t at = recovery->write_begin; at < recovery->write_end && status == KVR_OK;) {
+        uint64_t left = recovery->write_end - at;
+        size_t want = left < wal->read_capacity ? (size_t)left : wal->read_capacity, size;
+        status = kvr__wal_files_read(wal, &file, at, wal->read_buffer, want, &size);
+        if (status == KVR_OK && size == 0) {
+            status = lost(recovery, (kvr__wal_damage){.file = file.name.text,
+                                                      .offset = at,
+                                                      .what = "a file that becomes shorter"});
+        }
+        if (status == KVR_OK) {
+            status =
+                kvr__wal_files_write(wal, &file, (kvr_slice){wal->read_buffer, size}, at);
+            at += size;
+        }
+    }
+    if (status == KVR_OK) {
+        status = kvr__wal_files_flush(wal, &file);
+    }
+    kvr__wal_files_close(wal, &file);
+    return status;
+}
+
+/* Files that mean nothing any more. A later open finds and removes what this one does not reach. */
+static kvr_status remove_orphans(recovering *recovery)
+{
+    static const char *const parts[] = {KVR__WAL_VOTE_PART, KVR__WAL_LOCAL_PART,
+                                        KVR__WAL_RECEIVED_PART};
+    kvr_wal *wal = recovery->wal;
+    kvr_status status = KVR_OK;
+    for (size_t i = 0; i < sizeof parts / sizeof parts[0] && status == KVR_OK; i++) {
+        status = kvr__wal_files_unlink(wal, parts[i]);
+    }
+    for (uint32_t i = 0; i < recovery->damaged.count && status == KVR_OK; i++) {
+        const kvr__wal_snapshot *gone = &recovery->damaged.items[i];
+        status =
+            kvr__wal_files_unlink(wal, kvr__wal_name_snapshot(gone->index, gone->term).text);
+    }
+    for (uint32_t i = 0; i < recovery->strangers.count && status == KVR_OK; i++) {
+        const stranger *other = &recovery->strangers.items[i];
+        status = kvr__wal_files_unlink(wal, kvr__wal_name_log(other->number).text);
+    }
+    return status == KVR_OK ? kvr__wal_files_flush_names(wal) : status;
+}
+
+static kvr_status settle(recovering *recovery)
+{
+    kvr_wal *wal = recovery->wal;
+    wal->head_due = true;
+    const kvr__wal_record *last = &recovery->record;
+    wal->unvouched = last->sequence == 0 ? wal->vote.sequence > 1
+                                         : last->kind != KVR__WAL_MARK ||
+                                               last->vote_sequence < wal->vote.sequence;
+    if ((wal->config.flags & KVR_WAL_READ_ONLY) != 0) {
+        return KVR_OK;
+    }
+    kvr_status status = settle_last_write(recovery);
+    if (status == KVR_OK) {
+        status = kvr__wal_vote_settle(wal, recovery->record.vote_sequence);
+    }
+    return status == KVR_OK ? remove_orphans(recovery) : status;
+}
+
+/* ------------------------------------------------------------------ open */
+
+static kvr_status begin_store(recovering *recovery)
+{
+    kvr_wal *wal = recovery->wal;
+    if (wal->segments.count > 0 || wal->snapshots.count > 0) {
+        return lost(recovery, (kvr__wal_damage){.file = KVR__WAL_VOTE_NAME,
+                                                .what = "the file of term and vote is gone"});
+    }
+    if ((wal->config.flags & KVR_WAL_CREATE) == 0 ||
+        (wal->config.flags & KVR_WAL_READ_ONLY) != 0) {
+        return kvr__wal_files_report(wal,
+                                     &(kvr__wal_damage){.status = KVR_ENOTFOUND,
+                                                        .file = "",
+                                                        .what = "the directory holds no store",
+                                                        .remedy = "name the right directory, or "
+                                                                  "allow a new store to be made"});
+    }
+    kvr_status status = kvr__wal_vote_create(wal);
+    wal->head_due = true;
+    return status == KVR_OK ? remove_orphans(recovery) : status;
+}
+
+static kvr_status recover(recovering *recovery)
+{
+    kvr_wal *wal = recovery->wal;
+    kvr__wal_log_clear(wal, 1);
+    kvr_status status = list_files(recovery);
+    if (status == KVR_OK) {
+        status = kvr__wal_vote_load(wal);
+        if (status == KVR_ENOTFOUND) {
+            return begin_store(recovery);
+        }
+    }
+    if (status == KVR_OK) {
+        status = choose_snapshot(recovery);
+    }
+    if (status == KVR_OK) {
+        status = read_log(recovery);
+    }
+    if (status == KVR_OK) {
+        status = join_log(recovery);
+    }
+    return status == KVR_OK ? settle(recovery) : status;
+}
+
+kvr_status kvr__wal_recover(kvr_wal *wal)
+{
+    recovering recovery = {.wal = wal};
+    kvr_status status = recover(&recovery);
+    kvr__array_free(&wal->mem, KVR__MEM_HANDLE, (void **)&recovery.strangers.items,
+                    &recovery.strangers.capacity, sizeof(stranger));
+    kvr__array_free(&wal->mem, KVR__MEM_HANDLE, (void **)&recovery.damaged.items,
+                    &recovery.damaged.capacity, sizeof(kvr__wal_snapshot));
+    return status;
+}
