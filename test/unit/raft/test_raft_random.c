@@ -10,7 +10,7 @@
 #include "base/random.h"
 #include "raft_cluster.h"
 
-enum { STEPS = 3000, SEEDS = 60 };
+enum { STEPS = 5000, SEEDS = 400 };
 
 typedef struct chaos {
     kvr__random random;
@@ -23,6 +23,8 @@ typedef struct chaos {
     uint32_t repeat_percent;
     uint32_t crash_permille;
     uint32_t step_ms; /* time passes in steps of up to this */
+    uint32_t cut_rarity;
+    uint32_t campaign_rarity;
     bool slow_disks;
 } chaos;
 
@@ -126,7 +128,7 @@ static void act_on_member(uint64_t id)
         m->applies_later = below(3) == 0;
         break;
     default:
-        if (below(300) == 0) {
+        if (below(x.campaign_rarity) == 0) {
             kvr_status status = kvr_raft_campaign(m->raft);
             cr_assert(status == KVR_OK || status == KVR_ESTATE);
         }
@@ -136,11 +138,12 @@ static void act_on_member(uint64_t id)
 
 static void act_on_links(void)
 {
-    if (below(200) == 0) {
-        cluster_isolate(&c, any_member(), true);
-    } else if (below(200) == 0) {
+    uint64_t leader = cluster_leader(&c);
+    if (below(x.cut_rarity) == 0) {
+        cluster_isolate(&c, leader != 0 && below(2) == 0 ? leader : any_member(), true);
+    } else if (below(x.cut_rarity) == 0) {
         cluster_cut(&c, any_member(), any_member(), true);
-    } else if (below(100) == 0) {
+    } else if (below(x.cut_rarity / 2) == 0) {
         memset(c.cut, 0, sizeof c.cut);
     }
 }
@@ -148,25 +151,33 @@ static void act_on_links(void)
 static void step(void)
 {
     uint64_t id = any_member();
-    switch (below(10)) {
+    switch (below(20)) {
     case 0:
         c.now += below(x.step_ms) * CLUSTER_MS;
         break;
     case 1:
     case 2:
     case 3:
-        act_on_message();
-        break;
     case 4:
     case 5:
+    case 6:
+    case 7:
+    case 8:
+        act_on_message();
+        break;
+    case 9:
+    case 10:
+    case 11:
+    case 12:
         cluster_run(&c, id);
         break;
-    case 6:
+    case 13:
+    case 14:
         if (cluster_at(&c, id)->raft != NULL && cluster_at(&c, id)->disk.request_count > 0) {
             cluster_answer(&c, id, (uint32_t)below(cluster_at(&c, id)->disk.request_count));
         }
         break;
-    case 7:
+    case 15:
         act_on_links();
         break;
     default:
@@ -228,7 +239,9 @@ static void run_seed(uint64_t seed)
     x.repeat_percent = (uint32_t)below(3) * 10;
     x.crash_permille = (uint32_t)below(2) * 40;
     x.slow_disks = below(2) == 1;
-    x.step_ms = below(2) == 0 ? 20 : 200;
+    x.cut_rarity = (uint32_t[]){200, 40, 10}[below(3)];
+    x.campaign_rarity = (uint32_t[]){300, 30}[below(2)];
+    x.step_ms = (uint32_t[]){20, 200, 1000}[below(3)];
     cluster_init(&c);
     c.alloc.quiet = 1;
     uint32_t count = 1 + (uint32_t)below(5);
