@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* test_raft_scripts.c: every testdata/NAME.txt is a test. KVR_ACCEPT=1 rewrites what they expect. */
+#include <criterion/criterion.h>
+#include <criterion/parameterized.h>
+#include <dirent.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "raft_script.h"
+
+enum { SCRIPTS_MAX = 200, NAME_MAX_SIZE = 300 };
+
+static char names[SCRIPTS_MAX][NAME_MAX_SIZE];
+
+static int compare(const void *a, const void *b)
+{
+    return strcmp(a, b);
+}
+
+ParameterizedTestParameters(raft_scripts, says_what_is_expected)
+{
+    size_t count = 0;
+    char directory[NAME_MAX_SIZE] = __FILE__;
+    strcpy(strrchr(directory, '/') + 1, "testdata");
+    DIR *dir = opendir(directory);
+    struct dirent *entry;
+    while (dir != NULL && count < SCRIPTS_MAX && (entry = readdir(dir)) != NULL) {
+        size_t size = strlen(entry->d_name);
+        if (size > 4 && strcmp(entry->d_name + size - 4, ".txt") == 0) {
+            snprintf(names[count], NAME_MAX_SIZE, "%.100s/%.100s", directory, entry->d_name);
+            count++;
+        }
+    }
+    if (dir != NULL) {
+        closedir(dir);
+    }
+    qsort(names, count, NAME_MAX_SIZE, compare);
+    return cr_make_param_array(char[NAME_MAX_SIZE], names, count);
+}
+
+ParameterizedTest(char (*name)[NAME_MAX_SIZE], raft_scripts, says_what_is_expected)
+{
+    cr_assert(raft_script_run(*name, getenv("KVR_ACCEPT") != NULL), "%s", *name);
+}
