@@ -59,19 +59,21 @@ check_o = $(patsubst %.c,$(BUILD)/check/%.o,$(1))
 LIB_C := $(wildcard lib/*/*.c)
 LIB_O := $(call plain_o,$(LIB_C))
 LIB_CHECK_O := $(call check_o,$(LIB_C))
-SUPPORT_O := $(call check_o,$(wildcard test/support/*.c))
+# An archive, so that a program takes from test/support only what it names.
+SUPPORT := $(BUILD)/check/libsupport.a
 UNIT_ROOMS := $(patsubst test/unit/%/,%,$(sort $(dir $(wildcard test/unit/*/*.c))))
 UNITS := $(UNIT_ROOMS:%=$(BUILD)/test/unit-%)
 THREADS := $(patsubst test/thread/%.c,$(BUILD)/test/thread/%,$(wildcard test/thread/*.c))
 PROCESSES := $(patsubst test/process/%.c,$(BUILD)/test/process/%,$(wildcard test/process/*.c))
-EXAMPLES := $(patsubst examples/%/,$(BUILD)/%,$(filter-out %/demo/,$(sort $(dir $(wildcard examples/*/*.c)))))
+EXAMPLE_DIRS := $(filter-out %/demo/,$(sort $(dir $(wildcard examples/*/*.c))))
+EXAMPLES := $(patsubst examples/%/,$(BUILD)/%,$(EXAMPLE_DIRS))
 DEMO := $(if $(wildcard examples/demo/*.c),$(BUILD)/kvraft-demo)
 SIM := $(if $(wildcard test/sim/*.c),$(BUILD)/kvr-sim)
 LIBRARIES := $(BUILD)/libkvraft.a $(BUILD)/libkvraft.so.0
 
 .PHONY: all everything
 all: $(LIBRARIES) $(DEMO) ## build the libraries and the demo
-everything: all $(EXAMPLES) $(SIM) $(UNITS) $(THREADS) $(PROCESSES) ## build all tests too, and run nothing
+everything: all $(EXAMPLES) $(SIM) $(UNITS) $(THREADS) $(PROCESSES) ## build the tests too
 
 # ------------------------------------------------------------------ objects
 define compile
@@ -111,6 +113,9 @@ $(BUILD)/objects.txt: FORCE
 $(BUILD)/libkvraft.a: $(LIB_O) $(BUILD)/objects.txt
 	$(call say,AR,$@)rm -f $@ && $(AR) rcs $@ $(LIB_O)
 
+$(SUPPORT): $(call check_o,$(wildcard test/support/*.c))
+	$(call say,AR,$@)rm -f $@ && $(AR) rcs $@ $^
+
 $(BUILD)/libkvraft.so.0: $(LIB_O) $(BUILD)/objects.txt lib/libkvraft.map
 	$(call link,-shared -Wl$(comma)-soname$(comma)libkvraft.so.0 -Wl$(comma)-z$(comma)defs \
 	    -Wl$(comma)--version-script=lib/libkvraft.map $(SODIUM))
@@ -124,7 +129,7 @@ $(BUILD)/$(1): $(call plain_o,$(wildcard examples/$(1)/*.c)) $(BUILD)/libkvraft.
 endef
 $(foreach name,$(notdir $(EXAMPLES)),$(eval $(call example,$(name))))
 
-$(BUILD)/kvr-sim: $(call check_o,$(wildcard test/sim/*.c)) $(SUPPORT_O) $(LIB_CHECK_O)
+$(BUILD)/kvr-sim: $(call check_o,$(wildcard test/sim/*.c)) $(LIB_CHECK_O) $(SUPPORT)
 	$(call link,$(SODIUM))
 
 $(BUILD)/kvr-bench: $(call plain_o,$(wildcard bench/*.c bench/peers/*.c)) $(BUILD)/libkvraft.a
@@ -132,7 +137,7 @@ $(BUILD)/kvr-bench: $(call plain_o,$(wildcard bench/*.c bench/peers/*.c)) $(BUIL
 
 define unit_room
 $(BUILD)/test/unit-$(1): $(call check_o,$(wildcard test/unit/$(1)/*.c) $(call rooms_c,$(ARROWS_$(1)))) \
-    $(SUPPORT_O)
+    $(SUPPORT)
 	$$(call link,-lcriterion -pthread $(if $(filter seal,$(ARROWS_$(1))),$(SODIUM)))
 .PHONY: unit-$(1) part-unit-$(1)
 unit-$(1) part-unit-$(1): $(BUILD)/test/unit-$(1)
@@ -140,9 +145,9 @@ unit-$(1) part-unit-$(1): $(BUILD)/test/unit-$(1)
 endef
 $(foreach room,$(UNIT_ROOMS),$(eval $(call unit_room,$(room))))
 
-$(BUILD)/test/thread/%: $(BUILD)/check/test/thread/%.o $(SUPPORT_O) $(LIB_CHECK_O)
+$(BUILD)/test/thread/%: $(BUILD)/check/test/thread/%.o $(LIB_CHECK_O) $(SUPPORT)
 	$(call link,-pthread $(SODIUM))
-$(BUILD)/test/process/%: $(BUILD)/check/test/process/%.o $(SUPPORT_O) $(LIB_CHECK_O)
+$(BUILD)/test/process/%: $(BUILD)/check/test/process/%.o $(LIB_CHECK_O) $(SUPPORT)
 	$(call link,-pthread $(SODIUM))
 
 -include $(wildcard $(addprefix $(BUILD)/,lib/*/*.d examples/*/*.d bench/*.d bench/peers/*.d \
@@ -189,8 +194,8 @@ lint: ## prove the rules of the house: arrows, names, sizes, format, clang-tidy,
 	@python3 test/lint/lint.py
 
 format: ## wrap comments and lay out all C files by .clang-format (FILES= for some)
-	@python3 test/lint/format.py $(or $(FILES),$(wildcard include/kvraft/*.h lib/*/*.[ch] examples/*/*.[ch] \
-	    test/*/*.[ch] test/*/*/*.[ch] bench/*.[ch] bench/*/*.[ch]))
+	@python3 test/lint/format.py $(or $(FILES),$(wildcard include/kvraft/*.h lib/*/*.[ch] \
+	    examples/*/*.[ch] test/*/*.[ch] test/*/*/*.[ch] bench/*.[ch] bench/*/*.[ch]))
 
 analyze: ## clang-analyzer and gcc -fanalyzer over the library; minutes
 	@sh test/tools/deps.sh check-full
@@ -239,8 +244,8 @@ uninstall: ## removes what install put there
 	$(Q)rmdir $(DESTDIR)$(INCLUDEDIR)/kvraft 2>/dev/null || true
 
 # ------------------------------------------------------------------ the parts of a tier
-# Each is a target `part-NAME`, so a failing one can be run again alone. A part stands in a list only
-# if what it tests is there.
+# Each is a target `part-NAME`, so a failing one can be run again alone. A part stands in a list
+# only if what it tests is there.
 PROCESS_PARTS := $(patsubst test/process/%,process-%,$(basename $(wildcard test/process/*.sh \
     test/process/*.py test/process/*.c)))
 CHECK_PARTS := build $(UNIT_ROOMS:%=unit-%) headers symbols without-seal panic install \
@@ -283,19 +288,20 @@ part-lint: lint
 part-bench-build: $(BUILD)/kvr-bench
 
 # A process test is a script or a program; it finds the demo in KVR_DEMO and the tier in KVR_TIER.
-define process_part
-.PHONY: part-process-$(1)
-part-process-$(1): $(DEMO) $(if $(wildcard test/process/$(1).c),$(BUILD)/test/process/$(1))
-	$$(Q)KVR_DEMO=$(abspath $(BUILD)/kvraft-demo) $(or $(if $(wildcard test/process/$(1).c),$(BUILD)/test/process/$(1)),\
-	    $(if $(wildcard test/process/$(1).sh),sh test/process/$(1).sh),python3 test/process/$(1).py)
-endef
-$(foreach part,$(PROCESS_PARTS:process-%=%),$(eval $(call process_part,$(part))))
+process_run = $(Q)KVR_DEMO=$(abspath $(BUILD)/kvraft-demo)
+$(patsubst test/process/%.sh,part-process-%,$(wildcard test/process/*.sh)): part-process-%: $(DEMO)
+	$(process_run) sh test/process/$*.sh
+$(patsubst test/process/%.py,part-process-%,$(wildcard test/process/*.py)): part-process-%: $(DEMO)
+	$(process_run) python3 test/process/$*.py
+$(PROCESSES:$(BUILD)/test/process/%=part-process-%): part-process-%: $(DEMO) $(BUILD)/test/process/%
+	$(process_run) $(BUILD)/test/process/$*
 
 # The other builds: the same Makefile with other flags and an output folder of their own.
 SANITIZED := -O1 -g -fno-omit-frame-pointer
 address = $(MAKE) BUILD=$(BUILD)/address OPT='$(SANITIZED) -fsanitize=address,undefined \
     -fno-sanitize-recover=undefined' RUN='sh test/tools/run_address.sh'
-race = $(MAKE) BUILD=$(BUILD)/race OPT='$(SANITIZED) -fsanitize=thread' RUN='sh test/tools/run_thread.sh'
+race = $(MAKE) BUILD=$(BUILD)/race OPT='$(SANITIZED) -fsanitize=thread' \
+    RUN='sh test/tools/run_thread.sh'
 hostile = $(MAKE) BUILD=$(BUILD)/hostile OPT='$(OPT) -DKVR_HOSTILE'
 clang = $(MAKE) BUILD=$(BUILD)/clang CC=clang
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* planted_race.c: two threads that write one variable without order. The thread build must fail it. */
+/* planted_race.c: two threads that write one variable without order. The thread build must fail
+ * it. */
 #include <pthread.h>
 #include <stdio.h>
 
@@ -18,7 +19,8 @@ int main(void)
 {
     pthread_t one;
     pthread_t two;
-    if (pthread_create(&one, NULL, bump, NULL) != 0 || pthread_create(&two, NULL, bump, NULL) != 0) {
+    if (pthread_create(&one, NULL, bump, NULL) != 0 ||
+        pthread_create(&two, NULL, bump, NULL) != 0) {
         return 2;
     }
     (void)pthread_join(one, NULL);
