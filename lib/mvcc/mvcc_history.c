@@ -121,7 +121,8 @@ kvr__mvcc_record *kvr__mvcc_history_at(const kvr__mvcc_history *history, uint64_
 uint64_t kvr__mvcc_history_find(const kvr__mvcc_history *history, const kvr__mvcc_snap *snap,
                                 uint64_t revision)
 {
-    if (revision <= snap->compacted) {
+    uint64_t floor = snap->compacted > 1 ? snap->compacted : 1; /* nothing happened in revision 1 */
+    if (revision <= floor) {
         return snap->change_first;
     }
     if (revision > snap->revision) {
@@ -129,7 +130,7 @@ uint64_t kvr__mvcc_history_find(const kvr__mvcc_history *history, const kvr__mvc
     }
     /* Each revision above the compacted one has at least one change: that bounds the place from both ends. */
     uint64_t low = snap->change_first;
-    uint64_t least_before = revision - (snap->compacted > 1 ? snap->compacted : 1) - 1;
+    uint64_t least_before = revision - floor - 1;
     uint64_t high = snap->change_end - (snap->revision - revision + 1);
     low += least_before < high - low ? least_before : high - low;
     while (low < high) {

@@ -31,7 +31,11 @@ enum {
     KVR__MVCC_DEAD_ITEMS = 62,      /* and a block of a dead list too */
     KVR__MVCC_RETIRE_MAX = 60,      /* retirements between two kvr__mvcc_pin_reserve */
     KVR__MVCC_ARRAY_MAX = 1024,     /* keys in the array of a result; above it is a view */
+#ifdef KVR_CHECK
+    KVR__MVCC_AT_ONCE_MAX = 4,      /* so that tests with few keys cut too: no result may depend on it */
+#else
     KVR__MVCC_AT_ONCE_MAX = 512,    /* an apply with less work than this is never cut into slices */
+#endif
     KVR__MVCC_REAP_BUDGET = 64      /* dead things freed in passing by each write */
 };
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* mvcc_tree.c: changing the tree. A node born after the newest pin is nobody else's and is changed in place; an
- * older one is first replaced by a copy, and so are the nodes above it (kvr__mvcc_tree_own). What replaces a
- * node is younger than what it stood for, so on a path the owned nodes come first.
+/* mvcc_tree.c: changing the tree. A node born after the newest pin opened is nobody else's and is changed in
+ * place; an older one is first replaced by a copy, and so are the nodes above it (kvr__mvcc_tree_own). So on
+ * a path the owned nodes come first.
  *
  * A change is made of steps that keep the keys as they are (own, grow, split) and may fail, and one last step
  * (insert, replace, take) that cannot. So KVR_ENOMEM never leaves more than another shape. */
