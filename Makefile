@@ -136,8 +136,8 @@ $(BUILD)/kvr-bench: $(call plain_o,$(wildcard bench/*.c bench/peers/*.c)) $(BUIL
 	$(call link,-lraft -llmdb -lJudy -pthread)
 
 define unit_room
-$(BUILD)/test/unit-$(1): $(call check_o,$(wildcard test/unit/$(1)/*.c) $(call rooms_c,$(ARROWS_$(1)))) \
-    $(SUPPORT)
+$(BUILD)/test/unit-$(1): $(call check_o,$(wildcard test/unit/$(1)/*.c)) \
+    $(call check_o,$(call rooms_c,$(ARROWS_$(1)))) $(SUPPORT)
 	$$(call link,-lcriterion -pthread $(if $(filter seal,$(ARROWS_$(1))),$(SODIUM)))
 .PHONY: unit-$(1) part-unit-$(1)
 unit-$(1) part-unit-$(1): $(BUILD)/test/unit-$(1)

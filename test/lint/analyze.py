@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""analyze.py: clang-analyzer and gcc -fanalyzer over lib/ and examples/. They follow paths through whole
-functions, take minutes and are sometimes wrong, so they are no part of a tier: read what they say.
-Exit 1 if they said anything."""
+"""analyze.py: clang-analyzer and gcc -fanalyzer over lib/ and examples/. They follow paths through
+whole functions, take minutes and are sometimes wrong, so they are no part of a tier: read what they
+say. Exit 1 if they said anything."""
 
 import concurrent.futures
 import os
@@ -20,9 +20,18 @@ def run(command):
 
 
 def main():
-    paths = [path for path in source.c_paths() if path.endswith(".c") and path.startswith(("lib/", "examples/"))]
-    commands = [["clang-tidy", "--quiet", "--checks=-*,clang-analyzer-*", path, "--"] + FLAGS for path in paths]
-    commands += [["gcc", "-fanalyzer", "-O1", "-c", "-o", os.devnull, path] + FLAGS for path in paths]
+    paths = [
+        path
+        for path in source.c_paths()
+        if path.endswith(".c") and path.startswith(("lib/", "examples/"))
+    ]
+    commands = [
+        ["clang-tidy", "--quiet", "--checks=-*,clang-analyzer-*", path, "--"] + FLAGS
+        for path in paths
+    ]
+    commands += [
+        ["gcc", "-fanalyzer", "-O1", "-c", "-o", os.devnull, path] + FLAGS for path in paths
+    ]
     said = 0
     with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
         for output in pool.map(run, commands):

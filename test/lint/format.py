@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""format.py FILE...: what `make format` does. Words that pass column 100 in a block comment go to the
-next line of their paragraph, a comment that stands behind code and does not fit goes above it, and
-clang-format lays out the code. clang-format's own reflowing is off: it takes tables and drawings for
-paragraphs. Here a line is only touched if it is too long, and a paragraph ends where the indent
-changes, at a list's item, or at a table's row."""
+"""format.py FILE...: what `make format` does. Words that pass column 100 in a block comment go to
+the next line of their paragraph, a comment that stands behind code and does not fit goes above it,
+and clang-format lays out the code. clang-format's own reflowing is off: it takes tables and
+drawings for paragraphs. Here a line is only touched if it is too long, and a paragraph ends where
+the indent changes, at a list's item, or at a table's row."""
 
 import re
 import subprocess
@@ -46,12 +46,16 @@ def wrap_comment(lines):
         head, rest = text[:cut].rstrip(), text[cut:].strip()
         if rest == "*/":  # never alone: it takes a word along
             cut = head.rfind(" ")
-            head, rest = head[:cut], head[cut + 1:] + " */"
+            head, rest = head[:cut], head[cut + 1 :] + " */"
         column = hang(len(space), text)
         result.append(prefix + space + head)
         following = LINE.match(queue[0]) if queue else None
-        if following and len(following.group(2)) == column and not ITEM.match(following.group(3)) and not (
-                ROW.search(following.group(3))):
+        if (
+            following
+            and len(following.group(2)) == column
+            and not ITEM.match(following.group(3))
+            and not (ROW.search(following.group(3)))
+        ):
             queue[0] = following.group(1) + following.group(2) + rest + " " + following.group(3)
         else:
             queue.insert(0, margin + " *" + " " * column + rest)
@@ -65,7 +69,9 @@ def wrap(text):
         behind = BEHIND.match(lines[0])
         if len(lines[0]) > WIDTH and RULER.search(lines[0]):
             excess = len(lines[0]) - WIDTH
-            lines[0] = RULER.sub(lambda ruler: ruler.group(0)[:max(3, len(ruler.group(0)) - excess)], lines[0])
+            lines[0] = RULER.sub(
+                lambda ruler: ruler.group(0)[: max(3, len(ruler.group(0)) - excess)], lines[0]
+            )
         if len(lines[0]) > WIDTH and behind and not behind.group(2).startswith(("/*", "*", "#")):
             lines[:1] = [behind.group(1) + behind.group(3), behind.group(1) + behind.group(2)]
         if lines[0].lstrip().startswith("/*"):
@@ -84,8 +90,13 @@ def main():
             before = file.read()
         laid_out = before
         for _ in range(3):  # laying out may push a comment past the column again
-            laid_out = subprocess.run(["clang-format", "--assume-filename=" + path], input=wrap(laid_out),
-                                      check=True, capture_output=True, text=True).stdout
+            laid_out = subprocess.run(
+                ["clang-format", "--assume-filename=" + path],
+                input=wrap(laid_out),
+                check=True,
+                capture_output=True,
+                text=True,
+            ).stdout
         if laid_out != before:
             with open(path, "w", encoding="utf-8") as file:
                 file.write(laid_out)

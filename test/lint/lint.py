@@ -35,44 +35,90 @@ def check_objects():
         place, kind, name = line.split()[-3:]
         member = place.split(":")[-2]
         if kind.isupper() and not name.startswith("kvr_"):
-            yield rules.Finding(member, 0, "global symbol " + name, "it shares the host program's names",
-                                "static, or kvr__ before it")
+            yield rules.Finding(
+                member,
+                0,
+                "global symbol " + name,
+                "it shares the host program's names",
+                "static, or kvr__ before it",
+            )
         elif kind.isupper() and name not in declared:
-            yield rules.Finding(member, 0, name + " is global and in no header", "nobody else can call it",
-                                "static")
+            yield rules.Finding(
+                member, 0, name + " is global and in no header", "nobody else can call it", "static"
+            )
     member = ""
     for line in run(["objdump", "-t", LIBRARY]).stdout.splitlines():
         if line.endswith("elf64-x86-64") or ": file format" in line:
             member = line.split(":")[0]
         words = line.split()
-        if len(words) > 4 and " O " in line and words[-3] in (".data", ".bss", "*COM*", ".tdata", ".tbss"):
-            yield rules.Finding(member, 0, "writable global " + words[-1],
-                                "two handles share nothing, and a process holds thousands", "into the handle")
+        if (
+            len(words) > 4
+            and " O " in line
+            and words[-3] in (".data", ".bss", "*COM*", ".tdata", ".tbss")
+        ):
+            yield rules.Finding(
+                member,
+                0,
+                "writable global " + words[-1],
+                "two handles share nothing, and a process holds thousands",
+                "into the handle",
+            )
 
 
 def check_format(paths):
     result = run(["clang-format", "--dry-run", "-Werror", "--ferror-limit=1"] + paths)
     for match in re.finditer(r"^(\S+?):(\d+):\d+: error", result.stderr, re.M):
-        yield rules.Finding(match.group(1), int(match.group(2)), "not laid out by .clang-format",
-                            "layout is no matter of taste here", "make format FILES=" + match.group(1))
+        yield rules.Finding(
+            match.group(1),
+            int(match.group(2)),
+            "not laid out by .clang-format",
+            "layout is no matter of taste here",
+            "make format FILES=" + match.group(1),
+        )
 
 
 def check_tidy(path):
-    result = run(["clang-tidy", "--quiet", "--config-file=test/lint/clang-tidy.yaml", path, "--",
-                  "-std=c11"] + INCLUDES)
+    result = run(
+        ["clang-tidy", "--quiet", "--config-file=test/lint/clang-tidy.yaml", path, "--", "-std=c11"]
+        + INCLUDES
+    )
     for match in re.finditer(r"^(\S+?):(\d+):\d+: (?:error|warning): (.*)$", result.stdout, re.M):
-        yield rules.Finding(os.path.relpath(match.group(1), source.ROOT), int(match.group(2)),
-                            match.group(3), "clang-tidy", "see test/lint/clang-tidy.yaml")
+        yield rules.Finding(
+            os.path.relpath(match.group(1), source.ROOT),
+            int(match.group(2)),
+            match.group(3),
+            "clang-tidy",
+            "see test/lint/clang-tidy.yaml",
+        )
 
 
 def check_cppcheck(_paths):
-    result = run(["cppcheck", "--quiet", "--std=c11", "--enable=warning,performance,portability",
-                  "--inline-suppr", "--suppressions-list=test/lint/cppcheck.txt",
-                  "--template={file}:{line}: {message} ({id})", "-j2", "-D__GNUC__=12", "-DKVR_CHECK",
-                  "-Iinclude", "-Ilib", "lib", "examples"])
+    result = run(
+        [
+            "cppcheck",
+            "--quiet",
+            "--std=c11",
+            "--enable=warning,performance,portability",
+            "--inline-suppr",
+            "--suppressions-list=test/lint/cppcheck.txt",
+            "--template={file}:{line}: {message} ({id})",
+            "-j2",
+            "-D__GNUC__=12",
+            "-DKVR_CHECK",
+            "-Iinclude",
+            "-Ilib",
+            "lib",
+            "examples",
+        ]
+    )
     for match in re.finditer(r"^(\S+?):(\d+): (.*)$", result.stderr, re.M):
-        yield rules.Finding(match.group(1), int(match.group(2)), match.group(3), "cppcheck",
-                            "see test/lint/cppcheck.txt")
+        yield rules.Finding(
+            match.group(1),
+            int(match.group(2)),
+            match.group(3),
+            "cppcheck",
+            "see test/lint/cppcheck.txt",
+        )
 
 
 def main():
@@ -84,8 +130,10 @@ def main():
         paths = [item.path for item in sources]
         programs = [path for path in paths if path.endswith(".c")]
         with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
-            jobs = [pool.submit(lambda: list(check_format(paths))),
-                    pool.submit(lambda: list(check_cppcheck(paths)))]
+            jobs = [
+                pool.submit(lambda: list(check_format(paths))),
+                pool.submit(lambda: list(check_cppcheck(paths))),
+            ]
             jobs += [pool.submit(lambda path=path: list(check_tidy(path))) for path in programs]
             for job in jobs:
                 findings += job.result()

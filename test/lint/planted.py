@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""planted.py: one small offence for each rule that lint must find, and clean text that it must pass.
+"""planted.py: one small offence for each rule that lint must find, and clean text that it must
+pass.
 A rule that finds nothing is otherwise indistinguishable from a clean tree."""
 
 import sys
@@ -27,17 +28,45 @@ PLANTED = [
     ("lib/raft/raft_x.c", BODY % "    alloc->free(a);\n    return a;\n", None),
     ("lib/raft/raft_x.c", BODY % "    assert(a);\n    return a;\n", "assert is not used here"),
     ("lib/wal/wal_x.c", BODY % "    return time(0) + a;\n", "time is not used here"),
-    ("examples/demo/demo_x.c", BODY % "    strcpy(b, c);\n    return a;\n", "strcpy is not used here"),
-    ("test/unit/raft/test_x.c", BODY % "    usleep(1);\n    return a;\n", "usleep is not used here"),
-    ("test/unit/raft/test_x.c", BODY % "    cr_assert(eq(int, a, 1));\n    return a;\n", "cr_assert"),
+    (
+        "examples/demo/demo_x.c",
+        BODY % "    strcpy(b, c);\n    return a;\n",
+        "strcpy is not used here",
+    ),
+    (
+        "test/unit/raft/test_x.c",
+        BODY % "    usleep(1);\n    return a;\n",
+        "usleep is not used here",
+    ),
+    (
+        "test/unit/raft/test_x.c",
+        BODY % "    cr_assert(eq(int, a, 1));\n    return a;\n",
+        "cr_assert",
+    ),
     ("lib/raft/raft_x.c", BODY % ("    a++;\n" * 70), "f has 73 lines"),
     ("test/unit/raft/test_x.c", BODY % ("    a++;\n" * 70), None),
     ("lib/raft/raft_x.c", "int a;\n" * 900, "902 lines, at most 900"),
-    ("lib/raft/raft_x.c", "int g(int a, int b, int c, int d, int e, int f, int h)\n{\n}\n", "7 parameters"),
-    ("lib/raft/raft_x.c", BODY % "if (a) {\nif (a) {\nif (a) {\nif (a) {\nif (a) {\n}\n}\n}\n}\n}\n", "nests 5 deep"),
+    (
+        "lib/raft/raft_x.c",
+        "int g(int a, int b, int c, int d, int e, int f, int h)\n{\n}\n",
+        "7 parameters",
+    ),
+    (
+        "lib/raft/raft_x.c",
+        BODY % "if (a) {\nif (a) {\nif (a) {\nif (a) {\nif (a) {\n}\n}\n}\n}\n}\n",
+        "nests 5 deep",
+    ),
     ("lib/raft/raft_x.c", BODY % "int b[] = {{{{{1}}}}};\nreturn (struct s){{{a}}}.a.b;\n", None),
-    ("lib/raft/raft_x.c", BODY % "    if (a)\n        return 1;\n    return a;\n", "if without braces"),
-    ("lib/raft/raft_x.c", BODY % "    do {\n        a++;\n    } while (a < 9);\n    return a;\n", None),
+    (
+        "lib/raft/raft_x.c",
+        BODY % "    if (a)\n        return 1;\n    return a;\n",
+        "if without braces",
+    ),
+    (
+        "lib/raft/raft_x.c",
+        BODY % "    do {\n        a++;\n    } while (a < 9);\n    return a;\n",
+        None,
+    ),
     ("lib/raft/raft_x.c", "/* %s */\n" % ("x" * 100), "106 columns"),
     ("lib/raft/raft_x.c", "/**\n *\n */\n", "an empty comment"),
     ("lib/raft/raft_x.c", "/* TO" + "DO: later */\n", "without an issue"),
@@ -52,13 +81,19 @@ PLANTED = [
     ("include/kvraft/lease.h", "void kvr_a(uint64_t b);\n", "without KVR_API"),
     ("lib/raft/raft_x.h", "void kvr__raft_x(void);\n", "kvr__raft_x is not used"),
 ]
-TEXT_RULES = [rule for rule in rules.RULES if rule.__name__ not in (
-    "rule_top_level", "rule_words", "rule_rooms", "rule_readme", "rule_budgets")]
+TEXT_RULES = [
+    rule
+    for rule in rules.RULES
+    if rule.__name__
+    not in ("rule_top_level", "rule_words", "rule_rooms", "rule_readme", "rule_budgets")
+]
 USUAL = {"no include guard", "no file includes it"}  # of fragments; unless they are what is planted
 
 
 def findings(path, text):
-    return [finding.what for rule in TEXT_RULES for finding in rule([source.Source(path, HEAD + text)])]
+    return [
+        finding.what for rule in TEXT_RULES for finding in rule([source.Source(path, HEAD + text)])
+    ]
 
 
 def main():

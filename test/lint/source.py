@@ -50,9 +50,11 @@ class Source:
 
     @functools.cached_property
     def includes(self):
-        return [(number, match.group(1)[0], match.group(1)[1:-1])
-                for number, line in enumerate(self.lines, 1)
-                if (match := re.match(r'\s*#\s*include\s+(<[^>]+>|"[^"]+")', line))]
+        return [
+            (number, match.group(1)[0], match.group(1)[1:-1])
+            for number, line in enumerate(self.lines, 1)
+            if (match := re.match(r'\s*#\s*include\s+(<[^>]+>|"[^"]+")', line))
+        ]
 
     def line_of(self, offset):
         return self.text.count("\n", 0, offset) + 1
@@ -73,7 +75,7 @@ def matching_open(code, close):
 
 
 def last_word(code, end):
-    match = re.search(r"(\w+)\s*$", code[max(0, end - 200):end])
+    match = re.search(r"(\w+)\s*$", code[max(0, end - 200) : end])
     return match.group(1) if match else ""
 
 
@@ -107,7 +109,7 @@ def find_functions(source):
                 opening = matching_open(before, len(before) - 1)
                 begin = max(before.rfind(mark, 0, opening) for mark in ";}") + 1
                 begin += len(before[begin:]) - len(before[begin:].lstrip())
-                start = (last_word(before, opening), begin, before[opening + 1:len(before) - 1])
+                start = (last_word(before, opening), begin, before[opening + 1 : len(before) - 1])
                 nesting = 0
             stack.append(start is not None and (not stack or is_block(code, offset)))
             if start is not None:
@@ -115,16 +117,33 @@ def find_functions(source):
         elif char == "}" and stack:
             stack.pop()
             if not stack and start is not None:
-                yield Function(start[0], source.line_of(start[1]), source.line_of(offset),
-                               count_parameters(start[2]), nesting)
+                yield Function(
+                    start[0],
+                    source.line_of(start[1]),
+                    source.line_of(offset),
+                    count_parameters(start[2]),
+                    nesting,
+                )
                 start = None
 
 
 def c_paths():
-    patterns = ("include/kvraft/*.h", "lib/*/*.[ch]", "examples/*/*.[ch]", "test/*/*.[ch]",
-                "test/*/*/*.[ch]", "bench/*.[ch]", "bench/*/*.[ch]")
-    return sorted({os.path.relpath(path, ROOT)
-                   for pattern in patterns for path in glob.glob(os.path.join(ROOT, pattern))})
+    patterns = (
+        "include/kvraft/*.h",
+        "lib/*/*.[ch]",
+        "examples/*/*.[ch]",
+        "test/*/*.[ch]",
+        "test/*/*/*.[ch]",
+        "bench/*.[ch]",
+        "bench/*/*.[ch]",
+    )
+    return sorted(
+        {
+            os.path.relpath(path, ROOT)
+            for pattern in patterns
+            for path in glob.glob(os.path.join(ROOT, pattern))
+        }
+    )
 
 
 def load():

@@ -27,7 +27,10 @@ version=$(pkg-config --modversion kvraft)
 cd "$root/run"
 # shellcheck disable=SC2046
 $CC -std=c11 $(pkg-config --cflags kvraft) -o shared user.c $(pkg-config --libs kvraft)
-objdump -p shared | grep -q 'NEEDED *libkvraft.so.0$' || { echo "not linked to libkvraft.so.0"; exit 1; }
+objdump -p shared | grep -q 'NEEDED *libkvraft.so.0$' || {
+    echo "not linked to libkvraft.so.0"
+    exit 1
+}
 said=$(LD_LIBRARY_PATH="$root/dest/opt/kvr/lib" ./shared)
 [ "$said" = "$version" ] || { echo "shared says $said, kvraft.pc says $version"; exit 1; }
 # shellcheck disable=SC2046

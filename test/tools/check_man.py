@@ -16,7 +16,15 @@ import sys
 BUILD = os.environ.get("BUILD", "build")
 CC = os.environ.get("CC", "cc").split()
 BLOCK = re.compile(r"^\.(?:EX|Bd -literal).*?\n(.*?)^\.(?:EE|Ed)\b", re.M | re.S)
-FLAGS = ["-std=c11", "-Wall", "-Wextra", "-Wpedantic", "-Werror", "-D_POSIX_C_SOURCE=200809L", "-Iinclude"]
+FLAGS = [
+    "-std=c11",
+    "-Wall",
+    "-Wextra",
+    "-Wpedantic",
+    "-Werror",
+    "-D_POSIX_C_SOURCE=200809L",
+    "-Iinclude",
+]
 
 
 def unescape(text):
@@ -34,7 +42,9 @@ def build(page, number, program):
         file.write(program)
     command = CC + FLAGS + ["-o", base, base + ".c"]
     if re.search(r"\bmain\(", program):
-        libraries = ["-lsodium"] if "kvraft/seal.h" in program or "kvraft/kvraft.h" in program else []
+        libraries = (
+            ["-lsodium"] if "kvraft/seal.h" in program or "kvraft/kvraft.h" in program else []
+        )
         command += [os.path.join(BUILD, "libkvraft.a")] + libraries
     else:
         command += ["-c"]

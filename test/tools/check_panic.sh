@@ -1,7 +1,8 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
-# A host that defines kvr_panic replaces the library's, in a static and in a shared link; one that does
-# not gets a line that names the place, and an abort. The bug is a count of a buffer released twice.
+# A host that defines kvr_panic replaces the library's, in a static and in a shared link; one that
+# does not gets a line that names the place, and an abort. The bug is a count of a buffer released
+# twice.
 set -eu
 dir=$BUILD/panic
 mkdir -p "$dir"
@@ -51,7 +52,8 @@ PROGRAM
 ulimit -c 0
 for link in "$BUILD/libkvraft.a" "$BUILD/libkvraft.so.0"; do
     $CC -std=c11 -Iinclude -DREPLACED -o "$dir/replaced" "$dir/bug.c" "$link"
-    [ "$(LD_LIBRARY_PATH=$BUILD "$dir/replaced")" = replaced ] || { echo "$link: not replaced"; exit 1; }
+    said=$(LD_LIBRARY_PATH=$BUILD "$dir/replaced")
+    [ "$said" = replaced ] || { echo "$link: not replaced"; exit 1; }
     $CC -std=c11 -Iinclude -o "$dir/default" "$dir/bug.c" "$link"
     status=0
     LD_LIBRARY_PATH=$BUILD "$dir/default" 2>"$dir/said" || status=$?

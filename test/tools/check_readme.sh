@@ -5,7 +5,7 @@ set -eu
 dir=$BUILD/readme
 mkdir -p "$dir"
 awk '/^```c$/ { inside = 1; next } /^```/ { if (inside) exit } inside' README.md >"$dir/readme.c"
-[ -s "$dir/readme.c" ] || { echo "README.md holds no C program (a block that starts with \`\`\`c)"; exit 1; }
+[ -s "$dir/readme.c" ] || { echo "README.md holds no C program (a block after \`\`\`c)"; exit 1; }
 $CC -std=c11 -Wall -Wextra -Wpedantic -Werror -Iinclude -o "$dir/readme" "$dir/readme.c" \
     "$BUILD/libkvraft.a"
 cd "$dir"

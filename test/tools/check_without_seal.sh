@@ -1,7 +1,8 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
-# A program that names every public function except those of seal links libkvraft.a without libsodium:
-# the program is made from the symbols of the archive, so that no module can be forgotten.
+# A program that names every public function except those of seal links libkvraft.a without
+# libsodium: the program is made from the symbols of the archive, so that no module can be
+# forgotten.
 set -eu
 dir=$BUILD/without-seal
 mkdir -p "$dir"

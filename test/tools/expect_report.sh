@@ -1,6 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
-# expect_report.sh WORDS COMMAND...: the command must fail and its output hold WORDS. For planted bugs.
+# expect_report.sh WORDS COMMAND...: the command must fail and its output hold WORDS. For planted
+# bugs.
 set -eu
 words=$1
 shift

@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
-# soak.sh HOURS: fresh seeds through build/kvr-sim until the time is up. Each failing seed is one line
-# with the command that replays it, kept in BUILD/log/soak.log. HOURS may be a fraction.
+# soak.sh HOURS: fresh seeds through build/kvr-sim until the time is up. Each failing seed is one
+# line with the command that replays it, kept in BUILD/log/soak.log. HOURS may be a fraction.
 set -eu
 hours=${1:?usage: soak.sh HOURS}
 batch=${SOAK_BATCH:-200}
@@ -23,5 +23,6 @@ while [ "$(date +%s)" -lt "$end" ]; do
     first=$((last + 1))
 done
 rm -f "$log.batch"
-echo "soak: $((batches * batch)) seeds in $(($(date +%s) - start)) s, $failed of $batches batches failed"
+seconds=$(($(date +%s) - start))
+echo "soak: $((batches * batch)) seeds in $seconds s, $failed of $batches batches failed"
 [ "$failed" -eq 0 ]

@@ -1,11 +1,13 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""tier.py TIER PART...: runs each part as `make part-PART`, its output into BUILD/log/TIER/PART.log,
-and ends with a table of parts, seconds and budgets, and one line that counts the tests.
+"""tier.py TIER PART...: runs each part as `make part-PART`, its output into
+BUILD/log/TIER/PART.log, and ends with a table of parts, seconds and budgets, and one line that
+counts the tests.
 
 A test counts by Criterion's synthesis, by a program's own line `N passed, N failed`, or the part
-counts as one. `SKIP name: why` is a test that could not run; with CI=true a skip that test/skips.txt
-does not name fails the tier. A part past its budget (test/budget.txt) is named: it belongs a tier up.
+counts as one. `SKIP name: why` is a test that could not run; with CI=true a skip that
+test/skips.txt does not name fails the tier. A part past its budget (test/budget.txt) is named: it
+belongs a tier up.
 """
 
 import fnmatch
@@ -18,7 +20,9 @@ import time
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 ANSI = re.compile(r"\x1b\[[0-9;]*m")
-SYNTHESIS = re.compile(r"Synthesis: Tested: (\d+) \| Passing: (\d+) \| Failing: (\d+) \| Crashing: (\d+)")
+SYNTHESIS = re.compile(
+    r"Synthesis: Tested: (\d+) \| Passing: (\d+) \| Failing: (\d+) \| Crashing: (\d+)"
+)
 CLOSING = re.compile(r"^(?:\w+: )?(\d+) passed, (\d+) failed(?:, (\d+) skipped)?$", re.M)
 SKIP = re.compile(r"^(?:SKIP|\[SKIP\]) ([^\s:]+(?:::[^\s:]+)?):? ?(.*)$", re.M)
 TAIL_LINES = 30
@@ -64,8 +68,14 @@ class Part:
         start = time.monotonic()
         with open(log_path, "wb") as log:
             process = subprocess.Popen(
-                ["make", "--no-print-directory", "part-" + self.name], cwd=ROOT, env=env,
-                stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, start_new_session=True)
+                ["make", "--no-print-directory", "part-" + self.name],
+                cwd=ROOT,
+                env=env,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
             try:
                 self.ok = process.wait(timeout) == 0
             except subprocess.TimeoutExpired:
@@ -129,13 +139,17 @@ def run_parts(tier, names, budgets, log_dir):
         log_path = os.path.join(log_dir, name + ".log")
         part.run(log_path, env, max(600.0, 3 * (budgets.of(name) or 0.0)))
         skipped = ", %d skipped" % len(part.skips) if part.skips else ""
-        print("%-6s %7.1f s  %d passed, %d failed%s"
-              % ("ok" if part.ok else "FAILED", part.seconds, part.passed, part.failed, skipped))
+        print(
+            "%-6s %7.1f s  %d passed, %d failed%s"
+            % ("ok" if part.ok else "FAILED", part.seconds, part.passed, part.failed, skipped)
+        )
         if not part.ok:
             print(tail(log_path))
             build = os.environ.get("BUILD", "build")
             again = "" if build == "build" else "BUILD=%s " % build
-            print("      log: %s   again: make %spart-%s" % (os.path.relpath(log_path), again, name))
+            print(
+                "      log: %s   again: make %spart-%s" % (os.path.relpath(log_path), again, name)
+            )
         sys.stdout.flush()
     return parts
 
@@ -187,9 +201,14 @@ def main():
     if unknown and os.environ.get("CI") == "true":
         print("skipped, and not named in test/skips.txt: " + ", ".join(unknown))
         failed.append("skips")
-    print("%d passed, %d failed, %d skipped"
-          % (sum(part.passed for part in parts), sum(part.failed for part in parts),
-             sum(len(part.skips) for part in parts)))
+    print(
+        "%d passed, %d failed, %d skipped"
+        % (
+            sum(part.passed for part in parts),
+            sum(part.failed for part in parts),
+            sum(len(part.skips) for part in parts),
+        )
+    )
     sys.exit(1 if failed else 0)
 
 
