@@ -245,10 +245,12 @@ void kvr__calls_repropose(kvr_node *node)
     calls->blocked_until = 0;
 }
 
-/* Forwarded ones that nothing was heard of for a while; what this leader appended will come. */
+/* Forwarded ones that nothing was heard of for a while; what this leader appended will come. They go before those
+ * that raft never had, which may wait for just them (window_is_full). */
 static void repeat_forwarded(kvr_node *node)
 {
     kvr__calls *calls = &node->calls;
+    kvr__list *behind = calls->pending.next;
     while (!kvr__list_is_empty(&calls->sent)) {
         kvr__call *call = CALL_OF(calls->sent.next);
         if (node->now_ns - call->sent_ns < kvr__node_repeat_ns(node)) {
@@ -258,7 +260,7 @@ static void repeat_forwarded(kvr_node *node)
                        call->sent_term == node->raft_status.term;
         call->sent_ns = node->now_ns;
         kvr__list_remove(&call->link);
-        kvr__list_push_back(is_ours ? &calls->sent : &calls->pending, &call->link);
+        kvr__list_push_back(is_ours ? &calls->sent : behind, &call->link);
     }
 }
 

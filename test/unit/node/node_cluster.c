@@ -282,7 +282,9 @@ static void send(void *ctx, const kvr_message *sent)
     member *m = ctx;
     cluster *c = m->cluster;
     uint32_t to = (uint32_t)sent->to - 1;
-    bool type_is_lost = c->drop_type != 0 && sent->bytes.data[13] == c->drop_type &&
+    kvr_message_info info;
+    cr_assert_eq(kvr_message_peek(&sent->bytes, UINT32_MAX, &info), KVR_OK);
+    bool type_is_lost = c->drop_type != 0 && info.type == c->drop_type &&
                         (c->drop_to == 0 || c->drop_to == to + 1);
     if (m->cut || c->members[to].cut || type_is_lost) {
         return;

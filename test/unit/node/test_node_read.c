@@ -1,0 +1,137 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* test_node_read.c: linear reads on any member (thesis 6.4). */
+#include "node_cluster.h"
+
+#include <criterion/criterion.h>
+
+static cluster c;
+
+static void start(void)
+{
+    cluster_start(&c, 3);
+}
+
+static void stop(void)
+{
+    cluster_stop(&c);
+}
+
+TestSuite(node_read, .init = start, .fini = stop);
+
+enum { READ_REPLY = 13 };
+
+Test(node_read, a_read_on_a_follower_sees_what_was_acknowledged_before_it)
+{
+    uint32_t leader = cluster_leader(&c);
+    uint32_t follower = cluster_follower(&c);
+    c.drop_type = 5; /* the follower lags: it hears of no append */
+    c.drop_to = follower + 1;
+    uint32_t put = cluster_put(&c, leader, "a", "1");
+    cluster_settle(&c);
+    cluster_expect(&c, put, KVR_OUTCOME_DONE, KVR_OK);
+    uint32_t read = cluster_read(&c, follower);
+    cluster_pass(&c, 500 * MILLISECOND);
+    cr_assert_not(cluster_ended(&c, read));
+    c.drop_type = 0;
+    cluster_pass(&c, 500 * MILLISECOND);
+
+    cluster_expect(&c, read, KVR_OUTCOME_DONE, KVR_OK);
+    cr_assert_str_eq(cluster_value(&c, follower, "a"), "1");
+    cr_assert_eq(c.calls[read].revision, 2);
+}
+
+/* A leader that was deposed without knowing it confirms nothing. */
+Test(node_read, a_deposed_leader_refuses_the_read)
+{
+    uint32_t old = cluster_leader(&c);
+    c.members[old].cut = true;
+    uint32_t read = cluster_read(&c, old);
+    uint32_t next = cluster_elect(&c);
+    uint32_t put = cluster_put(&c, next, "a", "2");
+    cluster_pass(&c, 8 * SECOND);
+
+    cluster_expect(&c, put, KVR_OUTCOME_DONE, KVR_OK);
+    cr_assert(cluster_ended(&c, read));
+    cr_assert_eq(c.calls[read].outcome, KVR_OUTCOME_REFUSED);
+    cr_assert(c.calls[read].status == KVR_ETIMEDOUT || c.calls[read].status == KVR_ENOLEADER);
+}
+
+/* FAULTS 46: a read that was dropped on the way is asked again, with a fresh context (FAULTS 42). */
+Test(node_read, a_lost_answer_is_asked_for_again)
+{
+    uint32_t follower = cluster_follower(&c);
+    c.drop_type = READ_REPLY;
+    uint32_t read = cluster_read(&c, follower);
+    cluster_pass(&c, 700 * MILLISECOND);
+    cr_assert_not(cluster_ended(&c, read));
+    c.drop_type = 0;
+    cluster_pass(&c, 2 * SECOND);
+
+    cluster_expect(&c, read, KVR_OUTCOME_DONE, KVR_OK);
+}
+
+/* FAULTS 46: read answered or failed, also when the leader goes. */
+Test(node_read, a_read_goes_on_with_the_next_leader)
+{
+    uint32_t old = cluster_leader(&c);
+    uint32_t follower = cluster_follower(&c);
+    c.drop_type = READ_REPLY;
+    uint32_t read = cluster_read(&c, follower);
+    cluster_settle(&c);
+    cluster_crash(&c, old);
+    c.drop_type = 0;
+    (void)cluster_elect(&c);
+    cluster_pass(&c, 1 * SECOND);
+
+    cluster_expect(&c, read, KVR_OUTCOME_DONE, KVR_OK);
+}
+
+Test(node_read, many_reads_share_rounds_and_all_end)
+{
+    uint32_t follower = cluster_follower(&c);
+    for (uint32_t i = 0; i < 5000; i++) {
+        (void)cluster_read(&c, follower);
+        if (i % 500 == 0) {
+            cluster_settle(&c);
+        }
+    }
+    uint64_t before = c.delivered;
+    cluster_pass(&c, 500 * MILLISECOND);
+
+    for (uint32_t call = 0; call < c.call_count; call++) {
+        cluster_expect(&c, call, KVR_OUTCOME_DONE, KVR_OK);
+    }
+    cr_assert_lt(c.delivered - before, 100);
+}
+
+Test(node_read, a_read_without_a_leader_is_refused)
+{
+    uint32_t follower = cluster_follower(&c);
+    for (uint32_t i = 0; i < 3; i++) {
+        if (i != follower) {
+            cluster_crash(&c, i);
+        }
+    }
+    cluster_pass(&c, 5 * SECOND);
+    uint32_t read = cluster_read(&c, follower);
+    cluster_pass(&c, 8 * SECOND);
+
+    cluster_expect(&c, read, KVR_OUTCOME_REFUSED, KVR_ENOLEADER);
+}
+
+/* FAULTS 44: after a restart a single member must not answer before it knows what it acknowledged. */
+Test(node_read_lone, a_lone_member_reads_its_writes_after_a_restart)
+{
+    cluster_start(&c, 1);
+    uint32_t put = cluster_put(&c, 0, "a", "1");
+    cluster_settle(&c);
+    cluster_expect(&c, put, KVR_OUTCOME_DONE, KVR_OK);
+    cluster_crash(&c, 0);
+    cluster_boot(&c, 0);
+    uint32_t read = cluster_read(&c, 0);
+    cluster_pass(&c, 4 * SECOND);
+
+    cluster_expect(&c, read, KVR_OUTCOME_DONE, KVR_OK);
+    cr_assert_str_eq(cluster_value(&c, 0, "a"), "1");
+    cluster_stop(&c);
+}
