@@ -34,10 +34,15 @@ bool kvr__raft_store_may_write(const kvr_raft *raft)
     return !raft->store.full || raft->now >= raft->store.retry_ns;
 }
 
-/* What this disk has left. A leader refuses proposals by it, a follower tells its leader. */
+/* What this disk has left. A leader refuses proposals by it, a follower tells its leader: at once when it
+ * fills up or has room again. */
 static void note_room(kvr_raft *raft, uint64_t free_bytes, bool full)
 {
-    raft->store.full = full;
+    if (raft->store.full != full) {
+        raft->store.full = full;
+        raft->heartbeat_reply = raft->role == KVR_ROLE_FOLLOWER && raft->leader != 0;
+        raft->work = true;
+    }
     if (raft->store.free_bytes != free_bytes) {
         raft->store.free_bytes = free_bytes;
         kvr__raft_member *self = kvr__raft_self(raft);

@@ -127,6 +127,7 @@ bool cluster_run_all(cluster *c);
 /* Completes up to `count` requests of a member's disk, in order. Returns how many. */
 uint32_t cluster_disk_complete(cluster *c, uint64_t id, uint32_t count);
 bool cluster_answer(cluster *c, uint64_t id, uint32_t number); /* one out of order */
+bool cluster_disk_vote(cluster *c, uint64_t id); /* the term-and-vote request, if one waits */
 
 uint32_t cluster_deliver(cluster *c, cluster_filter filter); /* those queued now */
 uint32_t cluster_drop(cluster *c, cluster_filter filter);

@@ -279,6 +279,17 @@ bool cluster_answer(cluster *c, uint64_t id, uint32_t number)
     return true;
 }
 
+bool cluster_disk_vote(cluster *c, uint64_t id)
+{
+    cluster_disk *disk = &cluster_at(c, id)->disk;
+    for (uint32_t i = 0; i < disk->request_count; i++) {
+        if (disk->requests[i].request.kind == KVR_STORE_VOTE) {
+            return cluster_answer(c, id, i);
+        }
+    }
+    return false;
+}
+
 uint32_t cluster_disk_complete(cluster *c, uint64_t id, uint32_t count)
 {
     uint32_t done = 0;

@@ -148,6 +148,31 @@ static void campaign(script *s)
     say_status(s, kvr_raft_campaign(cluster_at(&s->c, number(s, 1))->raft));
 }
 
+/* The whole exchange of votes, and nothing else: what the new leader sends first stays in the queue. */
+static void elect(script *s)
+{
+    uint64_t id = number(s, 1);
+    for (int round = 0; round < 6; round++) {
+        uint8_t role = cluster_status(&s->c, id).role;
+        if (round == 0 || role == KVR_ROLE_FOLLOWER) { /* it may have learned of a higher term */
+            cr_assert_eq(kvr_raft_campaign(cluster_at(&s->c, id)->raft), KVR_OK);
+            cluster_run(&s->c, id);
+        }
+        for (uint8_t type = KVR__RAFT_PREVOTE; type <= KVR__RAFT_VOTE_REPLY; type++) {
+            cluster_deliver(&s->c, (cluster_filter){.type = type});
+            for (uint64_t other = 1; other <= s->c.member_count; other++) {
+                cluster_run(&s->c, other);
+                while (s->c.members[other - 1].raft != NULL &&
+                       cluster_disk_vote(&s->c, other)) {
+                }
+            }
+        }
+    }
+    if (cluster_status(&s->c, id).role != KVR_ROLE_LEADER) {
+        say(s, "elect %s: not elected\n", s->words[1]);
+    }
+}
+
 static void propose(script *s)
 {
     for (uint32_t i = 2; i < s->word_count; i++) {
@@ -220,6 +245,36 @@ static void answer(script *s)
     }
 }
 
+/* A crashed member's disk knows a term that nobody else heard of. */
+static void disk_term(script *s)
+{
+    cluster_disk *d = &cluster_at(&s->c, number(s, 1))->disk;
+    d->term = number(s, 2);
+    d->vote = 0;
+}
+
+static void requests(script *s)
+{
+    static const char *const kinds[] = {"?",    "load",  "append", "vote",
+                                        "read", "write", "chunk",  "discard"};
+    const cluster_disk *d = &cluster_at(&s->c, number(s, 1))->disk;
+    for (uint32_t i = 0; i < d->request_count; i++) {
+        const kvr_store_request *r = &d->requests[i].request;
+        say(s, "%u: %s", i, kinds[r->kind]);
+        if (r->kind == KVR_STORE_APPEND) {
+            say(s, " %llu..%llu", (unsigned long long)r->first_index,
+                (unsigned long long)r->last_index);
+        } else if (r->kind == KVR_STORE_VOTE) {
+            say(s, " term %llu for %llu", (unsigned long long)r->term,
+                (unsigned long long)r->voted_for);
+        } else if (r->kind == KVR_STORE_DISCARD) {
+            say(s, " below %llu%s", (unsigned long long)r->first_index,
+                r->flags != 0 ? " and all above" : "");
+        }
+        say(s, "\n");
+    }
+}
+
 static void disk_fails(script *s)
 {
     cluster_at(&s->c, number(s, 1))->disk.fault = KVR_EIO;
@@ -265,6 +320,8 @@ static void messages(script *s)
             kvr__raft_message_read_append(message.body, &a);
             say(s, " prev %llu/%llu entries %u commit %llu", (unsigned long long)a.prev_index,
                 (unsigned long long)a.prev_term, a.entry_count, (unsigned long long)a.commit);
+        } else if (message.head.type == KVR__RAFT_FORWARD) {
+            say(s, " commands %u", kvr__raft_message_read_forward(message.body));
         } else if (message.head.type == KVR__RAFT_APPEND_REPLY) {
             kvr__raft_append_reply r;
             kvr__raft_message_read_append_reply(message.body, &r);
@@ -313,6 +370,15 @@ static void tick(script *s)
                   : strcmp(s->words[0], "tick-election") == 0 ? 2000
                                                               : number(s, 1);
     cluster_tick(&s->c, ms * CLUSTER_MS);
+}
+
+/* Time in steps of a heartbeat, with everything that follows from each. */
+static void pass(script *s)
+{
+    for (uint64_t ms = 0; ms < number(s, 1); ms += 100) {
+        cluster_tick(&s->c, 100 * CLUSTER_MS);
+        stabilize(s);
+    }
 }
 
 static void cut(script *s)
@@ -403,11 +469,12 @@ static const struct {
     void (*act)(script *s);
 } commands[] = {
     {"add-members", add_members}, {"crash", crash},           {"restart", restart},
-    {"campaign", campaign},       {"propose", propose},       {"read", read_index},
+    {"campaign", campaign},       {"elect", elect},           {"pass", pass},
+    {"requests", requests},       {"propose", propose},       {"read", read_index},
     {"reads", reads},             {"run", run},               {"compact", compact},
     {"apply-later", apply_later}, {"apply", apply},           {"disk", disk},
     {"answer", answer},           {"disk-fails", disk_fails}, {"disk-full", disk_full},
-    {"disk-ok", disk_ok},         {"deliver", deliver},       {"drop", drop},
+    {"disk-ok", disk_ok},         {"disk-term", disk_term},         {"deliver", deliver},       {"drop", drop},
     {"repeat", repeat},           {"messages", messages},     {"stabilize", stabilize},
     {"tick", tick},               {"tick-heartbeat", tick},   {"tick-election", tick},
     {"cut", cut},                 {"isolate", isolate},       {"heal", heal},
