@@ -58,10 +58,11 @@ typedef struct kvr__wal_place {
 } kvr__wal_place;
 
 /* A place where reading may start. There is one at the first record with entries of each segment,
- * at each that replaced entries, and at least one in 64 KiB; so from one point to the next, in the
- * order of indices, records follow one another in the file. */
+ * at each that replaced entries, and at least one in 64 KiB. From a point on the records in the
+ * files hold the log up to the next point that replaces. */
 typedef struct kvr__wal_point {
     uint64_t index; /* first_index of the record */
+    bool replaces;
     kvr__wal_place place;
 } kvr__wal_point;
 
@@ -254,8 +255,9 @@ const char *kvr__wal_log_refuses(const kvr_wal *wal, const kvr__wal_record *reco
 /* A durable record at `place` becomes part of the log. Room for a point is reserved. */
 void kvr__wal_log_apply(kvr_wal *wal, const kvr__wal_record *record, const kvr__wal_place *place);
 
-/* Where reading must start to find entry `index`, which the log holds. */
-kvr__wal_place kvr__wal_log_find(const kvr_wal *wal, uint64_t index);
+/* Where reading must start to find entry `index`, which the log holds, and the index at which it must
+ * stop, to start anew: what follows there in the files was replaced. */
+kvr__wal_place kvr__wal_log_find(const kvr_wal *wal, uint64_t index, uint64_t *out_until);
 
 /* The oldest segment is gone. */
 void kvr__wal_log_drop_segment(kvr_wal *wal);

@@ -5,7 +5,8 @@
  *
  *   segment 1                      segment 2
  *   [1..4][5..9][10..12]           [8..11][12..15]       10..12 were replaced by 8..11
- *    ^1                             ^8                   points: 1 and 8; 9 is found from 8 */
+ *    ^1                             ^8       points: 1, and 8 which replaces; 9 is found from 8,
+ *                                            7 from 1, and reading on from 7 stops before 8 */
 #include "wal_internal.h"
 
 #include "base/array.h"
@@ -94,8 +95,8 @@ void kvr__wal_log_apply(kvr_wal *wal, const kvr__wal_record *record, const kvr__
         }
         if (needs_point(wal, place, replaces)) {
             KVR_ASSERT(wal->points.count < wal->points.capacity);
-            wal->points.items[wal->points.count++] =
-                (kvr__wal_point){.index = record->first_index, .place = *place};
+            wal->points.items[wal->points.count++] = (kvr__wal_point){
+                .index = record->first_index, .replaces = replaces, .place = *place};
         }
         wal->last_index = record->first_index + record->entry_count - 1;
         kvr__wal_segment_find(wal, place->number)->last_index = wal->last_index;
@@ -108,13 +109,10 @@ void kvr__wal_log_apply(kvr_wal *wal, const kvr__wal_record *record, const kvr__
     wal->checksum = record->checksum;
 }
 
-kvr__wal_place kvr__wal_log_find(const kvr_wal *wal, uint64_t index)
+kvr__wal_place kvr__wal_log_find(const kvr_wal *wal, uint64_t index, uint64_t *out_until)
 {
     KVR_ASSERT(index >= wal->first_index);
     KVR_ASSERT(index <= wal->last_index);
-    if (wal->next_index == index) {
-        return wal->next_place;
-    }
     uint32_t low = 0, high = wal->points.count; /* the last point at or before index is in [low, high) */
     while (high - low > 1) {
         uint32_t middle = low + (high - low) / 2;
@@ -126,7 +124,12 @@ kvr__wal_place kvr__wal_log_find(const kvr_wal *wal, uint64_t index)
     }
     KVR_ASSERT(high > low);
     KVR_ASSERT(wal->points.items[low].index <= index);
-    return wal->points.items[low].place;
+    uint32_t after = low + 1;
+    while (after < wal->points.count && !wal->points.items[after].replaces) {
+        after++;
+    }
+    *out_until = after < wal->points.count ? wal->points.items[after].index : UINT64_MAX;
+    return wal->next_index == index ? wal->next_place : wal->points.items[low].place;
 }
 
 void kvr__wal_log_drop_segment(kvr_wal *wal)

@@ -77,6 +77,7 @@ typedef struct reader {
     kvr_slice body;         /* what is left of its entries */
     kvr__wal_place begin;   /* its place */
     uint64_t index;         /* of the first entry in `body`, or of the one behind it */
+    uint64_t until;         /* index at which the log goes on elsewhere */
 } reader;
 
 static kvr_status open_at(reader *reading, const kvr__wal_place *place)
@@ -143,16 +144,26 @@ static kvr_status next_record(reader *reading)
     }
 }
 
+/* Goes to where entry reading->index is found. */
+static kvr_status jump(reader *reading)
+{
+    kvr__wal_place place = kvr__wal_log_find(reading->wal, reading->index, &reading->until);
+    kvr__wal_scan_close(&reading->scan);
+    reading->body.size = 0;
+    return open_at(reading, &place);
+}
+
 /* Takes the next entry off the body. */
 static kvr_status next_entry(reader *reading, kvr_entry *out_entry)
 {
-    while (reading->body.size == 0) {
-        kvr_status status = next_record(reading);
-        if (status != KVR_OK) {
-            return status;
-        }
+    kvr_status status = reading->index == reading->until ? jump(reading) : KVR_OK;
+    while (status == KVR_OK && reading->body.size == 0) {
+        status = next_record(reading);
     }
-    kvr_status status = kvr__entry_read(reading->body, false, out_entry);
+    if (status != KVR_OK) {
+        return status;
+    }
+    status = kvr__entry_read(reading->body, false, out_entry);
     if (status == KVR_EVERSION) {
         return status;
     }
@@ -169,23 +180,22 @@ static kvr_status next_entry(reader *reading, kvr_entry *out_entry)
 static kvr_status seek(reader *reading, uint64_t index, kvr_entry *out_entry)
 {
     reading->index = index;
-    kvr__wal_place place = kvr__wal_log_find(reading->wal, index);
-    kvr_status status = open_at(reading, &place);
-    if (status != KVR_OK) {
-        return status;
-    }
-    do {
+    kvr_status status = jump(reading);
+    while (status == KVR_OK) {
         status = next_entry(reading, out_entry);
+        if (status == KVR_OK && out_entry->index == index) {
+            break;
+        }
         if (status == KVR_OK && out_entry->index > index) {
             status = damaged(reading, "entries before it are missing");
         }
-    } while (status == KVR_OK && out_entry->index < index);
+    }
     return status;
 }
 
 kvr_status kvr__wal_read_term(kvr_wal *wal, uint64_t index, uint64_t *out_term)
 {
-    reader reading = {.wal = wal};
+    reader reading = {.wal = wal, .scan = {.wal = wal}};
     kvr_entry entry;
     kvr_status status = seek(&reading, index, &entry);
     kvr__wal_scan_close(&reading.scan);
@@ -243,9 +253,8 @@ static kvr_status copy_entries(reader *reading, kvr_entry entry, const kvr_store
     wal->lent->piece = (kvr_slice){bytes, used};
     result->pieces = &wal->lent->piece;
     result->piece_count = 1;
-    wal->next_index = result->last_index + 1;
-    wal->next_place =
-        is_ahead || reading->body.size > 0 ? reading->begin : reading->scan.place;
+    wal->next_index = result->last_index + 1 < reading->until ? result->last_index + 1 : 0;
+    wal->next_place = is_ahead || reading->body.size > 0 ? reading->begin : reading->scan.place;
     return KVR_OK;
 }
 
@@ -255,7 +264,7 @@ kvr_status kvr__wal_read(kvr_wal *wal, const kvr_store_request *request, kvr_sto
         request->last_index < request->first_index) {
         return KVR_ENOTFOUND;
     }
-    reader reading = {.wal = wal};
+    reader reading = {.wal = wal, .scan = {.wal = wal}};
     kvr_entry entry;
     kvr_status status = seek(&reading, request->first_index, &entry);
     if (status == KVR_OK) {
