@@ -108,6 +108,7 @@ static void init_state(kvr_node *node)
     kvr__reads_init(node);
     kvr__leasing_init(node);
     kvr__ring_init(&node->deferred, &node->mem, KVR__MEM_MESSAGE, sizeof(kvr_store_request));
+    kvr__ring_init(&node->watch_changes, &node->mem, KVR__MEM_WATCH, sizeof(kvr__watch_change));
     kvr__map_init(&node->sent, &node->mem, KVR__MEM_MESSAGE);
     node->applied.level = KVR__NODE_LEVEL;
 }
@@ -136,6 +137,7 @@ static void free_node(kvr_node *node)
     kvr__hashes_release(&node->hashes);
     kvr__origins_release(&node->origins);
     kvr__ring_release(&node->deferred);
+    kvr__ring_release(&node->watch_changes);
     release_sent(node);
     kvr__array_free(&node->mem, KVR__MEM_MESSAGE, (void **)&node->requests,
                     &node->request_capacity, sizeof *node->requests);

@@ -168,29 +168,3 @@ kvr_status kvr_node_lease_time_to_live(kvr_node *node, const kvr_node_call *call
 {
     return ask(node, call, KVR_CALL_LEASE_TIME_TO_LIVE, id);
 }
-
-/* ------------------------------------------------------------------ watches */
-
-kvr_status kvr_node_watch(kvr_node *node, const kvr_watch_request *request, uint64_t *out_id)
-{
-    if (node == NULL || request == NULL || out_id == NULL) {
-        return KVR_EINVAL;
-    }
-    kvr_status status = kvr__node_may_take(node);
-    return status != KVR_OK ? status : kvr_watch_open(node->hub, request, out_id);
-}
-
-kvr_status kvr_node_watch_cancel(kvr_node *node, uint64_t id)
-{
-    return node == NULL ? KVR_EINVAL : kvr_watch_cancel(node->hub, id);
-}
-
-kvr_status kvr_node_watch_pause(kvr_node *node, uint64_t id)
-{
-    return node == NULL ? KVR_EINVAL : kvr_watch_pause(node->hub, id);
-}
-
-kvr_status kvr_node_watch_resume(kvr_node *node, uint64_t id)
-{
-    return node == NULL ? KVR_EINVAL : kvr_watch_resume(node->hub, id);
-}

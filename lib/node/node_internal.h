@@ -246,6 +246,7 @@ struct kvr_node {
     uint32_t request_capacity;
     uint32_t reserved;
     kvr_watch_batch batch;
+    kvr__ring watch_changes; /* kvr__watch_change: what was asked for while the batch is lent */
 
     /* What run keeps. */
     kvr__ring deferred; /* kvr_store_request: the storage was busy */
@@ -380,6 +381,18 @@ void kvr__exchange_claim(kvr_node *node, uint64_t from, const kvr__hash_point *p
 void kvr__exchange_asked(kvr_node *node, uint64_t from); /* it wants to hear this member's newest point */
 void kvr__exchange_tell(kvr_node *node);                 /* there is a new point, or somebody to tell */
 kvr_status kvr__exchange_run(kvr_node *node);            /* posts what is due, judges what was heard */
+
+/* ------------------------------------------------------------------ node_watch.c */
+
+enum { KVR__WATCH_CANCEL = 1, KVR__WATCH_PAUSE = 2, KVR__WATCH_RESUME = 3 };
+
+typedef struct kvr__watch_change {
+    uint64_t id;
+    uint64_t what;
+} kvr__watch_change;
+
+kvr_status kvr__watches_show(kvr_node *node, uint32_t *budget); /* the next batch */
+void kvr__watches_advance(kvr_node *node);                      /* it is over */
 
 /* ------------------------------------------------------------------ node_apply.c */
 

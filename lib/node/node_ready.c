@@ -140,23 +140,6 @@ static void show_requests(kvr_node *node)
     ready->trace_count = node->raft_ready->trace_count;
 }
 
-static kvr_status show_batch(kvr_node *node, uint32_t *budget)
-{
-    if (*budget == 0 || !kvr_watch_has_work(node->hub)) {
-        return KVR_OK;
-    }
-    kvr_status status = kvr_watch_next(node->hub, *budget, &node->batch);
-    if (status == KVR_OK) {
-        node->ready.batches = &node->batch;
-        node->ready.batch_count = 1;
-        uint32_t cost = node->batch.event_count + node->batch.target_count;
-        *budget -= cost < *budget ? cost : *budget;
-    } else if (status == KVR_AGAIN) {
-        *budget = 0;
-    }
-    return status == KVR_ENOMEM ? status : KVR_OK;
-}
-
 static kvr_status gather(kvr_node *node, uint32_t *budget)
 {
     kvr_status status = KVR_OK;
@@ -169,7 +152,7 @@ static kvr_status gather(kvr_node *node, uint32_t *budget)
     }
     status = first_error(status, change_state(node, budget));
     show_requests(node);
-    status = first_error(status, show_batch(node, budget));
+    status = first_error(status, kvr__watches_show(node, budget));
     return first_error(status, kvr__calls_show(node));
 }
 
@@ -263,6 +246,7 @@ void kvr_node_advance(kvr_node *node)
     }
     node->shown = false;
     kvr__calls_advance(node);
+    kvr__watches_advance(node);
     if (node->raft_shown && node->raft_taken) {
         kvr_raft_advance(node->raft);
         node->raft_shown = false;
