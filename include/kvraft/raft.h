@@ -131,6 +131,10 @@ KVR_API kvr_status kvr_raft_read_index(kvr_raft *raft, uint64_t context) KVR_MUS
  * snapshot it was told to install). */
 KVR_API kvr_status kvr_raft_applied(kvr_raft *raft, uint64_t index) KVR_MUST_USE;
 
+/* The state machine has seen this lease clock, ns, in an entry that may be gone from the log: a snapshot
+ * tells it. The clock goes on from the highest that was seen. */
+KVR_API void kvr_raft_lease_clock_raise(kvr_raft *raft, uint64_t lease_clock);
+
 /* A local snapshot (SNAPSHOT_WRITE, done) is durable: entries up to meta->index minus `keep_entries` may be
  * discarded from memory and storage. `meta` is borrowed. KVR_OK, KVR_EINVAL (not applied yet, or older than
  * the one before), KVR_ENOMEM. Raft 7. */

@@ -404,6 +404,7 @@ static kvr_status finish(kvr__installing *installing)
                                    .lease_clock = header->lease_clock,
                                    .chain = header->hash_chain,
                                    .level = header->level};
+    kvr_raft_lease_clock_raise(node->raft, header->lease_clock);
     node->apply.told_index = index;
     node->apply.compacting = true; /* what the old content left to be freed */
     node->snapshots.last_index = index;

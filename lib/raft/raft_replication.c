@@ -15,6 +15,15 @@ uint64_t kvr__raft_replication_lease_clock(const kvr_raft *raft)
     return raft->lease_base + (raft->now - raft->lease_begin_ns);
 }
 
+void kvr_raft_lease_clock_raise(kvr_raft *raft, uint64_t lease_clock)
+{
+    uint64_t known = kvr__raft_replication_lease_clock(raft);
+    if (lease_clock > known) {
+        raft->lease_base += lease_clock - known; /* the leader's; begun anew by the next one */
+        raft->lease_seen = lease_clock;
+    }
+}
+
 uint64_t kvr__raft_replication_flush_age(const kvr_raft *raft)
 {
     return raft->store.append_token == 0 ? 0 : raft->now - raft->store.append_since_ns;
@@ -86,7 +95,7 @@ void kvr__raft_replication_durable(kvr_raft *raft)
             self->progress.match = raft->store.durable_index;
             self->progress.next = self->progress.match + 1;
         }
-        kvr__raft_replication_advance_commit(raft);
+        kvr__raft_replication_advance_commit(raft, raft->store.durable_index);
     } else if (raft->ack) {
         raft->work = true;
     }
@@ -107,8 +116,11 @@ void kvr__raft_replication_set_commit(kvr_raft *raft, uint64_t index)
 
 /* Raft 5.4.2: only an entry of the own term is committed by counting; those before it are by that
  * (figure 8, FAULTS 17). */
-void kvr__raft_replication_advance_commit(kvr_raft *raft)
+void kvr__raft_replication_advance_commit(kvr_raft *raft, uint64_t raised)
 {
+    if (raised <= raft->commit) {
+        return; /* a match that rose to there cannot have made more of a majority */
+    }
     uint64_t index = kvr__raft_members_quorum(raft, KVR__RAFT_FIELD(match));
     uint64_t term = 0;
     if (index <= raft->commit) {
@@ -146,6 +158,7 @@ static kvr_status send_append(kvr_raft *raft, kvr__raft_member *member, bool emp
         KVR_ASSERT(raft->snapshot.meta.index >= raft->log.base_index);
         kvr__raft_progress_need_snapshot(progress, raft->snapshot.meta.index,
                                          raft->snapshot.meta.term);
+        raft->chunk_due = true;
         kvr__raft_trace(raft, "send-snapshot", raft->snapshot.meta.index, member->id);
         return KVR_OK;
     }
@@ -168,6 +181,7 @@ static kvr_status send_append(kvr_raft *raft, kvr__raft_member *member, bool emp
     if (!empty) {
         kvr__raft_progress_sent(progress, last);
     }
+    kvr__raft_message_exempt(body - KVR__RAFT_HEAD_SIZE, (uint32_t)size);
     kvr__raft_message_write_append(body, &append);
     body += KVR__RAFT_APPEND_SIZE;
     for (uint64_t index = prev + 1; index <= last;) {
@@ -261,6 +275,7 @@ void kvr__raft_replication_tick(kvr_raft *raft)
         progress->probe_sent = false;
         if (raft->now - progress->chunk_sent_ns >= raft->config.election_ns) {
             progress->chunk_sent = false;
+            raft->chunk_due = true;
         }
         if (progress->state == KVR__RAFT_REPLICATE && stuck && progress->match + 1 < progress->next) {
             (void)send_append(raft, &raft->members[i], true);
