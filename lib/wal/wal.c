@@ -182,6 +182,9 @@ kvr_status kvr_wal_close(kvr_wal *wal)
         return KVR_ESTATE;
     }
     kvr_status status = kvr_wal_idle(wal);
+    if (status == KVR_OK && (wal->config.flags & KVR_WAL_READ_ONLY) == 0) {
+        status = kvr__wal_vote_vouch(wal);
+    }
     close_files(wal);
     kvr__wal_read_end_lending(wal);
     wal->state = wal->state == KVR__WAL_OPEN ? KVR__WAL_CLOSED : wal->state;

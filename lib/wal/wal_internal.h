@@ -279,6 +279,8 @@ typedef struct kvr__wal_scan {
     size_t chunk;     /* bytes read at a time */
     const char *why;  /* after KVR_END: what stands there instead of a record */
     bool contradicts; /* after KVR_END: a whole head with another predecessor; no crash makes that */
+    uint64_t bad_first; /* after KVR_END: entries of a record whose head alone is whole */
+    uint32_t bad_count; /* 0: not known */
 } kvr__wal_scan;
 
 /* KVR_OK, KVR_EIO, KVR_ENOTFOUND. Closed by _close in any case. */
@@ -330,6 +332,9 @@ kvr_status kvr__wal_append_empty(kvr_wal *wal, uint64_t reset);
 kvr_status kvr__wal_vote_load(kvr_wal *wal);
 kvr_status kvr__wal_vote_create(kvr_wal *wal);
 kvr_status kvr__wal_vote_store(kvr_wal *wal, const kvr_store_request *request);
+/* Writes the same once more, as the next slot, so that it names the last record: a log that was
+ * closed cannot lose its end unnoticed, not even by a whole file. */
+kvr_status kvr__wal_vote_vouch(kvr_wal *wal);
 /* Writes the newest slot once more, if it is not known to be durable. */
 kvr_status kvr__wal_vote_settle(kvr_wal *wal, uint64_t durable_sequence);
 

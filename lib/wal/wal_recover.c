@@ -232,10 +232,17 @@ static kvr_status read_heads(recovering *recovery)
 /* What the scan stands before is damage to something that was durable. */
 static kvr_status lost_record(recovering *recovery, const kvr__wal_scan *scan, const char *what)
 {
-    return lost(recovery, (kvr__wal_damage){.file = scan->file.name.text,
-                                            .offset = scan->place.offset,
-                                            .first_index = recovery->wal->last_index + 1,
-                                            .what = what});
+    kvr__wal_damage damage = {
+        .file = scan->file.name.text,
+        .offset = scan->place.offset,
+        .first_index = recovery->wal->last_index + 1,
+        .what = what,
+    };
+    if (scan->bad_count > 0) {
+        damage.first_index = scan->bad_first;
+        damage.last_index = scan->bad_first + scan->bad_count - 1;
+    }
+    return lost(recovery, damage);
 }
 
 /* Takes one valid record into the log. */
@@ -376,9 +383,7 @@ static kvr_status join_without_snapshot(recovering *recovery)
     if (recovery->record.snapshot_index > 0 && oldest > 1) {
         return gap(recovery, 1, oldest - 1, "the snapshot is damaged or gone");
     }
-    return oldest > wal->first_index
-               ? gap(recovery, wal->first_index, oldest - 1, "segments of the log are gone")
-               : KVR_OK;
+    return KVR_OK;
 }
 
 /* Raft 7: the log goes on behind the snapshot if it reaches it and agrees with it (host.h, LOAD). */
@@ -390,8 +395,8 @@ static kvr_status join_snapshot(recovering *recovery, const kvr__wal_snapshot *s
         return gap(recovery, index + 1, wal->oldest_index - 1,
                    "the log does not reach back to the snapshot");
     }
-    if (wal->first_index < wal->oldest_index || wal->first_index > index + 1) {
-        wal->first_index = wal->oldest_index;
+    if (wal->first_index > index + 1) {
+        wal->first_index = wal->oldest_index; /* a snapshot that is gone had made room up to there */
     }
     bool agrees = wal->last_index >= index;
     if (agrees && index >= wal->oldest_index) {
@@ -422,6 +427,10 @@ static kvr_status join_log(recovering *recovery)
                                   .file = KVR__WAL_VOTE_NAME,
                                   .offset = recovery->record.vote_sequence % 2 * KVR__WAL_SLOT_SIZE,
                                   .what = "the newest slot, which was durable, is damaged"});
+    }
+    if (wal->oldest_index > wal->first_index) {
+        return gap(recovery, wal->first_index, wal->oldest_index - 1,
+                   "segments of the log are damaged or gone");
     }
     const kvr__wal_snapshot *newest = kvr__wal_snapshot_newest(wal);
     return newest == NULL ? join_without_snapshot(recovery) : join_snapshot(recovery, newest);

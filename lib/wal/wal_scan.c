@@ -172,6 +172,8 @@ static kvr_status take_body(kvr__wal_scan *scan, const kvr__wal_record *record, 
     }
     const uint8_t *body = bytes.data + record->head_size;
     if (kvr__xxh3_64(body, padded) != record->body_checksum) {
+        scan->bad_first = record->first_index;
+        scan->bad_count = record->entry_count;
         return none(scan, "a record with damaged entries");
     }
     *out_body = (kvr_slice){body, (size_t)record->body_size};

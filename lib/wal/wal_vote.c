@@ -168,6 +168,25 @@ static const char *refuses(const kvr__wal_vote *now, const kvr_store_request *re
     return request->incarnation < now->incarnation ? "an incarnation that goes back" : NULL;
 }
 
+/* Writes `vote` as the next slot; it names the last record, which is durable. */
+static kvr_status write_next(kvr_wal *wal, kvr__wal_vote vote)
+{
+    vote.sequence = wal->vote.sequence + 1;
+    vote.record_sequence = wal->sequence;
+    vote.record_checksum = wal->checksum;
+    kvr_status status = write_slot(wal, &vote);
+    if (status == KVR_OK) {
+        KVR_ASSERT(vote.term >= wal->vote.term);
+        wal->vote = vote;
+    }
+    return status;
+}
+
+kvr_status kvr__wal_vote_vouch(kvr_wal *wal)
+{
+    return wal->vote.record_sequence == wal->sequence ? KVR_OK : write_next(wal, wal->vote);
+}
+
 kvr_status kvr__wal_vote_store(kvr_wal *wal, const kvr_store_request *request)
 {
     const char *what = refuses(&wal->vote, request);
@@ -178,17 +197,10 @@ kvr_status kvr__wal_vote_store(kvr_wal *wal, const kvr_store_request *request)
                                                              .remedy = "a bug of the caller"});
     }
     kvr__wal_vote vote = wal->vote;
-    vote.sequence++;
     vote.term = request->term;
     vote.voted_for = request->voted_for;
     vote.incarnation = request->incarnation;
-    vote.record_sequence = wal->sequence;
-    vote.record_checksum = wal->checksum;
-    kvr_status status = write_slot(wal, &vote);
-    if (status == KVR_OK) {
-        KVR_ASSERT(vote.term >= wal->vote.term);
-        wal->vote = vote;
-        wal->unvouched = true;
-    }
+    kvr_status status = write_next(wal, vote);
+    wal->unvouched = wal->unvouched || status == KVR_OK;
     return status;
 }

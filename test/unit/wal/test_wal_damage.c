@@ -1,0 +1,444 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* test_wal_damage.c: bytes that rot after they were durable. Each must be noticed, or not matter: an
+ * open that succeeds holds exactly what was answered (W6, W7). */
+#include <criterion/criterion.h>
+
+#include "base/checksum.h"
+#include "base/codec.h"
+#include "wal/wal_format.h"
+#include "wal_world.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static wal_world world; /* whole */
+static wal_world other; /* with the damage */
+
+enum { SECTOR = 512 };
+
+static void setup(void)
+{
+    wal_world_init(&world);
+    wal_world_init(&other);
+}
+
+static void teardown(void)
+{
+    wal_world_release(&other);
+    wal_world_release(&world);
+}
+
+TestSuite(wal_damage, .init = setup, .fini = teardown);
+
+/* Three segments, a replaced suffix, a snapshot without which the log does not begin, two votes. */
+static void small_store(void)
+{
+    wal_world_open(&world);
+    cr_assert_eq(wal_world_vote(&world, 1, 1), KVR_OK);
+    for (uint32_t i = 0; i < 18; i++) {
+        wal_world_grow(&world, 3, 1);
+    }
+    cr_assert_eq(wal_world_snapshot(&world, 31, KVR_SNAPSHOT_LOCAL, 4096), KVR_OK);
+    cr_assert_eq(wal_world_discard(&world, 29, false), KVR_OK);
+    wal_world_maintain(&world);
+    cr_assert_eq(wal_world_vote(&world, 2, 3), KVR_OK);
+    cr_assert_eq(wal_world_append(&world, 53, 4, 2), KVR_OK);
+    wal_world_grow(&world, 6, 2);
+}
+
+static void closed_store(void)
+{
+    small_store();
+    wal_world_close(&world);
+}
+
+/* A copy of the store with one file replaced by `data`. */
+static void damage(const char *name, const uint8_t *data, size_t size)
+{
+    wal_disk *disk = wal_disk_copy(world.disk);
+    wal_disk_put(disk, name, data, size);
+    wal_world_use(&other, disk);
+}
+
+/* Opens it: noticed (true), or nothing is missing. */
+static bool is_noticed(const char *name, size_t at)
+{
+    kvr_status status = wal_world_try_open(&other);
+    bool noticed = status != KVR_OK;
+    if (noticed) {
+        cr_assert(status == KVR_FCORRUPT || status == KVR_EVERSION || status == KVR_EMISMATCH,
+                  "%s at %zu: %s", name, at, kvr_status_name(status));
+        cr_assert_neq(kvr_wal_error(other.wal)[0], '\0');
+    } else {
+        const char *what = wal_world_differs(&other, &world.model);
+        cr_assert_null(what, "%s at %zu: not noticed: %s", name, at, what);
+    }
+    wal_world_kill(&other);
+    return noticed;
+}
+
+/* FAULTS 76, 77: the whole store, byte by byte. */
+Test(wal_damage, every_flipped_byte_is_noticed_or_does_not_matter, .timeout = 120)
+{
+    closed_store();
+    size_t noticed = 0, flips = 0;
+    for (size_t i = 0; wal_disk_name(world.disk, i) != NULL; i++) {
+        char name[64];
+        (void)snprintf(name, sizeof name, "%s", wal_disk_name(world.disk, i));
+        size_t size;
+        uint8_t *bytes = wal_disk_bytes(world.disk, name, &size);
+        for (size_t at = 0; at < size; at++) {
+            uint8_t bit = (uint8_t)(1U << (at % 8));
+            bytes[at] ^= bit;
+            damage(name, bytes, size);
+            noticed += is_noticed(name, at);
+            flips++;
+            bytes[at] ^= bit;
+        }
+    }
+    (void)fprintf(stderr, "%zu of %zu flipped bytes refused, the others did not matter\n", noticed,
+                  flips);
+    cr_assert_gt(noticed, 2000);
+}
+
+/* The same for whole sectors: zeroed (FAULTS 76), exchanged (84), replaced by what stood there before. */
+Test(wal_damage, every_wrong_sector_is_noticed_or_does_not_matter, .timeout = 120)
+{
+    small_store();
+    wal_disk *older = wal_disk_copy(world.disk);
+    wal_world_grow(&world, 2, 2);
+    cr_assert_eq(wal_world_vote(&world, 3, 2), KVR_OK);
+    wal_world_close(&world);
+    for (size_t i = 0; wal_disk_name(world.disk, i) != NULL; i++) {
+        char name[64];
+        (void)snprintf(name, sizeof name, "%s", wal_disk_name(world.disk, i));
+        size_t size, older_size = 0;
+        const uint8_t *bytes = wal_disk_bytes(world.disk, name, &size);
+        const uint8_t *old = wal_disk_bytes(older, name, &older_size);
+        uint8_t *wrong = malloc(size + 1);
+        cr_assert_not_null(wrong);
+        for (size_t at = 0; at < size; at += SECTOR) {
+            size_t length = size - at < SECTOR ? size - at : SECTOR;
+            memcpy(wrong, bytes, size);
+            memset(wrong + at, 0, length);
+            damage(name, wrong, size);
+            (void)is_noticed(name, at);
+            for (size_t from = 0; from + SECTOR <= size && at + SECTOR <= size; from += SECTOR) {
+                memcpy(wrong, bytes, size);
+                memcpy(wrong + at, bytes + from, SECTOR);
+                memcpy(wrong + from, bytes + at, SECTOR);
+                damage(name, wrong, size);
+                (void)is_noticed(name, at);
+            }
+            if (old != NULL && at + length <= older_size) {
+                memcpy(wrong, bytes, size);
+                memcpy(wrong + at, old + at, length);
+                damage(name, wrong, size);
+                (void)is_noticed(name, at);
+            }
+        }
+        free(wrong);
+    }
+    wal_disk_free(older);
+}
+
+/* A file that is gone, empty, or shorter than it was. */
+Test(wal_damage, every_missing_file_is_noticed)
+{
+    closed_store();
+    size_t refused = 0, ready = wal_world_file(&world, "ready-", false) != NULL;
+    for (size_t i = 0; wal_disk_name(world.disk, i) != NULL; i++) {
+        char name[64];
+        (void)snprintf(name, sizeof name, "%s", wal_disk_name(world.disk, i));
+        size_t size;
+        const uint8_t *bytes = wal_disk_bytes(world.disk, name, &size);
+        wal_disk *disk = wal_disk_copy(world.disk);
+        wal_disk_remove(disk, name);
+        wal_world_use(&other, disk);
+        refused += is_noticed(name, 0);
+        for (size_t left = 0; left < size; left += 97) {
+            damage(name, bytes, left);
+            (void)is_noticed(name, left);
+        }
+    }
+    cr_assert_eq(refused, wal_disk_file_count(world.disk) - ready);
+}
+
+/* The window that man 5 describes: until the next record, mark or vote, the last batch alone can be taken
+ * for a torn tail. Everything before it is vouched for at once. */
+Test(wal_damage, without_a_mark_only_the_last_batch_can_be_lost)
+{
+    small_store();
+    uint64_t last = world.model.last;
+    wal_world_kill(&world);
+    const char *name = wal_world_file(&world, "wal-", true);
+    size_t size;
+    uint8_t *bytes = wal_disk_bytes(world.disk, name, &size);
+    for (size_t at = 0; at < size; at++) {
+        bytes[at] ^= 1;
+        damage(name, bytes, size);
+        bytes[at] ^= 1;
+        if (wal_world_try_open(&other) == KVR_OK) {
+            kvr_store_result result;
+            (void)wal_world_ask(&other, &(kvr_store_request){.kind = KVR_STORE_LOAD}, &result);
+            cr_assert_geq(result.last_index, last - 6, "at %zu", at);
+        }
+        wal_world_kill(&other);
+    }
+}
+
+static void expect_refusal(kvr_status status, const char *word)
+{
+    kvr_status got = wal_world_try_open(&other);
+    cr_assert_eq(got, status, "%s", kvr_status_name(got));
+    cr_assert_not_null(strstr(kvr_wal_error(other.wal), word), "\"%s\" does not say \"%s\"",
+                       kvr_wal_error(other.wal), word);
+    kvr_wal_failure failure = {.size = sizeof failure};
+    kvr_wal_get_failure(other.wal, &failure);
+    cr_assert_eq(failure.status, status);
+    cr_assert_neq(failure.remedy[0], '\0');
+    wal_world_kill(&other);
+}
+
+/* FAULTS 77: file, offset, entries and remedy are named, and nothing is changed. */
+Test(wal_damage, corruption_names_its_place)
+{
+    closed_store();
+    const char *name = wal_world_file(&world, "wal-", true);
+    size_t size;
+    uint8_t *bytes = wal_disk_bytes(world.disk, name, &size);
+    size_t at = 0;
+    kvr__wal_record record;
+    while (kvr__wal_record_read((kvr_slice){bytes + at, size - at}, CLUSTER, &record) != KVR_OK ||
+           record.entry_count == 0) {
+        at += KVR__WAL_ALIGN;
+    }
+    bytes[at + KVR__WAL_HEAD_SIZE + 3] ^= 0x10;
+    damage(name, bytes, size);
+    uint64_t before = wal_disk_hash(other.disk);
+    cr_assert_eq(wal_world_try_open(&other), KVR_FCORRUPT);
+    kvr_wal_failure failure = {.size = sizeof failure};
+    kvr_wal_get_failure(other.wal, &failure);
+    cr_assert_str_eq(failure.file, name);
+    cr_assert_eq(failure.offset, at);
+    cr_assert_eq(failure.first_index, record.first_index);
+    cr_assert_not_null(strstr(failure.text, "damaged entries"));
+    cr_assert_not_null(strstr(failure.text, "from a backup"));
+    cr_assert_eq(wal_disk_hash(other.disk), before, "a refused store was changed");
+    cr_assert_eq(wal_disk_calls(other.disk), 0);
+}
+
+/* FAULTS 84: a whole record, copied to where the next one will be expected. */
+Test(wal_damage, a_valid_record_in_another_place_is_none)
+{
+    small_store();
+    wal_world_kill(&world);
+    const char *name = wal_world_file(&world, "wal-", true);
+    size_t size, end = 0, begin = 0;
+    uint8_t *bytes = wal_disk_bytes(world.disk, name, &size);
+    for (size_t at = 0; at + KVR__WAL_HEAD_SIZE <= size; at += KVR__WAL_ALIGN) {
+        kvr__wal_record record;
+        if (kvr__wal_record_read((kvr_slice){bytes + at, size - at}, CLUSTER, &record) == KVR_OK &&
+            record.offset == at) {
+            begin = at;
+            end = at + KVR__WAL_HEAD_SIZE + (size_t)kvr__wal_padded(record.body_size);
+        }
+    }
+    uint8_t *moved = malloc(size + (end - begin));
+    cr_assert_not_null(moved);
+    memset(moved, 0, size + (end - begin));
+    memcpy(moved, bytes, end);
+    memcpy(moved + end, bytes + begin, end - begin);
+    damage(name, moved, end + (end - begin));
+    wal_world_open(&other);
+    const char *what = wal_world_differs(&other, &world.model);
+    cr_assert_null(what, "%s", what);
+    free(moved);
+}
+
+/* Of another cluster, member or group: refused with both names, nothing changed. */
+Test(wal_damage, a_strangers_store_is_refused)
+{
+    closed_store();
+    for (uint32_t i = 0; i < 3; i++) {
+        wal_world_use(&other, wal_disk_copy(world.disk));
+        other.config.cluster_id = i == 0 ? 99 : CLUSTER;
+        other.config.member_id = i == 1 ? 99 : MEMBER;
+        other.config.group_id = i == 2 ? 99 : GROUP;
+        uint64_t before = wal_disk_hash(other.disk);
+        expect_refusal(KVR_EMISMATCH, "99");
+        cr_assert_eq(wal_disk_hash(other.disk), before);
+    }
+}
+
+/* Segments of another member, put beside our vote file. */
+Test(wal_damage, a_strangers_segment_is_refused)
+{
+    other.config.member_id = 8;
+    wal_world_open(&other);
+    wal_world_grow(&other, 3, 1);
+    wal_world_close(&other);
+    size_t size, our_size;
+    const char *theirs = wal_world_file(&other, "wal-", false);
+    uint8_t *stolen = malloc(65536);
+    cr_assert_not_null(stolen);
+    memcpy(stolen, wal_disk_bytes(other.disk, theirs, &size), 4096);
+    wal_world_open(&world);
+    wal_world_grow(&world, 3, 1);
+    wal_world_close(&world);
+    const char *ours = wal_world_file(&world, "wal-", false);
+    (void)wal_disk_bytes(world.disk, ours, &our_size);
+    damage(ours, stolen, size < 4096 ? size : 4096);
+    other.config.member_id = MEMBER;
+    expect_refusal(KVR_EMISMATCH, "member 8");
+    free(stolen);
+}
+
+/* Makes a head's version 2 and its checksum right again. */
+static void make_newer(uint8_t *head, uint64_t seed)
+{
+    head[6] = 2;
+    kvr__store_u64(head + KVR__WAL_HEAD_SIZE - 8,
+                   kvr__xxh3_64_seed(head, KVR__WAL_HEAD_SIZE - 8, seed));
+}
+
+Test(wal_damage, a_newer_format_is_named_not_guessed)
+{
+    closed_store();
+    const char *names[] = {"vote", wal_world_file(&world, "wal-", false),
+                           wal_world_file(&world, "snapshot-", false)};
+    for (size_t i = 0; i < 3; i++) {
+        size_t size;
+        uint8_t *bytes = wal_disk_bytes(world.disk, names[i], &size);
+        uint8_t *newer = malloc(size);
+        cr_assert_not_null(newer);
+        memcpy(newer, bytes, size);
+        make_newer(newer, 0);
+        if (i == 0) {
+            make_newer(newer + KVR__WAL_SLOT_SIZE, 0);
+        }
+        damage(names[i], newer, size);
+        uint64_t before = wal_disk_hash(other.disk);
+        expect_refusal(KVR_EVERSION, "newer format version");
+        cr_assert_eq(wal_disk_hash(other.disk), before);
+        free(newer);
+    }
+}
+
+/* FAULTS 79, 80: a head with a right checksum and impossible fields: huge lengths and counts, indices that
+ * jump, wrap or repeat. Memory stays bounded by what the file holds. */
+Test(wal_damage, impossible_fields_under_a_right_checksum_are_survived)
+{
+    closed_store();
+    const char *name = wal_world_file(&world, "wal-", false);
+    size_t size;
+    uint8_t *bytes = wal_disk_bytes(world.disk, name, &size);
+    uint8_t *wrong = malloc(size);
+    cr_assert_not_null(wrong);
+    const size_t at = KVR__WAL_HEAD_SIZE;
+    const uint64_t values[] = {0, 1, 7, 1000, UINT32_MAX, UINT64_MAX, UINT64_MAX - 7, 1U << 20};
+    other.alloc.bytes_max = 1 << 20;
+    for (size_t field = 8; field < KVR__WAL_HEAD_SIZE - 8; field += 4) {
+        for (size_t v = 0; v < sizeof values / sizeof values[0]; v++) {
+            memcpy(wrong, bytes, size);
+            uint8_t *head = wrong + at;
+            kvr__store_u64(head + (field < 112 ? field : 112), values[v]);
+            kvr__store_u64(head + 120, kvr__xxh3_64_seed(head, 120, CLUSTER));
+            damage(name, wrong, size);
+            (void)is_noticed(name, field);
+        }
+    }
+    free(wrong);
+}
+
+/* FAULTS 63: the newest snapshot is damaged, the one before and its log are still there. */
+Test(wal_damage, a_damaged_snapshot_falls_back_to_the_one_before)
+{
+    wal_world_open(&world);
+    wal_world_grow(&world, 10, 1);
+    cr_assert_eq(wal_world_snapshot(&world, 6, KVR_SNAPSHOT_LOCAL, 9999), KVR_OK);
+    cr_assert_eq(wal_world_discard(&world, 5, false), KVR_OK);
+    wal_world_maintain(&world);
+    wal_model kept = world.model;
+    cr_assert_eq(wal_world_snapshot(&world, 10, KVR_SNAPSHOT_LOCAL, 9999), KVR_OK);
+    cr_assert_eq(wal_world_discard(&world, 11, false), KVR_OK);
+    kept.first = 11;
+    wal_world_kill(&world);
+    size_t size;
+    const char *name = wal_world_file(&world, "snapshot-", true);
+    uint8_t *bytes = wal_disk_bytes(world.disk, name, &size);
+    bytes[200] ^= 1;
+    wal_world_open(&world);
+    world.model = kept;
+    wal_world_check(&world);
+    cr_assert_null(wal_disk_bytes(world.disk, name, &size), "the damaged snapshot stays");
+}
+
+/* The same without one before: refused, by name. */
+Test(wal_damage, the_only_snapshot_damaged_is_corruption)
+{
+    closed_store();
+    const char *name = wal_world_file(&world, "snapshot-", true);
+    size_t size;
+    uint8_t *bytes = wal_disk_bytes(world.disk, name, &size);
+    bytes[150] ^= 1;
+    damage(name, bytes, size);
+    expect_refusal(KVR_FCORRUPT, name);
+}
+
+/* FAULTS 85: rot after open, met by a read. */
+Test(wal_damage, rot_under_an_open_store_is_reported_by_the_read)
+{
+    small_store();
+    const char *name = wal_world_file(&world, "wal-", true);
+    size_t size;
+    uint8_t *bytes = wal_disk_bytes(world.disk, name, &size);
+    bytes[KVR__WAL_HEAD_SIZE * 2 + 20] ^= 1;
+    kvr_store_request request = {.kind = KVR_STORE_READ,
+                                 .first_index = 31,
+                                 .last_index = world.model.last,
+                                 .byte_max = 1 << 20};
+    kvr_store_result result;
+    kvr_status status = KVR_OK;
+    while (status == KVR_OK && request.first_index <= world.model.last) {
+        status = wal_world_ask(&world, &request, &result);
+        request.first_index = result.last_index + 1;
+    }
+    cr_assert_eq(status, KVR_ECORRUPT);
+    cr_assert_not_null(strstr(result.detail, name));
+
+    cr_assert_eq(wal_world_snapshot(&world, 50, KVR_SNAPSHOT_LOCAL, 4096), KVR_OK);
+    bytes = wal_disk_bytes(world.disk, wal_world_file(&world, "snapshot-", true), &size);
+    bytes[KVR__WAL_HEAD_SIZE + 70000] ^= 1; /* in the second block */
+    request = (kvr_store_request){.kind = KVR_STORE_SNAPSHOT_READ, .byte_max = 60000};
+    cr_assert_eq(wal_world_ask(&world, &request, &result), KVR_OK);
+    request.offset = 60000;
+    cr_assert_eq(wal_world_ask(&world, &request, &result), KVR_ECORRUPT);
+    cr_assert_not_null(strstr(result.detail, "snapshot-"));
+}
+
+/* A new snapshot that does not read back as it was written stops the member, and keeps the one before. */
+Test(wal_damage, a_snapshot_that_cannot_be_read_back_replaces_nothing)
+{
+    wal_world_open(&world);
+    wal_world_grow(&world, 10, 1);
+    cr_assert_eq(wal_world_snapshot(&world, 6, KVR_SNAPSHOT_LOCAL, 9999), KVR_OK);
+    wal_world_maintain(&world);
+    wal_model kept = world.model;
+    cr_assert_eq(wal_world_snapshot(&world, 10, KVR_SNAPSHOT_LOCAL, 9999), KVR_OK);
+    cr_assert_eq(wal_world_discard(&world, 11, false), KVR_OK);
+    size_t size;
+    uint8_t *bytes = wal_disk_bytes(world.disk, wal_world_file(&world, "snapshot-", true), &size);
+    bytes[300] ^= 1;
+    kvr_status status;
+    do {
+        status = kvr_wal_maintain(world.wal);
+    } while (status == KVR_AGAIN);
+    cr_assert_eq(status, KVR_FCORRUPT);
+    cr_assert_eq(kvr_wal_maintain(world.wal), KVR_FCORRUPT);
+    wal_world_kill(&world);
+    wal_world_open(&world);
+    world.model = kept;
+    wal_world_check(&world);
+}
