@@ -59,15 +59,21 @@ void kvr__raft_election_follow(kvr_raft *raft, uint64_t term, uint64_t leader)
     raft->send_due = false;
     raft->vote_round_due = false;
     raft->heartbeat_deadline = raft->now + raft->config.heartbeat_ns;
-    kvr__raft_election_reset_timer(raft);
+    kvr__raft_election_draw_timeout(raft);
     set_role(raft, KVR_ROLE_FOLLOWER, "become-follower");
 }
 
-/* From one to two times election_ns, drawn anew each time (Raft 5.2). */
+/* From one to two times election_ns, drawn anew with each change of role (Raft 5.2). */
+void kvr__raft_election_draw_timeout(kvr_raft *raft)
+{
+    raft->election_timeout_ns =
+        raft->config.election_ns + kvr__random_below(&raft->random, raft->config.election_ns);
+    kvr__raft_election_reset_timer(raft);
+}
+
 void kvr__raft_election_reset_timer(kvr_raft *raft)
 {
-    uint64_t spread = kvr__random_below(&raft->random, raft->config.election_ns);
-    raft->election_deadline = raft->now + raft->config.election_ns + spread;
+    raft->election_deadline = raft->now + raft->election_timeout_ns;
 }
 
 /* While this is true, votes are neither asked for nor given: a member that was cut off must not
@@ -105,7 +111,7 @@ void kvr__raft_election_campaign(kvr_raft *raft)
         return;
     }
     forget_leader(raft);
-    kvr__raft_election_reset_timer(raft);
+    kvr__raft_election_draw_timeout(raft);
     raft->heartbeat_deadline = raft->now + raft->config.heartbeat_ns;
     set_role(raft, KVR_ROLE_PRECANDIDATE, "become-precandidate");
     clear_votes(raft);
@@ -123,7 +129,7 @@ static void become_candidate(kvr_raft *raft)
     enter_term(raft, raft->term + 1);
     raft->vote = raft->config.member_id;
     raft->vote_round_due = false;
-    kvr__raft_election_reset_timer(raft);
+    kvr__raft_election_draw_timeout(raft);
     set_role(raft, KVR_ROLE_CANDIDATE, "become-candidate");
     clear_votes(raft);
 }
@@ -209,7 +215,7 @@ void kvr__raft_election_tick(kvr_raft *raft)
     }
     if (raft->now >= raft->heartbeat_deadline) {
         raft->heartbeat_deadline = raft->now + raft->config.heartbeat_ns;
-        raft->read_request_due = true;
+        raft->read_request_due = raft->reads.count > 0;
         if (raft->role == KVR_ROLE_PRECANDIDATE || (raft->role == KVR_ROLE_CANDIDATE &&
                                                     kvr__raft_gate_is_open(raft))) {
             raft->vote_round_due = true;

@@ -10,6 +10,7 @@
 #include <kvraft/raft.h>
 #include <string.h>
 
+#include "base/array.h"
 #include "base/assertion.h"
 #include "base/memory.h"
 #include "base/random.h"
@@ -234,6 +235,7 @@ struct kvr_raft {
     /* Time. */
     uint64_t now;
     uint64_t election_deadline;
+    uint64_t election_timeout_ns; /* drawn with each change of role */
     uint64_t heartbeat_deadline; /* leader: heartbeats; others: repetitions */
     uint64_t leader_heard_ns;
     bool leader_heard;    /* since the last ready */
@@ -243,7 +245,7 @@ struct kvr_raft {
     bool broadcast;       /* leader: heartbeats are due now */
     bool send_due;        /* leader: entries, chunks or commit news may be due */
     bool vote_round_due;  /* candidate: (pre)vote requests are due */
-    uint8_t reserved[1];
+    bool chunk_due;       /* leader: a follower may want a chunk of a snapshot */
     uint64_t acked;       /* follower: highest index acknowledged in this term */
 
     /* Lease clock, thesis of DESIGN: nanoseconds of leadership. */
@@ -323,6 +325,14 @@ static inline kvr__raft_member *kvr__raft_self(const kvr_raft *raft)
     return raft->self == UINT32_MAX ? NULL : &raft->members[raft->self];
 }
 
+/* kvr__array_grow, with the common answer in line. */
+static inline bool kvr__raft_grow(kvr_raft *raft, uint32_t kind, void **items, uint32_t *capacity,
+                                  uint32_t want, size_t item_size)
+{
+    return want <= *capacity ||
+           kvr__array_grow(&raft->mem, kind, items, capacity, want, item_size) == KVR_OK;
+}
+
 /* Term and vote are durable: what this member says now it will still know after a crash. */
 static inline bool kvr__raft_gate_is_open(const kvr_raft *raft)
 {
@@ -367,6 +377,7 @@ void kvr__raft_progress_sent(kvr__raft_progress *progress, uint64_t last);
 /* ------------------------------------------------------------------ raft_election.c */
 
 void kvr__raft_election_follow(kvr_raft *raft, uint64_t term, uint64_t leader);
+void kvr__raft_election_draw_timeout(kvr_raft *raft);
 void kvr__raft_election_reset_timer(kvr_raft *raft);
 void kvr__raft_election_tick(kvr_raft *raft);
 void kvr__raft_election_campaign(kvr_raft *raft);
@@ -407,7 +418,7 @@ kvr_status kvr__raft_replication_propose(kvr_raft *raft, kvr_slice command, uint
 void kvr__raft_replication_durable(kvr_raft *raft);
 kvr_status kvr__raft_replication_send(kvr_raft *raft);
 kvr_status kvr__raft_replication_broadcast(kvr_raft *raft);
-void kvr__raft_replication_advance_commit(kvr_raft *raft);
+void kvr__raft_replication_advance_commit(kvr_raft *raft, uint64_t raised);
 void kvr__raft_replication_set_commit(kvr_raft *raft, uint64_t index);
 void kvr__raft_replication_update_free(kvr_raft *raft);
 kvr_status kvr__raft_replication_acknowledge(kvr_raft *raft);
@@ -438,7 +449,6 @@ bool kvr__raft_read_own_term_committed(const kvr_raft *raft);
 kvr_status kvr__raft_store_request(kvr_raft *raft, uint8_t kind, kvr_store_request **out_request);
 kvr_status kvr__raft_store_issue(kvr_raft *raft);
 void kvr__raft_store_truncated(kvr_raft *raft, uint64_t from);
-bool kvr__raft_store_may_write(const kvr_raft *raft);
 void kvr__raft_store_release(kvr_raft *raft);
 kvr_status kvr__raft_load_issue(kvr_raft *raft);
 kvr_status kvr__raft_load_done(kvr_raft *raft, const kvr_store_result *result);

@@ -309,6 +309,11 @@ uint64_t kvr__raft_log_run(const kvr__raft_log *log, uint64_t first, uint64_t by
     return low;
 }
 
+uint32_t kvr__raft_log_buffers(const kvr__raft_log *log, uint64_t first, uint64_t last)
+{
+    return item_at(log, last)->segment - item_at(log, first)->segment + 1;
+}
+
 uint64_t kvr__raft_log_piece(const kvr__raft_log *log, uint64_t first, uint64_t last,
                              kvr_slice *out_piece, kvr_buf **out_buffer)
 {

@@ -90,6 +90,9 @@ uint64_t kvr__raft_log_bytes(const kvr__raft_log *log, uint64_t first, uint64_t 
 /* The last index of a run from `first` (<= last) that takes at most `byte_max` bytes, at least one entry. */
 uint64_t kvr__raft_log_run(const kvr__raft_log *log, uint64_t first, uint64_t byte_max);
 
+/* In how many buffers the run first..last lies. */
+uint32_t kvr__raft_log_buffers(const kvr__raft_log *log, uint64_t first, uint64_t last);
+
 /* The longest piece of the run first..last that lies in one buffer. Returns the index after it. */
 uint64_t kvr__raft_log_piece(const kvr__raft_log *log, uint64_t first, uint64_t last,
                              kvr_slice *out_piece, kvr_buf **out_buffer);

@@ -20,6 +20,7 @@ enum {
     AT_TO = 40,
     AT_TERM = 48,
     AT_LEVEL = 56,
+    AT_EXEMPT = 60, /* bytes at the end that the checksum leaves out; 0 for all but APPEND */
     LENGTH_KNOWN = 16 /* bytes needed to tell length, version and type */
 };
 
@@ -93,8 +94,10 @@ kvr_status kvr__raft_message_read(kvr_slice bytes, kvr__raft_message *out_messag
         return status == KVR_EVERSION ? KVR_EVERSION : KVR_ECORRUPT;
     }
     const uint8_t *p = bytes.data;
-    if (message->head.length != bytes.size ||
-        kvr__load_u64(p + AT_CHECKSUM) != kvr__xxh3_64(p + AT_LENGTH, bytes.size - AT_LENGTH)) {
+    size_t exempt = kvr__load_u32(p + AT_EXEMPT);
+    if (message->head.length != bytes.size || exempt > bytes.size - KVR__RAFT_HEAD_SIZE ||
+        kvr__load_u64(p + AT_CHECKSUM) !=
+            kvr__xxh3_64(p + AT_LENGTH, bytes.size - exempt - AT_LENGTH)) {
         return KVR_ECORRUPT;
     }
     if (message->head.type >= KVR__RAFT_TYPES || body_sizes[message->head.type] == 0) {
@@ -112,7 +115,8 @@ kvr_status kvr__raft_message_read(kvr_slice bytes, kvr__raft_message *out_messag
         return KVR_ECORRUPT;
     }
     message->tail = (kvr_slice){message->body + body_size, left - body_size};
-    return KVR_OK;
+    bool entries = message->head.type == KVR__RAFT_APPEND;
+    return exempt == (entries ? message->tail.size : 0) ? KVR_OK : KVR_ECORRUPT;
 }
 
 void kvr__raft_message_write_head(uint8_t *out, const kvr_message_info *head)
@@ -129,10 +133,17 @@ void kvr__raft_message_write_head(uint8_t *out, const kvr_message_info *head)
     kvr__store_u64(out + AT_LEVEL, 0);
 }
 
+void kvr__raft_message_exempt(uint8_t *bytes, uint32_t size)
+{
+    kvr__store_u32(bytes + AT_EXEMPT, size);
+}
+
 void kvr__raft_message_seal(uint8_t *bytes, uint32_t length)
 {
+    size_t exempt = kvr__load_u32(bytes + AT_EXEMPT);
     kvr__store_u32(bytes + AT_LENGTH, length);
-    kvr__store_u64(bytes + AT_CHECKSUM, kvr__xxh3_64(bytes + AT_LENGTH, length - AT_LENGTH));
+    kvr__store_u64(bytes + AT_CHECKSUM,
+                   kvr__xxh3_64(bytes + AT_LENGTH, length - exempt - AT_LENGTH));
 }
 
 /* ------------------------------------------------------------------ bodies */

@@ -6,7 +6,8 @@
  *   body        its own size first, so that a reader skips fields that it does not know; then fields
  *   tail        entries, commands, or a chunk: whatever follows the body
  *
- * Start at kvr__raft_message_read. */
+ * The checksum covers all of it but the entries of an append: each of those carries two checksums of its
+ * own, which its receiver verifies. Start at kvr__raft_message_read. */
 #ifndef KVRAFT_LIB_RAFT_MESSAGE_H
 #define KVRAFT_LIB_RAFT_MESSAGE_H
 
@@ -144,6 +145,8 @@ kvr_status kvr__raft_message_read(kvr_slice bytes, kvr__raft_message *out_messag
 
 /* Writes all of the head but length and checksum, which seal writes once the message is complete. */
 void kvr__raft_message_write_head(uint8_t *out, const kvr_message_info *head);
+/* The last `size` bytes of this APPEND verify by themselves: its checksum leaves them out. */
+void kvr__raft_message_exempt(uint8_t *bytes, uint32_t size);
 void kvr__raft_message_seal(uint8_t *bytes, uint32_t length);
 
 /* Bodies: each pair writes and reads exactly the size above. */

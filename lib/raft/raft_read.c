@@ -188,10 +188,7 @@ static kvr_status send_request(kvr_raft *raft)
 /* Called by each ready: begins a round, or asks the leader, if reads wait for that. */
 kvr_status kvr__raft_read_send(kvr_raft *raft)
 {
-    if (raft->reads.count == 0) {
-        raft->read_request_due = false;
-        return KVR_OK;
-    }
+    KVR_ASSERT(raft->reads.count > 0);
     if (raft->role != KVR_ROLE_LEADER) {
         bool due = raft->reads_assigned == 0 || raft->read_request_due;
         return due && raft->leader != 0 ? send_request(raft) : KVR_OK;

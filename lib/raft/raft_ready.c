@@ -35,7 +35,7 @@ static void pass_time(kvr_raft *raft, uint64_t now_ns)
         raft->clock_started = true;
         raft->now = now_ns;
         raft->heartbeat_deadline = now_ns + raft->config.heartbeat_ns;
-        kvr__raft_election_reset_timer(raft);
+        kvr__raft_election_draw_timeout(raft);
     }
     if (now_ns > raft->now) {
         raft->now = now_ns;
@@ -51,7 +51,7 @@ static void pass_time(kvr_raft *raft, uint64_t now_ns)
 static kvr_status make_leader_messages(kvr_raft *raft)
 {
     kvr_status status = raft->send_due ? kvr__raft_replication_send(raft) : KVR_OK;
-    if (status == KVR_OK) {
+    if (status == KVR_OK && raft->reads.count > 0) {
         status = kvr__raft_read_send(raft);
     }
     if (status == KVR_OK && raft->broadcast) {
@@ -69,7 +69,7 @@ static kvr_status make_messages(kvr_raft *raft)
     if (status == KVR_OK && raft->heartbeat_reply) {
         status = kvr__raft_replication_answer_heartbeat(raft);
     }
-    if (status == KVR_OK) {
+    if (status == KVR_OK && raft->reads.count > 0) {
         status = kvr__raft_read_send(raft);
     }
     if (status == KVR_OK && raft->vote_round_due) {
@@ -84,7 +84,7 @@ static uint64_t handout_limit(const kvr_raft *raft)
 {
     uint64_t last = raft->commit;
     uint64_t first = raft->handed + 1;
-    if (raft->install_due || raft->installing || first > last) {
+    if (first > last || raft->install_due || raft->installing) {
         return raft->handed;
     }
     if (last - raft->handed > KVR__RAFT_HANDED_MAX) {
@@ -110,29 +110,22 @@ static kvr_status hand_out(kvr_raft *raft)
     if (count == 0) {
         return KVR_OK;
     }
-    if (kvr__array_grow(&raft->mem, KVR__MEM_MESSAGE, (void **)&raft->committed,
-                        &raft->committed_capacity, count, sizeof *raft->committed) != KVR_OK) {
+    uint64_t first = raft->handed + 1;
+    uint32_t pins = kvr__raft_log_buffers(&raft->log, first, last);
+    if (!kvr__raft_grow(raft, KVR__MEM_MESSAGE, (void **)&raft->committed,
+                        &raft->committed_capacity, count, sizeof *raft->committed) ||
+        !kvr__raft_grow(raft, KVR__MEM_MESSAGE, (void **)&raft->committed_pins,
+                        &raft->committed_pin_capacity, pins, sizeof(kvr_buf *))) {
         return KVR_ENOMEM;
     }
-    uint32_t pins = 0;
     const kvr_buf *previous = NULL;
     for (uint32_t i = 0; i < count; i++) {
         kvr_entry *entry = &raft->committed[i];
-        kvr__raft_log_entry(&raft->log, raft->handed + 1 + i, entry);
-        pins += entry->buffer != previous;
-        previous = entry->buffer;
-    }
-    if (kvr__array_grow(&raft->mem, KVR__MEM_MESSAGE, (void **)&raft->committed_pins,
-                        &raft->committed_pin_capacity, pins, sizeof(kvr_buf *)) != KVR_OK) {
-        return KVR_ENOMEM;
-    }
-    previous = NULL;
-    for (uint32_t i = 0; i < count; i++) {
-        if (raft->committed[i].buffer != previous) {
-            previous = raft->committed[i].buffer;
-            raft->committed_pins[raft->committed_pin_count] =
-                kvr_buf_retain(raft->committed[i].buffer);
-            raft->committed_pin_count++;
+        kvr__raft_log_entry(&raft->log, first + i, entry);
+        if (entry->buffer != previous) {
+            previous = entry->buffer;
+            KVR_ASSERT(raft->committed_pin_count < pins);
+            raft->committed_pins[raft->committed_pin_count++] = kvr_buf_retain(entry->buffer);
         }
     }
     raft->handed = last;
@@ -145,9 +138,6 @@ static kvr_status hand_out(kvr_raft *raft)
 
 static void show_install(kvr_raft *raft)
 {
-    if (!raft->install_due) {
-        return;
-    }
     raft->install_due = false;
     raft->installing = true;
     raft->install_index = raft->snapshot.meta.index;
@@ -188,15 +178,23 @@ static void show(kvr_raft *raft)
 {
     raft->ready.requests = raft->requests;
     raft->ready.request_count = raft->request_count;
-    if (kvr__raft_gate_is_open(raft)) {
+    if (raft->outbox.count > 0 && kvr__raft_gate_is_open(raft)) {
         kvr__raft_outbox_show(raft);
         raft->ready.messages = raft->shown_outbox.messages;
         raft->ready.message_count = raft->shown_outbox.count;
     }
-    show_reads(raft);
-    show_traces(raft);
-    show_install(raft);
-    kvr__raft_post_show(raft);
+    if (raft->read_result_count > 0) {
+        show_reads(raft);
+    }
+    if (raft->trace_count > 0) {
+        show_traces(raft);
+    }
+    if (raft->install_due) {
+        show_install(raft);
+    }
+    if (raft->posts.count > 0) {
+        kvr__raft_post_show(raft);
+    }
     raft->ready.flags = (raft->role_flag ? (uint32_t)KVR_RAFT_ROLE_CHANGED : 0) |
                         (raft->loaded_flag ? (uint32_t)KVR_RAFT_LOADED : 0);
     raft->role_flag = false;
@@ -261,10 +259,16 @@ void kvr_raft_advance(kvr_raft *raft)
         kvr_buf_release(raft->committed_pins[i]);
     }
     raft->committed_pin_count = 0;
-    kvr_buf_release(raft->install_pin);
-    raft->install_pin = NULL;
-    kvr__raft_outbox_advance(raft);
-    kvr__raft_post_advance(raft);
+    if (raft->install_pin != NULL) {
+        kvr_buf_release(raft->install_pin);
+        raft->install_pin = NULL;
+    }
+    if (raft->ready.message_count > 0) {
+        kvr__raft_outbox_advance(raft);
+    }
+    if (raft->ready.post_count > 0) {
+        kvr__raft_post_advance(raft);
+    }
     raft->request_count = 0;
     raft->ready = (kvr_raft_ready){0};
     KVR_CHECKED(kvr__raft_check(raft));

@@ -309,7 +309,7 @@ kvr_status kvr__raft_recv_append_reply(kvr_raft *raft, const kvr__raft_message *
              progress->match >= progress->snapshot_index)) {
             kvr__raft_progress_installed(progress, progress->match); /* it caught up otherwise */
         }
-        kvr__raft_replication_advance_commit(raft);
+        kvr__raft_replication_advance_commit(raft, reply.index);
     }
     if (kvr__raft_progress_may_send(raft, progress)) {
         raft->send_due = true;

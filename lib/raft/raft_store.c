@@ -12,9 +12,8 @@
 /* A request in this ready's array, all zero but its head. It may be the last that fits: fill it at once. */
 kvr_status kvr__raft_store_request(kvr_raft *raft, uint8_t kind, kvr_store_request **out_request)
 {
-    if (kvr__array_grow(&raft->mem, KVR__MEM_MESSAGE, (void **)&raft->requests,
-                        &raft->request_capacity, raft->request_count + 1,
-                        sizeof *raft->requests) != KVR_OK) {
+    if (!kvr__raft_grow(raft, KVR__MEM_MESSAGE, (void **)&raft->requests, &raft->request_capacity,
+                        raft->request_count + 1, sizeof *raft->requests)) {
         return KVR_ENOMEM;
     }
     kvr_store_request *request = &raft->requests[raft->request_count];
@@ -27,11 +26,6 @@ kvr_status kvr__raft_store_request(kvr_raft *raft, uint8_t kind, kvr_store_reque
     };
     *out_request = request;
     return KVR_OK;
-}
-
-bool kvr__raft_store_may_write(const kvr_raft *raft)
-{
-    return !raft->store.full || raft->now >= raft->store.retry_ns;
 }
 
 /* What this disk has left. A leader refuses proposals by it, a follower tells its leader: at once when it
@@ -74,16 +68,12 @@ static kvr_status issue_vote(kvr_raft *raft)
 static kvr_status pin_pieces(kvr_raft *raft, uint64_t first, uint64_t last)
 {
     kvr__raft_store *store = &raft->store;
-    uint32_t want = 0;
-    kvr_slice piece;
+    uint32_t want = kvr__raft_log_buffers(&raft->log, first, last);
     kvr_buf *buffer = NULL;
-    for (uint64_t index = first; index <= last; want++) {
-        index = kvr__raft_log_piece(&raft->log, index, last, &piece, &buffer);
-    }
-    if (kvr__array_grow(&raft->mem, KVR__MEM_MESSAGE, (void **)&store->pieces,
-                        &store->piece_capacity, want, sizeof *store->pieces) != KVR_OK ||
-        kvr__array_grow(&raft->mem, KVR__MEM_MESSAGE, (void **)&store->pins, &store->pin_capacity,
-                        want, sizeof(kvr_buf *)) != KVR_OK) {
+    if (!kvr__raft_grow(raft, KVR__MEM_MESSAGE, (void **)&store->pieces, &store->piece_capacity,
+                        want, sizeof *store->pieces) ||
+        !kvr__raft_grow(raft, KVR__MEM_MESSAGE, (void **)&store->pins, &store->pin_capacity, want,
+                        sizeof(kvr_buf *))) {
         return KVR_ENOMEM;
     }
     store->piece_count = 0;
@@ -179,36 +169,44 @@ static bool append_is_due(const kvr_raft *raft)
 static void forget_full(kvr_raft *raft)
 {
     const kvr__raft_store *store = &raft->store;
-    if (store->full && raft->now >= store->retry_ns && raft->request_count == 0 &&
-        store->append_token == 0 && store->vote_token == 0 && store->discard_token == 0 &&
+    if (raft->request_count == 0 && store->append_token == 0 && store->vote_token == 0 && store->discard_token == 0 &&
         raft->incoming.token == 0) {
         note_room(raft, UINT64_MAX, false);
     }
 }
 
+static bool vote_is_due(const kvr_raft *raft)
+{
+    return raft->store.vote_token == 0 &&
+           (!kvr__raft_gate_is_open(raft) || raft->store.durable_incarnation != raft->incarnation);
+}
+
+static kvr_status issue_writes(kvr_raft *raft)
+{
+    const kvr__raft_store *store = &raft->store;
+    kvr_status status = vote_is_due(raft) ? issue_vote(raft) : KVR_OK;
+    if (status == KVR_OK && append_is_due(raft)) {
+        status = issue_append(raft);
+    }
+    if (status == KVR_OK && raft->incoming.chunk_waits) {
+        status = kvr__raft_incoming_store(raft);
+    }
+    if (status == KVR_OK &&
+        (store->discard_all_wanted || store->discard_wanted >= store->discard_first)) {
+        status = issue_discard(raft);
+    }
+    if (status == KVR_OK && store->full) {
+        forget_full(raft);
+    }
+    return status;
+}
+
 /* Makes this ready's requests. Those that could be made stay if a later one finds no memory. */
 kvr_status kvr__raft_store_issue(kvr_raft *raft)
 {
-    kvr_status status = KVR_OK;
-    bool may_write = kvr__raft_store_may_write(raft);
-    if (may_write && raft->store.vote_token == 0 &&
-        (!kvr__raft_gate_is_open(raft) || raft->store.durable_incarnation != raft->incarnation)) {
-        status = issue_vote(raft);
-    }
-    if (status == KVR_OK && may_write && append_is_due(raft)) {
-        status = issue_append(raft);
-    }
-    if (status == KVR_OK && may_write) {
-        status = kvr__raft_incoming_store(raft);
-    }
-    if (status == KVR_OK && may_write &&
-        (raft->store.discard_all_wanted || raft->store.discard_wanted > 0)) {
-        status = issue_discard(raft);
-    }
-    if (status == KVR_OK) {
-        forget_full(raft);
-    }
-    if (status == KVR_OK && raft->role == KVR_ROLE_LEADER) {
+    bool may_write = !raft->store.full || raft->now >= raft->store.retry_ns;
+    kvr_status status = may_write ? issue_writes(raft) : KVR_OK;
+    if (status == KVR_OK && raft->chunk_due && raft->role == KVR_ROLE_LEADER) {
         status = kvr__raft_transfer_read(raft);
     }
     return status;
@@ -340,13 +338,16 @@ static kvr_status dispatch(kvr_raft *raft, const kvr_store_result *result)
 kvr_status kvr_raft_storage_done(kvr_raft *raft, const kvr_store_result *result)
 {
     kvr_store_result known;
-    if (!kvr__sized_read(&known, sizeof known, result, sizeof known)) {
-        return KVR_EINVAL;
+    if (result->size != sizeof known) { /* of another version */
+        if (!kvr__sized_read(&known, sizeof known, result, sizeof known)) {
+            return KVR_EINVAL;
+        }
+        result = &known;
     }
     if (raft->failed != KVR_OK) {
         return raft->failed;
     }
-    kvr_status status = dispatch(raft, &known);
+    kvr_status status = dispatch(raft, result);
     if (raft->failed != KVR_OK) {
         return raft->failed;
     }

@@ -31,8 +31,12 @@ static uint32_t next_wanting(const kvr_raft *raft)
 kvr_status kvr__raft_transfer_read(kvr_raft *raft)
 {
     kvr__raft_store *store = &raft->store;
-    uint32_t i = store->chunk_read_token != 0 ? UINT32_MAX : next_wanting(raft);
+    if (store->chunk_read_token != 0) {
+        return KVR_OK;
+    }
+    uint32_t i = next_wanting(raft);
     if (i == UINT32_MAX) {
+        raft->chunk_due = false;
         return KVR_OK;
     }
     const kvr__raft_progress *progress = &raft->members[i].progress;
@@ -82,6 +86,7 @@ static void start_over(kvr_raft *raft, kvr__raft_progress *progress)
 {
     bool newer = raft->snapshot.meta.index > progress->snapshot_index;
     kvr__raft_progress_need_snapshot(progress, raft->snapshot.meta.index, raft->snapshot.meta.term);
+    raft->chunk_due = true;
     progress->chunk_sent = !newer;
     progress->chunk_sent_ns = raft->now;
 }
@@ -137,14 +142,15 @@ kvr_status kvr__raft_recv_snapshot_reply(kvr_raft *raft, const kvr__raft_message
     raft->work = true;
     if (installed && progress->state == KVR__RAFT_SNAPSHOT_STATE) {
         kvr__raft_progress_installed(progress, reply.index);
-        kvr__raft_replication_advance_commit(raft);
+        kvr__raft_replication_advance_commit(raft, reply.index);
     } else if (installed) {
         (void)kvr__raft_progress_accept(progress, reply.index);
-        kvr__raft_replication_advance_commit(raft);
+        kvr__raft_replication_advance_commit(raft, reply.index);
     } else if (progress->state == KVR__RAFT_SNAPSHOT_STATE &&
                reply.index == progress->snapshot_index && reply.term == progress->snapshot_term) {
         progress->offset = reply.offset;
         progress->chunk_sent = false;
+        raft->chunk_due = true;
     }
     return KVR_OK;
 }
