@@ -160,7 +160,8 @@ KVR_API void kvr_wal_free(kvr_wal *wal);
  *   KVR_OK         done. Durable: APPEND, VOTE, DISCARD with KVR_STORE_ALL, SNAPSHOT_WRITE with
  *                  KVR_STORE_LAST
  *   KVR_ENOSPACE   no room, or no memory: nothing was done, ask again. Appends that would follow a
- *                  refused one are refused as well
+ *                  refused one are refused as well. (A refused vote may be found by the next open
+ *                  if no later one was done; nobody was told of it.)
  *   KVR_ENOTFOUND  READ below first_index or above last_index; SNAPSHOT_READ of one that is gone
  *   KVR_ECORRUPT   READ, SNAPSHOT_READ: damage, `detail` says where. SNAPSHOT_WRITE: the stream has
  *                  not the length or hash of its meta, and was discarded

@@ -164,7 +164,7 @@ kvr_status kvr_wal_open(kvr_wal *wal)
                                                             .what = kvr_status_text(status),
                                                             .remedy = "nothing was changed"});
     }
-    wal->state = KVR__WAL_FAILED;
+    wal->state = KVR__WAL_REFUSED;
     return status;
 }
 
@@ -410,7 +410,7 @@ static bool are_known(const job *work)
 kvr_status kvr_wal_execute(kvr_wal *wal, const kvr_store_request *requests, uint32_t count,
                            kvr_store_result *results)
 {
-    if (wal->state == KVR__WAL_NEW || wal->state == KVR__WAL_CLOSED) {
+    if (wal->state != KVR__WAL_OPEN && wal->state != KVR__WAL_FAILED) {
         return KVR_ESTATE;
     }
     if (count == 0) {
@@ -501,7 +501,9 @@ void kvr_wal_get_status(const kvr_wal *wal, kvr_wal_status *out_status)
     const kvr__wal_snapshot *newest = kvr__wal_snapshot_newest(wal);
     kvr_wal_status status = {
         .size = out_status->size,
-        .status = wal->state == KVR__WAL_FAILED ? wal->failure.status : KVR_OK,
+        .status = wal->state == KVR__WAL_FAILED || wal->state == KVR__WAL_REFUSED
+                      ? wal->failure.status
+                      : KVR_OK,
         .term = wal->vote.term,
         .voted_for = wal->vote.voted_for,
         .incarnation = wal->vote.incarnation,

@@ -116,8 +116,9 @@ typedef struct kvr__wal_lent {
 enum {
     KVR__WAL_NEW = 0,
     KVR__WAL_OPEN = 1,
-    KVR__WAL_FAILED = 2, /* in open, or by a write: `failure` says how */
-    KVR__WAL_CLOSED = 3
+    KVR__WAL_REFUSED = 2, /* by open: `failure` says why */
+    KVR__WAL_FAILED = 3,  /* by a write: `failure` says how */
+    KVR__WAL_CLOSED = 4
 };
 
 /* What went wrong, and where. Filled by whoever finds it, for kvr__wal_files_report and _fail. */

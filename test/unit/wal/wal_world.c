@@ -466,6 +466,28 @@ void wal_world_check(wal_world *world)
     cr_assert_null(what, "%s (%s)", what, kvr_wal_error(world->wal));
 }
 
+/* A vote that was refused for want of room may be found all the same, until a later one is answered. */
+static bool is_refused_vote(wal_world *world, const wal_world *from, const wal_model *model,
+                            size_t calls)
+{
+    static wal_model variant;
+    for (size_t i = 0; i < from->history_count; i++) {
+        const wal_state *state = &from->history[i];
+        if (state->answered != SIZE_MAX || state->asked >= calls ||
+            state->model.incarnation != model->incarnation + 1) {
+            continue;
+        }
+        variant = *model;
+        variant.term = state->model.term;
+        variant.voted_for = state->model.voted_for;
+        variant.incarnation = state->model.incarnation;
+        if (wal_world_differs(world, &variant) == NULL) {
+            return true;
+        }
+    }
+    return false;
+}
+
 const char *wal_world_survived(wal_world *world, const wal_world *from, size_t calls)
 {
     const char *what = "no state";
@@ -476,7 +498,10 @@ const char *wal_world_survived(wal_world *world, const wal_world *from, size_t c
             continue;
         }
         what = wal_world_differs(world, &state->model);
-        if (what == NULL || state->answered <= calls) {
+        if (what == NULL || is_refused_vote(world, from, &state->model, calls)) {
+            return NULL;
+        }
+        if (state->answered <= calls) {
             return what; /* what was answered by then is the least that must be there */
         }
     }
