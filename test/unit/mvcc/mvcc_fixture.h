@@ -10,6 +10,7 @@
 #include "support/test_alloc.h"
 
 #include <criterion/criterion.h>
+#include <stdio.h>
 #include <string.h>
 
 extern test_alloc mvcc_alloc;

@@ -518,12 +518,17 @@ static void run_waves(uint64_t seed, uint32_t waves)
             op.range_end = near_end(op.key);
             step_op(op);
         }
+        step_op(op_delete(text("/registry/pods/ns-02"), wave % 2 == 0 ? ALL : text("/registry/q")));
+        step_op(random_put());
         MUST(kvr_mvcc_compact(store, t.model->revision));
         MUST(model_mvcc_compact(t.model, t.model->revision));
-        step_op(random_put());
         run(500);
         check_live();
     }
+    step_op(op_delete(ALL, ALL));
+    step_op(random_put());
+    compact_all(t.model->revision);
+    MUST(model_mvcc_compact(t.model, t.model->revision));
     end();
     mvcc_teardown();
 }
