@@ -73,6 +73,8 @@ typedef struct kvr_raft_config {
     uint32_t inflight_messages_max; /* the same in messages, default 256 */
     uint32_t snapshot_chunk_bytes;  /* default 256 KiB */
     uint64_t apply_bytes_max;       /* committed entries handed out but not applied, default 16 MiB */
+    uint64_t log_memory_bytes;      /* entries that stay in memory though all know them, default 256 KiB: a
+                                       follower that needs older ones gets them from storage */
     uint32_t trace;                 /* 1: ready.traces tells each change of state */
     uint32_t reserved;
 
@@ -231,7 +233,7 @@ typedef struct kvr_raft_status {
     uint64_t voted_for;
     uint64_t leader; /* 0: none known */
     uint64_t incarnation;
-    uint64_t first_index; /* of the log in memory; first - 1 is in the snapshot */
+    uint64_t first_index; /* of the log, in storage or memory; first - 1 is in the snapshot */
     uint64_t last_index;
     uint64_t last_term;
     uint64_t durable_index;
@@ -242,6 +244,7 @@ typedef struct kvr_raft_status {
     uint64_t own_term_committed; /* 1: this leader has committed an entry of its own term */
     uint64_t bad_messages;       /* dropped as garbage or of strangers */
     uint64_t memory_bytes;
+    uint64_t no_space; /* 1: this storage is full, or a needed one was when the last proposal was refused */
 } kvr_raft_status;
 
 /* What the leader knows of one follower. */

@@ -256,7 +256,6 @@ kvr_status kvr_node_storage_done(kvr_node *node, const kvr_store_result *result)
         return status;
     }
     if ((result->token & KVR__TOKEN_OWN) == 0) {
-        node->no_space = result->status == KVR_ENOSPACE;
         return note_raft(node, kvr_raft_storage_done(node->raft, result));
     }
     status = kvr__taking_done(node, result);
@@ -328,7 +327,6 @@ void kvr_node_get_status(const kvr_node *node, kvr_node_status *out_status)
         .failure = node->failure,
         .corrupt = node->corrupt,
         .loading = !node->loaded || node->snapshots.installing != NULL,
-        .no_space = node->no_space,
         .calls_waiting = (uint64_t)node->calls.write_count + node->calls.other_count,
         .hash_index = node->applied.index,
         .hash_chain = node->applied.chain,
@@ -341,6 +339,7 @@ void kvr_node_get_status(const kvr_node *node, kvr_node_status *out_status)
     status.watch.size = sizeof status.watch;
     status.lease.size = sizeof status.lease;
     kvr_raft_get_status(node->raft, &status.raft);
+    status.no_space = node->no_space || status.raft.no_space != 0;
     kvr_mvcc_get_status(node->store, &status.store);
     kvr_watch_get_status(node->hub, &status.watch);
     kvr_lease_get_status(node->book, &status.lease);

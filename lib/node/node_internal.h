@@ -28,7 +28,6 @@ enum {
     KVR__ASKS_MAX = 65536,        /* lease questions that a leader holds: dropped, as a network may */
     KVR__COMPLETIONS_MAX = 1024,  /* in one ready */
     KVR__LEASE_BATCH_MAX = 256,   /* leases revoked, or recorded, by one look */
-    KVR__REQUESTS_MAX = 16,       /* storage requests under way: raft's one of a kind, ours two */
     KVR__SENT_MAX = 4096,         /* messages lent to a transport that sends later: dropped */
     KVR__NODE_BUDGET = 10000,     /* of a run that names none */
     KVR__COMMAND_BYTES_MAX = KVR_VALUE_BYTES_MAX + 65536 + KVR__COMMAND_HEAD,
@@ -226,7 +225,7 @@ struct kvr_node {
     bool shown;     /* between ready and advance */
     bool raft_shown; /* raft's ready is open */
     bool raft_taken; /* and what it says was taken over */
-    bool no_space;
+    bool no_space; /* for the snapshot being taken; the log's is Raft's to know */
     bool corrupt;
     const kvr_raft_ready *raft_ready;
 
@@ -252,6 +251,9 @@ struct kvr_node {
     kvr__ring deferred; /* kvr_store_request: the storage was busy */
     kvr__map sent;      /* token -> kvr_buf: lent to a transport that sends later */
     uint64_t sent_token;
+    uint32_t submitted; /* requests of the ready shown that storage was given */
+    bool serving;       /* memory was short in the middle of that */
+    uint8_t reserved4[3];
     uint64_t told_term; /* what the log was told last */
     uint64_t told_leader;
     uint64_t told_taken;
@@ -416,7 +418,8 @@ kvr_status kvr__execute_too_new(kvr_node *node);
 
 kvr_status kvr__taking_run(kvr_node *node, uint32_t *budget);
 kvr_status kvr__taking_done(kvr_node *node, const kvr_store_result *result);
-void kvr__taking_requests(kvr_node *node, kvr_store_request *out_requests, uint32_t *count);
+bool kvr__taking_has_request(const kvr_node *node);
+void kvr__taking_request(kvr_node *node, kvr_store_request *out_request);
 void kvr__taking_abandon(kvr_node *node); /* an install replaces what it would say */
 void kvr__taking_release(kvr_node *node);
 bool kvr__taking_has_work(const kvr_node *node);
@@ -424,7 +427,8 @@ bool kvr__taking_has_work(const kvr_node *node);
 kvr_status kvr__installing_begin(kvr_node *node, const kvr_snapshot_meta *meta);
 kvr_status kvr__installing_run(kvr_node *node, uint32_t *budget);
 kvr_status kvr__installing_done(kvr_node *node, const kvr_store_result *result);
-void kvr__installing_requests(kvr_node *node, kvr_store_request *out_requests, uint32_t *count);
+bool kvr__installing_has_request(const kvr_node *node);
+void kvr__installing_request(kvr_node *node, kvr_store_request *out_request);
 void kvr__installing_release(kvr_node *node);
 bool kvr__installing_has_work(const kvr_node *node);
 uint64_t kvr__installing_deadline(const kvr_node *node);

@@ -345,17 +345,19 @@ static bool may_write(const kvr_node *node, const kvr__taking *taking)
     return !next->last || node->raft_status.durable_index >= taking->meta.index;
 }
 
-void kvr__taking_requests(kvr_node *node, kvr_store_request *out_requests, uint32_t *count)
+bool kvr__taking_has_request(const kvr_node *node)
+{
+    return node->snapshots.taking != NULL && may_write(node, node->snapshots.taking);
+}
+
+void kvr__taking_request(kvr_node *node, kvr_store_request *out_request)
 {
     kvr__taking *taking = node->snapshots.taking;
-    if (taking == NULL || !may_write(node, taking)) {
-        return;
-    }
     chunk *next = &taking->chunks[taking->writing];
     next->token = kvr__snapshot_token(node);
     next->state = CHUNK_UNDER_WAY;
-    out_requests[*count] = (kvr_store_request){
-        .size = sizeof(kvr_store_request),
+    *out_request = (kvr_store_request){
+        .size = sizeof *out_request,
         .kind = KVR_STORE_SNAPSHOT_WRITE,
         .flags = next->last ? KVR_STORE_LAST : 0,
         .source = KVR_SNAPSHOT_LOCAL,
@@ -365,7 +367,6 @@ void kvr__taking_requests(kvr_node *node, kvr_store_request *out_requests, uint3
         .chunk = {next->bytes.data, next->bytes.size},
         .snapshot = taking->meta,
     };
-    *count += 1;
 }
 
 kvr_status kvr__taking_done(kvr_node *node, const kvr_store_result *result)
@@ -380,8 +381,8 @@ kvr_status kvr__taking_done(kvr_node *node, const kvr_store_result *result)
         kvr__taking_release(node);
         return KVR_OK;
     }
-    if (result->status == KVR_ENOSPACE) {
-        node->no_space = true;
+    node->no_space = result->status == KVR_ENOSPACE;
+    if (node->no_space) {
         node->snapshots.retry_ns = node->now_ns + node->config.election_ns;
         return KVR_OK;
     }

@@ -125,16 +125,18 @@ static kvr_status take_lock(kvr_posix_directory *directory, const char *path, bo
         return errno == EWOULDBLOCK ? say_locked(directory, path)
                                     : kvr__posix_fail(directory, "lock", path, errno);
     }
-    if (!read_only) {
-        char holder[32];
-        int size = snprintf(holder, sizeof holder, "%ld\n", (long)getpid());
-        /* Only for the message of whoever comes second: a failure takes nothing from the lock. */
-        if (ftruncate(directory->lock, 0) == 0) {
-            ssize_t written = pwrite(directory->lock, holder, (size_t)size, 0);
-            (void)written;
-        }
-    }
     return KVR_OK;
+}
+
+void kvr__posix_directory_sign(kvr_posix_directory *directory)
+{
+    char holder[32];
+    int size = snprintf(holder, sizeof holder, "%ld\n", (long)getpid());
+    /* A failure takes nothing from the lock. */
+    if (ftruncate(directory->lock, 0) == 0) {
+        ssize_t written = pwrite(directory->lock, holder, (size_t)size, 0);
+        (void)written;
+    }
 }
 
 static void close_directory(kvr_posix_directory *directory)

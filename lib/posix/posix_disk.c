@@ -207,6 +207,9 @@ kvr_status kvr_posix_disk_open(kvr_posix_disk *disk)
         return status;
     }
     disk->maintain = (disk->config.flags & KVR_POSIX_READ_ONLY) == 0;
+    if (disk->maintain) {
+        kvr__posix_directory_sign(disk->directory);
+    }
     disk->last_work_ns = kvr_posix_clock()->now(NULL);
     kvr_wal_get_status(disk->wal, &disk->status);
     return KVR_OK;

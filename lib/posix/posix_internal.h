@@ -19,6 +19,10 @@ struct kvr_posix_directory {
 /* The file that carries the lock; it is no file of the store. */
 extern const char kvr__posix_lock_name[];
 
+/* Writes our process id into the lock's file, for the message of whoever comes second. Not before the
+ * store was accepted: what is refused stays as it was, to the last byte. */
+void kvr__posix_directory_sign(kvr_posix_directory *directory);
+
 /* The status that an errno is for the wal. */
 kvr_status kvr__posix_status(int error);
 

@@ -175,7 +175,7 @@ kvr_status kvr_raft_applied(kvr_raft *raft, uint64_t index)
         kvr__raft_members_forget(raft, index);
         kvr__raft_trace(raft, "apply", index, 0);
         raft->work = raft->work || raft->commit > raft->handed ||
-                     raft->store.discard_wanted > raft->log.base_index;
+                     raft->store.discard_wanted >= raft->store.first_index;
     }
     KVR_CHECKED(kvr__raft_check(raft));
     return KVR_OK;
@@ -258,7 +258,7 @@ void kvr_raft_get_status(const kvr_raft *raft, kvr_raft_status *out_status)
         .voted_for = raft->vote,
         .leader = raft->leader,
         .incarnation = raft->incarnation,
-        .first_index = raft->log.base_index + 1,
+        .first_index = raft->store.first_index,
         .last_index = raft->log.last_index,
         .last_term = raft->log.last_term,
         .durable_index = raft->store.durable_index,
@@ -269,6 +269,7 @@ void kvr_raft_get_status(const kvr_raft *raft, kvr_raft_status *out_status)
         .own_term_committed = kvr__raft_read_own_term_committed(raft),
         .bad_messages = raft->bad_messages,
         .memory_bytes = kvr__mem_bytes(&raft->mem),
+        .no_space = raft->store.full || raft->store.refused,
     };
     memcpy(out_status, &status, status.size < sizeof status ? status.size : sizeof status);
 }

@@ -68,7 +68,7 @@ static void check_indices(const kvr_raft *raft)
     }
 }
 
-/* 3. What is durable. 4. Everything below the log is in a snapshot. */
+/* 3. What is durable. 4. What memory lacks is in storage, and what storage lacks in a snapshot. */
 static void check_durable(const kvr_raft *raft)
 {
     const kvr__raft_store *store = &raft->store;
@@ -82,8 +82,9 @@ static void check_durable(const kvr_raft *raft)
     } else {
         KVR_ASSERT(store->piece_count == 0);
     }
-    if (raft->log.base_index > 0) {
-        KVR_ASSERT(raft->snapshot.meta.index >= raft->log.base_index);
+    KVR_ASSERT(store->first_index <= raft->log.base_index + 1);
+    if (store->first_index > 1) {
+        KVR_ASSERT(raft->snapshot.meta.index >= store->first_index - 1);
     }
 }
 

@@ -67,7 +67,8 @@ typedef struct kvr__raft_progress {
     bool probe_sent;        /* PROBE: wait for the answer or the next heartbeat */
     bool chunk_sent;        /* SNAPSHOT: the same */
     bool heard;             /* since the last ready */
-    uint8_t reserved[4];
+    bool fetching;          /* its next entries are no longer in memory: they are read from storage */
+    uint8_t reserved[3];
 } kvr__raft_progress;
 
 typedef struct kvr__raft_member {
@@ -118,8 +119,10 @@ typedef struct kvr__raft_store {
     uint64_t token_last;
     uint64_t free_bytes;
     uint64_t retry_ns; /* after KVR_ENOSPACE: not before */
+    uint64_t room_ns;  /* when free_bytes was told */
     bool full;         /* the last write found no room */
-    uint8_t reserved[7];
+    bool refused;      /* the last proposal was, for want of room here or there */
+    uint8_t reserved[6];
 
     uint64_t durable_term; /* what a crash now would leave */
     uint64_t durable_vote;
@@ -140,12 +143,13 @@ typedef struct kvr__raft_store {
     uint32_t pin_capacity;
     uint32_t append_entries;
 
+    uint64_t first_index;     /* of the log in storage; memory may begin later */
     uint64_t discard_token;
-    uint64_t discard_first;   /* of the request under way */
-    uint64_t discard_wanted;  /* entries below it may go; what was asked for so far: discard_first */
+    uint64_t discard_wanted;  /* entries up to here may go, once they are durable and applied */
     bool discard_all_wanted;  /* the log was replaced by a snapshot: nothing is appended before this is done */
     bool discard_all;         /* the request under way is such a one */
-    uint8_t reserved2[6];
+    bool discard_again;       /* the last one found no room */
+    uint8_t reserved2[5];
 
     uint64_t load_token;
     uint64_t read_token;      /* entries at start */
@@ -154,6 +158,12 @@ typedef struct kvr__raft_store {
     uint64_t load_vote;
     uint8_t load_stage;       /* KVR__RAFT_LOAD_* */
     uint8_t reserved3[7];
+
+    uint64_t fetch_token; /* READ for a follower: what follows fetch_prev, in leadership fetch_term */
+    uint64_t fetch_for;
+    uint64_t fetch_prev;
+    uint64_t fetch_first;
+    uint64_t fetch_term;
 
     uint64_t chunk_read_token; /* SNAPSHOT_READ for a follower */
     uint64_t chunk_read_for;
@@ -246,6 +256,8 @@ struct kvr_raft {
     bool send_due;        /* leader: entries, chunks or commit news may be due */
     bool vote_round_due;  /* candidate: (pre)vote requests are due */
     bool chunk_due;       /* leader: a follower may want a chunk of a snapshot */
+    bool fetch_due;       /* leader: or entries that are in storage only */
+    uint8_t reserved[7];
     uint64_t acked;       /* follower: highest index acknowledged in this term */
 
     /* Lease clock, thesis of DESIGN: nanoseconds of leadership. */
@@ -416,6 +428,8 @@ void kvr__raft_replication_begin(kvr_raft *raft);
 void kvr__raft_replication_tick(kvr_raft *raft);
 kvr_status kvr__raft_replication_propose(kvr_raft *raft, kvr_slice command, uint64_t checksum);
 void kvr__raft_replication_durable(kvr_raft *raft);
+/* It may be told of a higher commit index than it was. */
+bool kvr__raft_replication_has_news(const kvr_raft *raft, const kvr__raft_progress *progress);
 kvr_status kvr__raft_replication_send(kvr_raft *raft);
 kvr_status kvr__raft_replication_broadcast(kvr_raft *raft);
 void kvr__raft_replication_advance_commit(kvr_raft *raft, uint64_t raised);
@@ -425,6 +439,13 @@ kvr_status kvr__raft_replication_acknowledge(kvr_raft *raft);
 kvr_status kvr__raft_replication_answer_heartbeat(kvr_raft *raft);
 uint64_t kvr__raft_replication_lease_clock(const kvr_raft *raft);
 uint64_t kvr__raft_replication_flush_age(const kvr_raft *raft);
+
+/* ------------------------------------------------------------------ raft_fetch.c: entries out of storage */
+
+bool kvr__raft_fetch_want(kvr_raft *raft, kvr__raft_progress *progress);
+kvr_status kvr__raft_fetch_read(kvr_raft *raft);
+kvr_status kvr__raft_fetch_done(kvr_raft *raft, const kvr_store_result *result);
+void kvr__raft_fetch_evict(kvr_raft *raft);
 
 /* ------------------------------------------------------------------ raft_transfer.c: snapshots, sending */
 

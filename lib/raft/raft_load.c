@@ -83,7 +83,7 @@ static void begin_log(kvr_raft *raft, const kvr_store_result *result)
         store->load_next = result->first_index;
     }
     store->load_last = empty ? 0 : result->last_index;
-    store->discard_first = result->first_index == 0 ? 1 : result->first_index;
+    store->first_index = result->first_index == 0 ? 1 : result->first_index;
     store->durable_index = raft->log.base_index;
 }
 

@@ -57,6 +57,7 @@ void kvr__raft_log_reset(kvr__raft_log *log, uint64_t base_index, uint64_t base_
         segment_drop(log, segment_at(log, n)->buffer);
     }
     log->segment_first = log->segment_end;
+    log->begin_position = log->end_position;
     log->open = false;
     log->base_index = base_index;
     log->base_term = base_term;
@@ -226,6 +227,21 @@ void kvr__raft_log_discard(kvr__raft_log *log, uint64_t to)
     }
     if (to == log->last_index) {
         log->open = false;
+        log->begin_position = log->end_position;
+    } else {
+        log->begin_position = item_at(log, to + 1)->position;
+    }
+}
+
+void kvr__raft_log_evict(kvr__raft_log *log, uint64_t limit, uint64_t keep_bytes)
+{
+    KVR_ASSERT(limit <= log->last_index);
+    while (log->segment_end - log->segment_first > 1) {
+        const kvr__raft_segment *second = segment_at(log, log->segment_first + 1);
+        if (second->first_index - 1 > limit || log->end_position - second->position < keep_bytes) {
+            return;
+        }
+        kvr__raft_log_discard(log, second->first_index - 1);
     }
 }
 

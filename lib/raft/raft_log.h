@@ -10,7 +10,7 @@
  *   segments     [ e e e e e ..][ e e e e][ E      ][ e e ...    ]
  *                 512 B, doubling to 64 KiB    a big one has its own
  *
- * The entry at base is gone (it is in the snapshot), but its term is known. `position` numbers the bytes
+ * The entry at base is not in memory (storage or a snapshot has it), but its term is known. `position` numbers the bytes
  * of all entries, so that the size of any run is a subtraction: every window and limit of this room is
  * derived from it, no counter can leak. After truncation the cut segment is closed: its bytes may be lent. */
 #ifndef KVRAFT_LIB_RAFT_LOG_H
@@ -47,7 +47,8 @@ typedef struct kvr__raft_log {
     uint64_t base_term;
     uint64_t last_index;
     uint64_t last_term;
-    uint64_t end_position;
+    uint64_t begin_position; /* of the first entry's first byte */
+    uint64_t end_position;   /* after the last entry's last byte */
     uint32_t item_capacity; /* 0 or a power of two, as is segment_capacity */
     uint32_t segment_capacity;
     uint32_t segment_first; /* numbers of the oldest, and one past the newest */
@@ -74,6 +75,10 @@ void kvr__raft_log_truncate(kvr__raft_log *log, uint64_t from);
 
 /* Removes all entries up to `to` (base <= to <= last); `to` becomes the base. */
 void kvr__raft_log_discard(kvr__raft_log *log, uint64_t to);
+
+/* Lets go of the oldest segments while all their entries are at or below `limit` (<= last) and at least
+ * `keep_bytes` stay. */
+void kvr__raft_log_evict(kvr__raft_log *log, uint64_t limit, uint64_t keep_bytes);
 
 /* False if neither an entry nor the base: a term that is not known is never told as 0. */
 bool kvr__raft_log_term(const kvr__raft_log *log, uint64_t index, uint64_t *out_term);

@@ -7,6 +7,7 @@ static void become_probe(kvr__raft_progress *progress)
 {
     progress->state = KVR__RAFT_PROBE;
     progress->probe_sent = false;
+    progress->fetching = false;
     progress->next = progress->match + 1;
     kvr__ring_pop_front(&progress->inflight, progress->inflight.count);
 }
@@ -91,9 +92,9 @@ bool kvr__raft_progress_may_send(const kvr_raft *raft, const kvr__raft_progress 
 {
     switch (progress->state) {
     case KVR__RAFT_PROBE:
-        return !progress->probe_sent;
+        return !progress->probe_sent && !progress->fetching;
     case KVR__RAFT_REPLICATE:
-        return progress->next <= raft->log.last_index &&
+        return !progress->fetching && progress->next <= raft->log.last_index &&
                progress->inflight.count < raft->config.inflight_messages_max &&
                (progress->inflight.count == 0 || /* its log may have been discarded meanwhile */
                 progress->match < raft->log.base_index ||

@@ -224,6 +224,7 @@ static kvr_status make_all(kvr_raft *raft)
     }
     if (status == KVR_OK && raft->role != KVR_ROLE_LOADING) {
         status = hand_out(raft);
+        kvr__raft_fetch_evict(raft);
     }
     return status;
 }

@@ -300,18 +300,23 @@ kvr_status kvr__raft_recv_append_reply(kvr_raft *raft, const kvr__raft_message *
     }
     note_follower(raft, progress, reply.round, reply.free_bytes, reply.flush_age_ns);
     if ((reply.flags & KVR__RAFT_REFUSED) != 0) {
-        uint64_t hint = kvr__raft_log_conflict(&raft->log, reply.hint_index, reply.hint_term);
-        hint = reply.hint_index < hint ? reply.hint_index : hint;
+        uint64_t hint = reply.hint_index; /* below the base all that is known is that it may match */
+        if (hint > raft->log.base_index) {
+            hint = kvr__raft_log_conflict(&raft->log, hint, reply.hint_term);
+        }
         (void)kvr__raft_progress_refuse(progress, reply.index, hint);
     } else if (kvr__raft_progress_accept(progress, reply.index)) {
         if (progress->state == KVR__RAFT_SNAPSHOT_STATE &&
-            (progress->match >= raft->log.base_index ||
+            (progress->match + 1 >= raft->store.first_index ||
              progress->match >= progress->snapshot_index)) {
             kvr__raft_progress_installed(progress, progress->match); /* it caught up otherwise */
         }
         kvr__raft_replication_advance_commit(raft, reply.index);
     }
-    if (kvr__raft_progress_may_send(raft, progress)) {
+    /* The second follower of three acknowledges what the first one's reply has committed: it, too, is told
+     * at once, not by the next heartbeat. */
+    if (kvr__raft_progress_may_send(raft, progress) ||
+        kvr__raft_replication_has_news(raft, progress)) {
         raft->send_due = true;
         raft->work = true;
     }

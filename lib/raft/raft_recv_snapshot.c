@@ -213,6 +213,7 @@ static void replace_log(kvr_raft *raft, const kvr_snapshot_meta *meta)
     kvr__raft_log_reset(&raft->log, meta->index, meta->term);
     store->durable_index = meta->index;
     store->append_last = 0; /* what is being written counts for nothing */
+    store->first_index = meta->index + 1;
     store->discard_all_wanted = true;
     kvr__raft_members_clear(raft);
     kvr__raft_members_put(raft, meta->index, raft->snapshot.buffer, meta->configuration);

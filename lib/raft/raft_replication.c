@@ -70,6 +70,22 @@ void kvr__raft_replication_begin(kvr_raft *raft)
     kvr__raft_replication_durable(raft);
 }
 
+/* Would a needed disk run out? What this one said is believed for one heartbeat: after that one proposal
+ * may try, since a full disk that is asked nothing never tells that it has room again. */
+static bool lacks_room(kvr_raft *raft, uint64_t bytes)
+{
+    kvr__raft_member *self = kvr__raft_self(raft);
+    bool stale = raft->now - raft->store.room_ns >= raft->config.heartbeat_ns;
+    if (!raft->store.full && bytes > raft->quorum_free_bytes && stale && self != NULL) {
+        raft->store.room_ns = raft->now;
+        raft->store.free_bytes = UINT64_MAX;
+        self->progress.free_bytes = UINT64_MAX;
+        kvr__raft_replication_update_free(raft);
+    }
+    raft->store.refused = raft->store.full || bytes > raft->quorum_free_bytes;
+    return raft->store.refused;
+}
+
 kvr_status kvr__raft_replication_propose(kvr_raft *raft, kvr_slice command, uint64_t checksum)
 {
     uint64_t size = KVR_ENTRY_HEADER_SIZE + command.size;
@@ -80,7 +96,7 @@ kvr_status kvr__raft_replication_propose(kvr_raft *raft, kvr_slice command, uint
     if (uncommitted > 0 && uncommitted + size > raft->config.uncommitted_bytes_max) {
         return KVR_EBUSY;
     }
-    if (raft->store.full || uncommitted + size > raft->quorum_free_bytes) {
+    if (lacks_room(raft, uncommitted + size)) {
         return KVR_ENOSPACE;
     }
     return append_own(raft, KVR_ENTRY_COMMAND, command, checksum);
@@ -155,7 +171,10 @@ static kvr_status send_append(kvr_raft *raft, kvr__raft_member *member, bool emp
     };
     if (!kvr__raft_log_term(&raft->log, prev, &append.prev_term)) {
         KVR_ASSERT(prev < raft->log.base_index);
-        KVR_ASSERT(raft->snapshot.meta.index >= raft->log.base_index);
+        if (kvr__raft_fetch_want(raft, progress)) {
+            return KVR_OK;
+        }
+        KVR_ASSERT(raft->snapshot.meta.index + 1 >= raft->store.first_index);
         kvr__raft_progress_need_snapshot(progress, raft->snapshot.meta.index,
                                          raft->snapshot.meta.term);
         raft->chunk_due = true;
@@ -218,7 +237,7 @@ static kvr_status send_heartbeat(kvr_raft *raft, kvr__raft_member *member, uint1
     return KVR_OK;
 }
 
-static bool has_commit_news(const kvr_raft *raft, const kvr__raft_progress *progress)
+bool kvr__raft_replication_has_news(const kvr_raft *raft, const kvr__raft_progress *progress)
 {
     uint64_t commit = raft->commit < progress->match ? raft->commit : progress->match;
     return progress->state == KVR__RAFT_REPLICATE && commit > progress->commit_sent;
@@ -239,7 +258,7 @@ kvr_status kvr__raft_replication_send(kvr_raft *raft)
         while (status == KVR_OK && kvr__raft_progress_may_send(raft, &member->progress)) {
             status = send_append(raft, member, false);
         }
-        if (status == KVR_OK && has_commit_news(raft, &member->progress)) {
+        if (status == KVR_OK && kvr__raft_replication_has_news(raft, &member->progress)) {
             status = send_heartbeat(raft, member, KVR__RAFT_NO_REPLY);
         }
         first = first == KVR_OK ? status : first;

@@ -37,6 +37,7 @@ static void note_room(kvr_raft *raft, uint64_t free_bytes, bool full)
         raft->heartbeat_reply = raft->role == KVR_ROLE_FOLLOWER && raft->leader != 0;
         raft->work = true;
     }
+    raft->store.room_ns = raft->now;
     if (raft->store.free_bytes != free_bytes) {
         raft->store.free_bytes = free_bytes;
         kvr__raft_member *self = kvr__raft_self(raft);
@@ -136,22 +137,25 @@ static kvr_status issue_discard(kvr_raft *raft)
     if (store->discard_token != 0 || (all && store->append_token != 0)) {
         return KVR_OK;
     }
-    uint64_t base = discard_limit(raft);
-    if (!all && base > raft->log.base_index) {
-        kvr__raft_log_discard(&raft->log, base);
-    }
-    if (!all && raft->log.base_index + 1 <= store->discard_first) {
+    uint64_t first = all ? raft->log.base_index + 1 : discard_limit(raft) + 1;
+    if (!all && first <= store->first_index && !store->discard_again) {
         return KVR_OK;
     }
     kvr_store_request *request = NULL;
     if (kvr__raft_store_request(raft, KVR_STORE_DISCARD, &request) != KVR_OK) {
         return KVR_ENOMEM;
     }
-    request->first_index = raft->log.base_index + 1;
+    if (first > store->first_index) {
+        store->first_index = first;
+    }
+    if (store->first_index - 1 > raft->log.base_index) {
+        kvr__raft_log_discard(&raft->log, store->first_index - 1);
+    }
+    request->first_index = store->first_index;
     request->flags = all ? KVR_STORE_ALL : 0;
-    store->discard_first = request->first_index;
     store->discard_all = all;
     store->discard_all_wanted = false;
+    store->discard_again = false;
     store->discard_token = request->token;
     return KVR_OK;
 }
@@ -192,7 +196,8 @@ static kvr_status issue_writes(kvr_raft *raft)
         status = kvr__raft_incoming_store(raft);
     }
     if (status == KVR_OK &&
-        (store->discard_all_wanted || store->discard_wanted >= store->discard_first)) {
+        (store->discard_all_wanted || store->discard_again ||
+         store->discard_wanted >= store->first_index)) {
         status = issue_discard(raft);
     }
     if (status == KVR_OK && store->full) {
@@ -208,6 +213,9 @@ kvr_status kvr__raft_store_issue(kvr_raft *raft)
     kvr_status status = may_write ? issue_writes(raft) : KVR_OK;
     if (status == KVR_OK && raft->chunk_due && raft->role == KVR_ROLE_LEADER) {
         status = kvr__raft_transfer_read(raft);
+    }
+    if (status == KVR_OK && raft->fetch_due && raft->role == KVR_ROLE_LEADER) {
+        status = kvr__raft_fetch_read(raft);
     }
     return status;
 }
@@ -276,7 +284,7 @@ static void append_done(kvr_raft *raft, const kvr_store_result *result)
     }
     raft->work = raft->work || store->discard_all_wanted ||
                  raft->log.last_index > store->durable_index ||
-                 store->discard_wanted > raft->log.base_index;
+                 store->discard_wanted >= store->first_index;
     kvr__raft_replication_durable(raft);
 }
 
@@ -289,7 +297,7 @@ static void discard_done(kvr_raft *raft, const kvr_store_result *result)
     raft->work = true;
     if (!write_succeeded(raft, result, "discarding entries failed") && raft->failed == KVR_OK) {
         store->discard_all_wanted = all; /* asked for again */
-        store->discard_first = 0;
+        store->discard_again = !all;
     }
 }
 
@@ -325,6 +333,8 @@ static kvr_status dispatch(kvr_raft *raft, const kvr_store_result *result)
         chunk_written(raft, result);
     } else if (token == store->chunk_read_token) {
         status = kvr__raft_transfer_chunk(raft, result);
+    } else if (token == store->fetch_token) {
+        status = kvr__raft_fetch_done(raft, result);
     } else if (token == store->load_token) {
         status = kvr__raft_load_done(raft, result);
     } else if (token == store->read_token) {
