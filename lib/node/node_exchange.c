@@ -144,7 +144,11 @@ static kvr_status judge(kvr_node *node)
         }
         undecided = undecided || said.differs;
     }
-    node->corrupt = undecided;
+    if (!undecided) {
+        hashes->doubt_ns = UINT64_MAX;
+    } else if (hashes->doubt_ns == UINT64_MAX) {
+        hashes->doubt_ns = node->now_ns + kvr__node_repeat_ns(node); /* time for the others to speak */
+    }
     return KVR_OK;
 }
 
@@ -152,6 +156,7 @@ kvr_status kvr__exchange_run(kvr_node *node)
 {
     kvr__hashes *hashes = &node->hashes;
     if (hashes->count == 0 || !node->loaded) {
+        hashes->judge = false; /* kvr__exchange_tell asks again once there is something to compare */
         return KVR_OK;
     }
     if (node->now_ns >= hashes->post_ns) {
@@ -160,5 +165,12 @@ kvr_status kvr__exchange_run(kvr_node *node)
             return status;
         }
     }
-    return hashes->judge ? judge(node) : KVR_OK;
+    if (hashes->judge) {
+        kvr_status status = judge(node);
+        if (status != KVR_OK) {
+            return status;
+        }
+    }
+    node->corrupt = node->now_ns >= hashes->doubt_ns;
+    return KVR_OK;
 }
