@@ -188,7 +188,7 @@ struct kvr_wal {
     kvr__wal_file vote_file;
 
     struct {
-        kvr__wal_snapshot *items; /* by index; the last one is the newest */
+        kvr__wal_snapshot *items; /* by index and term; the last one is the newest */
         uint32_t count, capacity;
     } snapshots;
     kvr__wal_part parts[2]; /* by source */

@@ -36,14 +36,18 @@ void kvr__wal_snapshot_drop(kvr_wal *wal, uint32_t i)
     kvr__wal_files_close(wal, &wal->read_file);
 }
 
+static bool is_before(const kvr__wal_snapshot *a, const kvr__wal_snapshot *b)
+{
+    return a->index != b->index ? a->index < b->index : a->term < b->term;
+}
+
 void kvr__wal_snapshot_insert(kvr_wal *wal, const kvr__wal_snapshot *snapshot)
 {
     uint32_t at = 0;
-    while (at < wal->snapshots.count && wal->snapshots.items[at].index < snapshot->index) {
+    while (at < wal->snapshots.count && is_before(&wal->snapshots.items[at], snapshot)) {
         at++;
     }
-    while (at < wal->snapshots.count && wal->snapshots.items[at].index == snapshot->index &&
-           wal->snapshots.items[at].term == snapshot->term) {
+    if (at < wal->snapshots.count && !is_before(snapshot, &wal->snapshots.items[at])) {
         kvr__wal_snapshot_drop(wal, at); /* the rename has replaced its file */
     }
     KVR_ASSERT(wal->snapshots.count < wal->snapshots.capacity);
