@@ -261,6 +261,11 @@ kvr_status kvr__raft_recv_heartbeat(kvr_raft *raft, const kvr__raft_message *mes
         return KVR_OK;
     }
     kvr__raft_recv_note_clocks(raft, heartbeat.round, heartbeat.lease_clock);
+    /* It tells no more than what this member acknowledged to this leader, durably: the log matches up to there,
+     * though a restart in the same term forgot how far it does. */
+    if (heartbeat.commit > raft->verified && heartbeat.commit <= raft->log.last_index) {
+        raft->verified = heartbeat.commit;
+    }
     uint64_t commit = heartbeat.commit < raft->verified ? heartbeat.commit : raft->verified;
     kvr__raft_replication_set_commit(raft, commit);
     if ((heartbeat.flags & KVR__RAFT_NO_REPLY) == 0) {
