@@ -136,8 +136,9 @@ static kvr_status judge(kvr_node *node)
         if (said.has_majority) {
             if (!said.is_ours) {
                 return kvr__node_fail(node, KVR_FDIVERGED,
-                                      "the state differs from that of a majority; remove this "
-                                      "member's data and let it be sent a snapshot; found at index",
+                                      "the state differs from that of a majority; remove this member "
+                                      "from the cluster and add a new one with empty data; found at "
+                                      "index",
                                       own->index);
             }
             break;

@@ -20,7 +20,7 @@ uint64_t kvr__hash_fold(uint64_t chain, const kvr__hash_outcome *outcome)
 
 void kvr__hashes_init(kvr__hashes *hashes, kvr__mem *mem)
 {
-    *hashes = (kvr__hashes){.mem = mem, .post_ns = UINT64_MAX};
+    *hashes = (kvr__hashes){.mem = mem, .post_ns = UINT64_MAX, .doubt_ns = UINT64_MAX};
 }
 
 void kvr__hashes_release(kvr__hashes *hashes)

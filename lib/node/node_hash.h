@@ -37,6 +37,7 @@ typedef struct kvr__hashes {
     uint32_t claims_count;
     uint32_t claims_capacity;
     uint64_t post_ns; /* when the newest point is posted next; UINT64_MAX: everybody has told theirs */
+    uint64_t doubt_ns; /* when an undecided difference stops writes; UINT64_MAX: there is none */
     bool judge;       /* a point or claim is new */
     uint8_t reserved[7];
 } kvr__hashes;

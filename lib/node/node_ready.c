@@ -51,10 +51,8 @@ static kvr_status feed_raft(kvr_node *node, uint32_t *budget)
 static kvr_status take_raft(kvr_node *node)
 {
     const kvr_raft_ready *from = node->raft_ready;
-    kvr_status status =
-        kvr__array_grow(&node->mem, KVR__MEM_MESSAGE, (void **)&node->requests,
-                        &node->request_capacity, from->request_count + 2, sizeof *node->requests);
-    if (status == KVR_OK && from->install != NULL) {
+    kvr_status status = KVR_OK;
+    if (from->install != NULL) {
         status = kvr__installing_begin(node, from->install);
     }
     if (status == KVR_OK && from->committed_count > 0) {
@@ -123,17 +121,41 @@ static kvr_status change_state(kvr_node *node, uint32_t *budget)
     return first_error(status, kvr__taking_run(node, budget));
 }
 
-static void show_requests(kvr_node *node)
+/* Raft's requests are shown where they are, unless this room has one too. */
+static kvr_status show_requests(kvr_node *node)
 {
     kvr_node_ready *ready = &node->ready;
     uint32_t count = node->raft_ready->request_count;
-    if (count > 0) {
-        memcpy(node->requests, node->raft_ready->requests, count * sizeof *node->requests);
+    ready->requests = node->raft_ready->requests;
+    ready->request_count = count;
+    bool takes = kvr__taking_has_request(node);
+    bool installs = kvr__installing_has_request(node);
+    if (!takes && !installs) {
+        return KVR_OK;
     }
-    kvr__taking_requests(node, node->requests, &count);
-    kvr__installing_requests(node, node->requests, &count);
+    kvr_status status =
+        kvr__array_grow(&node->mem, KVR__MEM_MESSAGE, (void **)&node->requests,
+                        &node->request_capacity, count + 2, sizeof *node->requests);
+    if (status != KVR_OK) {
+        return status; /* they are shown next time */
+    }
+    if (count > 0) {
+        memcpy(node->requests, ready->requests, count * sizeof *node->requests);
+    }
+    if (takes) {
+        kvr__taking_request(node, &node->requests[count++]);
+    }
+    if (installs) {
+        kvr__installing_request(node, &node->requests[count++]);
+    }
     ready->requests = node->requests;
     ready->request_count = count;
+    return KVR_OK;
+}
+
+static void show_raft(kvr_node *node)
+{
+    kvr_node_ready *ready = &node->ready;
     ready->messages = node->raft_ready->messages;
     ready->message_count = node->raft_ready->message_count;
     ready->traces = node->raft_ready->traces;
@@ -151,7 +173,8 @@ static kvr_status gather(kvr_node *node, uint32_t *budget)
         return first_error(status, kvr__calls_show(node));
     }
     status = first_error(status, change_state(node, budget));
-    show_requests(node);
+    show_raft(node);
+    status = first_error(status, show_requests(node));
     status = first_error(status, kvr__watches_show(node, budget));
     return first_error(status, kvr__calls_show(node));
 }
@@ -299,6 +322,9 @@ uint64_t kvr_node_deadline(const kvr_node *node)
     deadline = earlier(deadline, kvr__leasing_deadline(node));
     deadline = earlier(deadline, kvr__installing_deadline(node));
     deadline = earlier(deadline, node->hashes.post_ns);
+    if (!node->corrupt) {
+        deadline = earlier(deadline, node->hashes.doubt_ns);
+    }
     if (node->snapshots.retry_ns > node->now_ns) {
         deadline = earlier(deadline, node->snapshots.retry_ns);
     }

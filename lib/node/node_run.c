@@ -38,16 +38,23 @@ static void submit_deferred(kvr_node *node)
     }
 }
 
-static void submit_requests(kvr_node *node, const kvr_node_ready *ready)
+/* Requests that storage is too busy for are kept. KVR_ENOMEM: the ready stays open, and the next run goes on with
+ * the same request. */
+static kvr_status submit_requests(kvr_node *node)
 {
-    for (uint32_t i = 0; i < ready->request_count; i++) {
-        bool wait = node->deferred.count > 0 || submit(node, &ready->requests[i]) == KVR_EBUSY;
-        if (wait) {
-            kvr_store_request *deferred = kvr__ring_push(&node->deferred);
-            KVR_ASSERT(deferred != NULL); /* reserved before the ready */
-            *deferred = ready->requests[i];
+    const kvr_node_ready *ready = &node->ready;
+    for (; node->submitted < ready->request_count; node->submitted++) {
+        const kvr_store_request *request = &ready->requests[node->submitted];
+        if (node->deferred.count == 0 && submit(node, request) != KVR_EBUSY) {
+            continue;
         }
+        kvr_store_request *deferred = kvr__ring_push(&node->deferred);
+        if (deferred == NULL) {
+            return KVR_ENOMEM;
+        }
+        *deferred = *request;
     }
+    return KVR_OK;
 }
 
 /* ------------------------------------------------------------------ transport */
@@ -79,8 +86,9 @@ void kvr_node_sent(kvr_node *node, uint64_t token)
     }
 }
 
-static void send_messages(kvr_node *node, const kvr_node_ready *ready)
+static void send_messages(kvr_node *node)
 {
+    const kvr_node_ready *ready = &node->ready;
     const kvr_transport *transport = node->config.transport;
     bool sends_later = (transport->flags & KVR_TRANSPORT_SENDS_LATER) != 0;
     for (uint32_t i = 0; i < ready->message_count; i++) {
@@ -99,8 +107,9 @@ static void send_messages(kvr_node *node, const kvr_node_ready *ready)
 
 /* ------------------------------------------------------------------ sink, log, trace */
 
-static void tell_sink(kvr_node *node, const kvr_node_ready *ready)
+static void tell_sink(kvr_node *node)
 {
+    const kvr_node_ready *ready = &node->ready;
     const kvr_node_sink *sink = node->config.sink;
     if (sink == NULL) {
         return;
@@ -115,8 +124,9 @@ static void tell_sink(kvr_node *node, const kvr_node_ready *ready)
     node->calling = false;
 }
 
-static void tell_trace(kvr_node *node, const kvr_node_ready *ready)
+static void tell_trace(kvr_node *node)
 {
+    const kvr_node_ready *ready = &node->ready;
     node->calling = true;
     for (uint32_t i = 0; i < ready->trace_count && node->config.trace != NULL; i++) {
         node->config.trace->event(node->config.trace_ctx, &ready->traces[i]);
@@ -175,25 +185,40 @@ static void tell_changes(kvr_node *node)
 
 /* ------------------------------------------------------------------ the loop */
 
-/* Messages go first: others' disks then work while this one's does. */
-static void serve(kvr_node *node, const kvr_node_ready *ready)
+/* Messages went first: others' disks work while this one's does. */
+static kvr_status serve_rest(kvr_node *node)
 {
-    send_messages(node, ready);
-    submit_requests(node, ready);
-    tell_trace(node, ready);
-    tell_sink(node, ready);
+    if (submit_requests(node) != KVR_OK) {
+        node->serving = true;
+        return KVR_ENOMEM;
+    }
+    node->serving = false;
+    tell_trace(node);
+    tell_sink(node);
+    kvr_node_advance(node);
+    return kvr__node_has_work(node) ? KVR_AGAIN : KVR_OK;
 }
 
-static kvr_status check_tables(const kvr_node *node)
+static kvr_status turn(kvr_node *node, uint64_t now_ns, uint32_t *budget)
 {
-    const kvr_node_config *config = &node->config;
-    bool complete = config->storage != NULL && config->transport != NULL && config->clock != NULL;
-    return complete ? KVR_OK : KVR_EINVAL;
+    if (node->serving) {
+        return serve_rest(node);
+    }
+    const kvr_node_ready *ready;
+    *budget -= *budget > 0;
+    kvr_status status = kvr__ready_get(node, now_ns, budget, &ready);
+    if (status < 0) {
+        return status;
+    }
+    node->submitted = 0;
+    send_messages(node);
+    return serve_rest(node);
 }
 
 kvr_status kvr_node_run(kvr_node *node, uint32_t budget)
 {
-    if (node == NULL || check_tables(node) != KVR_OK) {
+    if (node == NULL || node->config.storage == NULL || node->config.transport == NULL ||
+        node->config.clock == NULL) {
         return KVR_EINVAL;
     }
     if (node->calling) {
@@ -205,22 +230,10 @@ kvr_status kvr_node_run(kvr_node *node, uint32_t budget)
     uint32_t left = budget == 0 ? KVR__NODE_BUDGET : budget;
     uint64_t now_ns = node->config.clock->now(node->config.clock_ctx);
     submit_deferred(node);
-    kvr_status status = KVR_OK;
-    do {
-        /* Room for all that the next ready may ask: raft has at most one request of each kind, we two. */
-        if (kvr__ring_reserve(&node->deferred, KVR__REQUESTS_MAX) != KVR_OK) {
-            return KVR_ENOMEM;
-        }
-        const kvr_node_ready *ready;
-        left -= left > 0;
-        status = kvr__ready_get(node, now_ns, &left, &ready);
-        if (status < 0) {
-            break;
-        }
-        serve(node, ready);
-        kvr_node_advance(node);
-        status = kvr__node_has_work(node) ? KVR_AGAIN : KVR_OK;
-    } while (status == KVR_AGAIN && left > 0);
+    kvr_status status = KVR_AGAIN;
+    while (status == KVR_AGAIN && left > 0) {
+        status = turn(node, now_ns, &left);
+    }
     tell_changes(node);
     return status;
 }

@@ -201,8 +201,8 @@ static kvr_status fail(kvr__installing *installing, kvr_status status)
                               index);
     }
     return kvr__node_fail(node, KVR_FCORRUPT,
-                          "a snapshot is damaged; remove this member's data and let it be sent "
-                          "another; at index",
+                          "a snapshot is damaged; remove this member from the cluster and add a "
+                          "new one with empty data; at index",
                           index);
 }
 
@@ -228,15 +228,18 @@ static kvr_status start_reading(kvr__installing *installing)
     return KVR_OK;
 }
 
-void kvr__installing_requests(kvr_node *node, kvr_store_request *out_requests, uint32_t *count)
+bool kvr__installing_has_request(const kvr_node *node)
+{
+    const kvr__installing *installing = node->snapshots.installing;
+    return installing != NULL && installing->stage == STAGE_READING && installing->token == 0;
+}
+
+void kvr__installing_request(kvr_node *node, kvr_store_request *out_request)
 {
     kvr__installing *installing = node->snapshots.installing;
-    if (installing == NULL || installing->stage != STAGE_READING || installing->token != 0) {
-        return;
-    }
     installing->token = kvr__snapshot_token(node);
-    out_requests[*count] = (kvr_store_request){
-        .size = sizeof(kvr_store_request),
+    *out_request = (kvr_store_request){
+        .size = sizeof *out_request,
         .kind = KVR_STORE_SNAPSHOT_READ,
         .group_id = node->config.group_id,
         .token = installing->token,
@@ -244,7 +247,6 @@ void kvr__installing_requests(kvr_node *node, kvr_store_request *out_requests, u
         .byte_max = node->config.snapshot_chunk_bytes,
         .snapshot = installing->meta,
     };
-    *count += 1;
 }
 
 static kvr_status take_end(kvr__installing *installing)

@@ -104,6 +104,22 @@ Test(node_read, many_reads_share_rounds_and_all_end)
     cr_assert_lt(c.delivered - before, 100);
 }
 
+/* Nobody writes: the log of the restarted member is whole, and the leader, who knows that, says so. */
+Test(node_read, a_member_that_restarts_catches_up_and_reads_though_nobody_writes)
+{
+    uint32_t follower = cluster_follower(&c);
+    uint32_t put = cluster_put(&c, follower, "a", "1");
+    cluster_pass(&c, 500 * MILLISECOND);
+    cluster_expect(&c, put, KVR_OUTCOME_DONE, KVR_OK);
+    cluster_crash(&c, follower);
+    cluster_boot(&c, follower);
+    uint32_t read = cluster_read(&c, follower);
+    cluster_pass(&c, 2 * SECOND);
+
+    cluster_expect(&c, read, KVR_OUTCOME_DONE, KVR_OK);
+    cr_assert_str_eq(cluster_value(&c, follower, "a"), "1");
+}
+
 Test(node_read, a_read_without_a_leader_is_refused)
 {
     uint32_t follower = cluster_follower(&c);
