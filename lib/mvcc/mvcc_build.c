@@ -120,9 +120,7 @@ kvr_status kvr__mvcc_build_end(kvr__mvcc_builder *builder, kvr__mvcc_node **out_
         }
         level++;
     }
-    while (builder->edge[level] == NULL) {
-        level++;
-    }
+    KVR_ASSERT(builder->edge[level] != NULL);
     if (level > 0) {
         kvr__mvcc_inner_relabel(kvr__mvcc_inner_of(builder->edge[level]));
     }

@@ -39,11 +39,7 @@ void kvr__mvcc_content_free(kvr__mvcc_content *content)
         next = l->next;
         kvr_buf_release(KVR__CONTAINER_OF(l, kvr__mvcc_share, link)->buf);
     }
-    for (kvr__list *l = content->views.next, *next; l != &content->views; l = next) {
-        kvr_mvcc_view *view = KVR__CONTAINER_OF(l, kvr_mvcc_view, link);
-        next = l->next;
-        kvr__mem_free(content->mem, KVR__MEM_TREE, view, sizeof *view);
-    }
+    KVR_ASSERT(kvr__list_is_empty(&content->views));
     for (kvr__list *l = content->pins.next, *next; l != &content->pins; l = next) {
         kvr__mvcc_pin *pin = KVR__CONTAINER_OF(l, kvr__mvcc_pin, link);
         next = l->next;

@@ -228,6 +228,10 @@ Test(mvcc_put, a_large_value_shares_its_owner_and_lets_go_of_it)
     key = text("large");
     cr_assert(kvr_mvcc_get(store, &key, &kv));
     cr_assert_eq(kv.value.data[SIZE - 1], 0);
+
+    put("large", "small now");
+    compact_all(head_now());
+    cr_assert_leq(mvcc_alloc.live_bytes, status_now().memory_bytes, "nobody holds the buffer any more");
     free(bytes);
 }
 
