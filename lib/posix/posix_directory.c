@@ -1,27 +1,25 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* posix_directory.c: a directory that is opened, checked and locked before anything else touches it.
- * The lock is flock(2) on the file "lock": it ends with the handle or the process, whichever is first,
- * and another handle of the same process does not get it either. */
+/* posix_directory.c: one directory, made private, held open and locked. The lock is flock(2) on a file
+ * in it: unlike fcntl's it also excludes a second handle of the same process, and closing some other
+ * descriptor of that file does not drop it. It ends with the process, however that ends. */
 #include "posix_internal.h"
+
+#include "base/assertion.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-const char kvr__posix_lock_name[] = "lock";
+#define LOCK_NAME "lock"
 
-kvr_status kvr__posix_status(int error)
+kvr_status kvr__posix_status_of(int error)
 {
     switch (error) {
-    case ENOENT:
-    case ENOTDIR:
-        return KVR_ENOTFOUND;
-    case EEXIST:
-        return KVR_EEXIST;
     case ENOSPC:
     case EDQUOT:
         return KVR_ENOSPACE;
@@ -29,6 +27,10 @@ kvr_status kvr__posix_status(int error)
     case EPERM:
     case EROFS:
         return KVR_EDENIED;
+    case ENOENT:
+        return KVR_ENOTFOUND;
+    case EEXIST:
+        return KVR_EEXIST;
     case ENOMEM:
         return KVR_ENOMEM;
     default:
@@ -36,135 +38,53 @@ kvr_status kvr__posix_status(int error)
     }
 }
 
-kvr_status kvr__posix_fail(kvr_posix_directory *directory, const char *call, const char *name,
-                           int error)
+void kvr__posix_words_of(int error, char *room, size_t size)
 {
-    char reason[128] = "unknown error";
-    int described = strerror_r(error, reason, sizeof reason);
-    (void)described; /* the reason stays as it was */
-    snprintf(directory->error, sizeof directory->error, "%s %s: %s", call, name, reason);
-    return kvr__posix_status(error);
+    if (strerror_r(error, room, size) != 0) {
+        (void)snprintf(room, size, "errno %d", error);
+    }
 }
+
+/* ------------------------------------------------------------------ life */
 
 kvr_status kvr_posix_directory_new(const kvr_allocator *allocator, void *allocator_ctx,
                                    kvr_posix_directory **out_directory)
 {
-    void *handle = NULL;
-    kvr_status status = kvr__mem_new_handle(allocator, allocator_ctx, sizeof **out_directory,
-                                            offsetof(kvr_posix_directory, mem), &handle);
+    if (out_directory == NULL) {
+        return KVR_EINVAL;
+    }
+    void *handle;
+    kvr_status status =
+        kvr__mem_new_handle(allocator, allocator_ctx, sizeof(kvr_posix_directory),
+                            offsetof(kvr_posix_directory, mem), &handle);
     if (status != KVR_OK) {
         return status;
     }
     kvr_posix_directory *directory = handle;
     directory->fd = -1;
-    directory->lock = -1;
-    directory->error[0] = '\0';
+    directory->lock_fd = -1;
     *out_directory = directory;
     return KVR_OK;
 }
 
-/* A new name is durable once the directory above it was synced. */
-static kvr_status sync_parent(kvr_posix_directory *directory)
+static void close_both(kvr_posix_directory *directory)
 {
-    int parent = openat(directory->fd, "..", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (parent < 0) {
-        return kvr__posix_fail(directory, "open", "..", errno);
-    }
-    kvr_status status =
-        fsync(parent) == 0 ? KVR_OK : kvr__posix_fail(directory, "sync", "..", errno);
-    close(parent);
-    return status;
-}
-
-static kvr_status open_directory(kvr_posix_directory *directory, const char *path, uint32_t flags)
-{
-    bool made = false;
-    if ((flags & KVR_POSIX_CREATE) != 0) {
-        made = mkdir(path, 0700) == 0;
-        if (!made && errno != EEXIST) {
-            return kvr__posix_fail(directory, "make directory", path, errno);
-        }
-    }
-    directory->fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (directory->fd < 0) {
-        kvr_status status = kvr__posix_fail(directory, "open", path, errno);
-        return errno == ENOTDIR ? KVR_EINVAL : status;
-    }
-    struct stat info;
-    if (fstat(directory->fd, &info) != 0) {
-        return kvr__posix_fail(directory, "look at", path, errno);
-    }
-    if ((info.st_mode & (S_IWGRP | S_IWOTH)) != 0) {
-        snprintf(directory->error, sizeof directory->error,
-                 "%s: others than its owner may write to it; chmod go-w", path);
-        return KVR_EDENIED;
-    }
-    return made ? sync_parent(directory) : KVR_OK;
-}
-
-static kvr_status say_locked(kvr_posix_directory *directory, const char *path)
-{
-    char holder[32] = "";
-    ssize_t got = pread(directory->lock, holder, sizeof holder - 1, 0);
-    holder[got > 0 ? (size_t)got : 0] = '\0';
-    holder[strcspn(holder, "\n")] = '\0';
-    snprintf(directory->error, sizeof directory->error, "%s: in use by process %s; stop it first",
-             path, holder[0] != '\0' ? holder : "(not known)");
-    return KVR_ELOCKED;
-}
-
-static kvr_status take_lock(kvr_posix_directory *directory, const char *path, bool read_only)
-{
-    int mode = read_only ? O_RDONLY : O_RDWR | O_CREAT;
-    directory->lock = openat(directory->fd, kvr__posix_lock_name, mode | O_CLOEXEC, 0600);
-    if (directory->lock < 0) {
-        bool nobody = read_only && errno == ENOENT; /* then nobody ever wrote here */
-        return nobody ? KVR_OK : kvr__posix_fail(directory, "open", kvr__posix_lock_name, errno);
-    }
-    if (flock(directory->lock, (read_only ? LOCK_SH : LOCK_EX) | LOCK_NB) != 0) {
-        return errno == EWOULDBLOCK ? say_locked(directory, path)
-                                    : kvr__posix_fail(directory, "lock", path, errno);
-    }
-    return KVR_OK;
-}
-
-void kvr__posix_directory_sign(kvr_posix_directory *directory)
-{
-    char holder[32];
-    int size = snprintf(holder, sizeof holder, "%ld\n", (long)getpid());
-    /* A failure takes nothing from the lock. */
-    if (ftruncate(directory->lock, 0) == 0) {
-        ssize_t written = pwrite(directory->lock, holder, (size_t)size, 0);
-        (void)written;
-    }
-}
-
-static void close_directory(kvr_posix_directory *directory)
-{
-    if (directory->lock >= 0) {
-        close(directory->lock);
+    if (directory->lock_fd >= 0) {
+        (void)close(directory->lock_fd);
     }
     if (directory->fd >= 0) {
-        close(directory->fd);
+        (void)close(directory->fd);
     }
-    directory->lock = -1;
+    directory->lock_fd = -1;
     directory->fd = -1;
 }
 
-kvr_status kvr_posix_directory_open(kvr_posix_directory *directory, const char *path,
-                                    uint32_t flags)
+void kvr_posix_directory_free(kvr_posix_directory *directory)
 {
-    if (directory->fd >= 0) {
-        return KVR_ESTATE;
+    if (directory != NULL) {
+        close_both(directory);
+        kvr__mem_free_handle(directory, sizeof *directory, offsetof(kvr_posix_directory, mem));
     }
-    kvr_status status = open_directory(directory, path, flags);
-    if (status == KVR_OK) {
-        status = take_lock(directory, path, (flags & KVR_POSIX_READ_ONLY) != 0);
-    }
-    if (status != KVR_OK) {
-        close_directory(directory);
-    }
-    return status;
 }
 
 const char *kvr_posix_directory_error(const kvr_posix_directory *directory)
@@ -172,10 +92,130 @@ const char *kvr_posix_directory_error(const kvr_posix_directory *directory)
     return directory->error;
 }
 
-void kvr_posix_directory_free(kvr_posix_directory *directory)
+/* ------------------------------------------------------------------ open */
+
+static kvr_status failed(kvr_posix_directory *directory, const char *path, const char *what)
 {
-    if (directory != NULL) {
-        close_directory(directory);
-        kvr__mem_free_handle(directory, sizeof *directory, offsetof(kvr_posix_directory, mem));
+    int error = errno;
+    char words[128];
+    kvr__posix_words_of(error, words, sizeof words);
+    (void)snprintf(directory->error, sizeof directory->error, "%s: %s: %s", path, what, words);
+    return error == ENOTDIR ? KVR_EINVAL : kvr__posix_status_of(error);
+}
+
+/* Makes the name of a new directory durable in the one above it. */
+static int sync_parent(const char *path)
+{
+    char parent[4096];
+    size_t size = strlen(path);
+    while (size > 1 && path[size - 1] == '/') {
+        size--;
     }
+    while (size > 0 && path[size - 1] != '/') {
+        size--;
+    }
+    if (size >= sizeof parent) {
+        errno = ENAMETOOLONG;
+        return -1;
+    }
+    memcpy(parent, size == 0 ? "." : path, size == 0 ? 1 : size);
+    parent[size == 0 ? 1 : size] = '\0';
+    int fd = open(parent, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0) {
+        return -1;
+    }
+    int result = fsync(fd);
+    int error = errno;
+    (void)close(fd);
+    errno = error;
+    return result;
+}
+
+static kvr_status make(kvr_posix_directory *directory, const char *path)
+{
+    if (mkdir(path, 0700) == 0) {
+        return sync_parent(path) == 0 ? KVR_OK : failed(directory, path, "sync of its parent");
+    }
+    return errno == EEXIST ? KVR_OK : failed(directory, path, "cannot be made");
+}
+
+/* What is in it is the whole of a replicated store: for nobody but its owner to read. */
+static kvr_status check_mode(kvr_posix_directory *directory, const char *path)
+{
+    struct stat stat;
+    if (fstat(directory->fd, &stat) != 0) {
+        return failed(directory, path, "fstat");
+    }
+    if ((stat.st_mode & 0077) == 0) {
+        return KVR_OK;
+    }
+    (void)snprintf(directory->error, sizeof directory->error,
+                   "%s: its mode is %03o, which lets others in; chmod 700 it", path,
+                   (unsigned)(stat.st_mode & 0777));
+    return KVR_EDENIED;
+}
+
+static kvr_status in_use(kvr_posix_directory *directory, const char *path)
+{
+    char pid[32] = "";
+    ssize_t size = pread(directory->lock_fd, pid, sizeof pid - 1, 0);
+    pid[size > 0 ? size : 0] = '\0';
+    pid[strcspn(pid, "\n")] = '\0';
+    (void)snprintf(directory->error, sizeof directory->error,
+                   "%s: in use by %s%s; stop it, or name another directory", path,
+                   pid[0] == '\0' ? "another process" : "process ", pid);
+    return KVR_ELOCKED;
+}
+
+/* A reader needs no lock file to be there: then nobody has ever written here. */
+static kvr_status lock(kvr_posix_directory *directory, const char *path, bool is_reader)
+{
+    int flags = is_reader ? O_RDONLY : O_RDWR | O_CREAT;
+    directory->lock_fd =
+        openat(directory->fd, LOCK_NAME, flags | O_CLOEXEC | O_NOFOLLOW, (mode_t)0600);
+    if (directory->lock_fd < 0) {
+        return is_reader && errno == ENOENT ? KVR_OK : failed(directory, path, "lock file");
+    }
+    if (flock(directory->lock_fd, (is_reader ? LOCK_SH : LOCK_EX) | LOCK_NB) != 0) {
+        return errno == EWOULDBLOCK ? in_use(directory, path) : failed(directory, path, "flock");
+    }
+    if (is_reader) {
+        return KVR_OK;
+    }
+    char pid[32];
+    int size = snprintf(pid, sizeof pid, "%ld\n", (long)getpid());
+    if (ftruncate(directory->lock_fd, 0) != 0 ||
+        pwrite(directory->lock_fd, pid, (size_t)size, 0) != size) {
+        errno = errno == 0 ? ENOSPC : errno;
+        return failed(directory, path, "write of the lock file");
+    }
+    return KVR_OK;
+}
+
+kvr_status kvr_posix_directory_open(kvr_posix_directory *directory, const char *path,
+                                    uint32_t flags)
+{
+    if (directory->is_open) {
+        return KVR_ESTATE;
+    }
+    if (path == NULL || path[0] == '\0') {
+        (void)snprintf(directory->error, sizeof directory->error, "no path was given");
+        return KVR_EINVAL;
+    }
+    kvr_status status = (flags & KVR_POSIX_CREATE) != 0 ? make(directory, path) : KVR_OK;
+    if (status == KVR_OK) {
+        directory->fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        status = directory->fd >= 0 ? KVR_OK : failed(directory, path, "cannot be opened");
+    }
+    if (status == KVR_OK) {
+        status = check_mode(directory, path);
+    }
+    if (status == KVR_OK) {
+        status = lock(directory, path, (flags & KVR_POSIX_READ_ONLY) != 0);
+    }
+    directory->is_open = status == KVR_OK;
+    if (status != KVR_OK) {
+        close_both(directory);
+    }
+    return status;
 }

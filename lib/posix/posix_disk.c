@@ -1,190 +1,141 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* posix_disk.c: a wal between a queue of requests and a queue of results, so that one thread may submit
- * and reap while another performs.
- *
- *   submit -> queued -> [perform: a batch of them through kvr_wal_execute] -> results -> reap
- *
- * The wal belongs to whoever performs; the queues are under the mutex. Requests that are queued, being
- * performed or not reaped yet are at most queue_max, so every array has that size and nothing is
- * allocated after new. A result of LOAD, READ or SNAPSHOT_READ points into the wal: it is pinned until
- * the reap after the one that returned it, and the next request of these kinds waits for that. */
+/* posix_disk.c: one thread hands requests in and takes results out, another performs them, all that
+ * are queued as one batch. So while one flush is under way the next batch fills. The ring and its
+ * rule are drawn in posix_internal.h. */
+#include "posix_internal.h"
+
 #include "base/assertion.h"
 #include "base/sized.h"
-#include "posix_internal.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <pthread.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
 
-enum { IDLE_NS = 100000000, QUEUE_MAX = 256, QUEUE_LIMIT = 65536 };
+#define SECOND_NS UINT64_C(1000000000)
+#define IDLE_NS_DEFAULT (SECOND_NS / 10)
 
-enum {
-    PIN_NONE,
-    PIN_RESULT,
-    PIN_LENT
-}; /* nothing points into the wal; a result does; the owner does */
-
-struct kvr_posix_disk {
-    kvr__mem mem;
-    kvr_posix_disk_config config;
-    kvr_posix_directory *directory;
-    kvr_wal *wal;
-    int wake[2]; /* a pipe: one byte in it while reap has something to do; -1: synchronous */
-    pthread_mutex_t mutex;
-    pthread_cond_t changed;
-
-    /* Under the mutex. */
-    kvr_store_request *queue;  /* a ring */
-    kvr_store_result *results; /* a ring */
-    uint32_t queue_head;
-    uint32_t queue_count;
-    uint32_t performing;
-    uint32_t result_head;
-    uint32_t result_count;
-    uint8_t pin;
-    bool signalled; /* the byte is in the pipe */
-    bool stopped;
-    kvr_wal_status status;
-    char error[KVR__POSIX_ERROR_BYTES];
-
-    /* The performing thread's. */
-    kvr_store_request *batch;
-    kvr_store_result *batch_results;
-    uint64_t last_work_ns;
-    bool maintain; /* kvr_wal_maintain may have something to do */
-    bool failed;   /* the wal has: only answers are left to give */
-};
-
-/* ------------------------------------------------------------------ life */
+/* ------------------------------------------------------------------ config */
 
 kvr_status kvr_posix_disk_config_init(kvr_posix_disk_config *config, uint32_t size)
 {
-    if (size < sizeof *config) {
+    if (config == NULL || size < sizeof *config) {
         return KVR_EINVAL;
     }
     memset(config, 0, size);
     config->size = size;
-    config->idle_ns = IDLE_NS;
-    config->queue_max = QUEUE_MAX;
+    config->idle_ns = IDLE_NS_DEFAULT;
+    config->queue_max = KVR__POSIX_QUEUE_DEFAULT;
     return KVR_OK;
 }
 
-static kvr_status read_config(const kvr_posix_disk_config *from, kvr_posix_disk_config *to)
+static bool read_config(const kvr_posix_disk_config *from, kvr_posix_disk_config *config,
+                        kvr_wal_config *wal)
 {
     const uint32_t known = KVR_POSIX_CREATE | KVR_POSIX_READ_ONLY | KVR_POSIX_SYNCHRONOUS;
-    if (!kvr__sized_read(to, sizeof *to, from, sizeof *to) || to->path == NULL || to->wal == NULL ||
-        (to->flags & ~known) != 0 || to->queue_max > QUEUE_LIMIT) {
-        return KVR_EINVAL;
+    if (from == NULL || !kvr__sized_read(config, sizeof *config, from, sizeof *config) ||
+        config->path == NULL || config->wal == NULL ||
+        !kvr__sized_read(wal, sizeof *wal, config->wal, sizeof *wal)) {
+        return false;
     }
-    to->idle_ns = to->idle_ns == 0 ? IDLE_NS : to->idle_ns;
-    to->queue_max = to->queue_max == 0 ? QUEUE_MAX : to->queue_max;
-    return KVR_OK;
+    config->idle_ns = config->idle_ns == 0 ? IDLE_NS_DEFAULT : config->idle_ns;
+    config->queue_max = config->queue_max == 0 ? KVR__POSIX_QUEUE_DEFAULT : config->queue_max;
+    wal->flags = 0;
+    wal->flags |= (config->flags & KVR_POSIX_CREATE) != 0 ? KVR_WAL_CREATE : 0;
+    wal->flags |= (config->flags & KVR_POSIX_READ_ONLY) != 0 ? KVR_WAL_READ_ONLY : 0;
+    wal->files = kvr_posix_file_ops();
+    wal->entropy = kvr_posix_entropy();
+    return (config->flags & ~known) == 0 && config->queue_max <= KVR__POSIX_QUEUE_MAX &&
+           kvr_wal_config_check(wal) == NULL;
 }
+
+/* ------------------------------------------------------------------ life */
 
 static bool is_synchronous(const kvr_posix_disk *disk)
 {
     return (disk->config.flags & KVR_POSIX_SYNCHRONOUS) != 0;
 }
 
-static kvr_status open_pipe(int ends[2])
+static kvr_status make_lock(kvr_posix_disk *disk)
 {
-    if (pipe(ends) != 0) {
-        ends[0] = -1;
-        ends[1] = -1;
+    pthread_condattr_t attributes;
+    if (pthread_condattr_init(&attributes) != 0) {
+        return KVR_ENOMEM;
+    }
+    bool made = pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC) == 0 &&
+                pthread_mutex_init(&disk->lock, NULL) == 0;
+    if (made && pthread_cond_init(&disk->changed, &attributes) != 0) {
+        (void)pthread_mutex_destroy(&disk->lock);
+        made = false;
+    }
+    (void)pthread_condattr_destroy(&attributes);
+    disk->has_lock = made;
+    return made ? KVR_OK : KVR_ENOMEM;
+}
+
+static kvr_status make_pipe(kvr_posix_disk *disk)
+{
+    if (is_synchronous(disk)) {
+        return KVR_OK;
+    }
+    if (pipe(disk->wake) != 0) {
+        disk->wake[0] = -1;
+        disk->wake[1] = -1;
         return KVR_EIO;
     }
     for (int i = 0; i < 2; i++) {
-        if (fcntl(ends[i], F_SETFD, FD_CLOEXEC) != 0 || fcntl(ends[i], F_SETFL, O_NONBLOCK) != 0) {
+        if (fcntl(disk->wake[i], F_SETFD, FD_CLOEXEC) != 0 ||
+            fcntl(disk->wake[i], F_SETFL, O_NONBLOCK) != 0) {
             return KVR_EIO;
         }
     }
     return KVR_OK;
 }
 
-static void *new_array(kvr_posix_disk *disk, size_t item_size)
+static kvr_status make_parts(kvr_posix_disk *disk)
 {
-    return kvr__mem_zalloc(&disk->mem, KVR__MEM_MESSAGE, disk->config.queue_max * item_size);
-}
-
-static void free_array(kvr_posix_disk *disk, void *items, size_t item_size)
-{
-    kvr__mem_free(&disk->mem, KVR__MEM_MESSAGE, items, disk->config.queue_max * item_size);
-}
-
-static kvr_status open_parts(kvr_posix_disk *disk)
-{
-    const kvr_wal_config *pattern = disk->config.wal;
-    kvr_status status =
-        kvr_posix_directory_new(pattern->allocator, pattern->allocator_ctx, &disk->directory);
-    if (status != KVR_OK) {
-        return status;
-    }
-    kvr_wal_config wal = *pattern;
-    wal.files = kvr_posix_file_ops();
-    wal.files_ctx = disk->directory;
-    wal.entropy = kvr_posix_entropy();
-    wal.entropy_ctx = NULL;
-    wal.flags = ((disk->config.flags & KVR_POSIX_CREATE) != 0 ? KVR_WAL_CREATE : 0u) |
-                ((disk->config.flags & KVR_POSIX_READ_ONLY) != 0 ? KVR_WAL_READ_ONLY : 0u);
-    status = kvr_wal_new(&wal, &disk->wal);
-    if (status != KVR_OK || is_synchronous(disk)) {
-        return status;
-    }
-    disk->queue = new_array(disk, sizeof *disk->queue);
-    disk->batch = new_array(disk, sizeof *disk->batch);
-    disk->results = new_array(disk, sizeof *disk->results);
-    disk->batch_results = new_array(disk, sizeof *disk->batch_results);
-    if (disk->queue == NULL || disk->batch == NULL || disk->results == NULL ||
-        disk->batch_results == NULL) {
+    size_t count = disk->config.queue_max;
+    disk->requests =
+        kvr__mem_zalloc(&disk->mem, KVR__MEM_MESSAGE, count * sizeof(kvr_store_request));
+    disk->results = kvr__mem_zalloc(&disk->mem, KVR__MEM_MESSAGE, count * sizeof(kvr_store_result));
+    if (disk->requests == NULL || disk->results == NULL) {
         return KVR_ENOMEM;
     }
-    return open_pipe(disk->wake);
-}
-
-/* The clock of waits is the one that does not jump. */
-static kvr_status open_mutex(kvr_posix_disk *disk)
-{
-    pthread_condattr_t attributes;
-    if (pthread_condattr_init(&attributes) != 0) {
-        return KVR_ENOMEM;
+    kvr_status status = kvr_posix_directory_new(disk->wal_config.allocator,
+                                                disk->wal_config.allocator_ctx, &disk->directory);
+    if (status == KVR_OK) {
+        disk->wal_config.files_ctx = disk->directory;
+        status = kvr_wal_new(&disk->wal_config, &disk->wal);
     }
-    bool good = pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC) == 0 &&
-                pthread_cond_init(&disk->changed, &attributes) == 0;
-    pthread_condattr_destroy(&attributes);
-    if (good && pthread_mutex_init(&disk->mutex, NULL) != 0) {
-        pthread_cond_destroy(&disk->changed);
-        good = false;
+    if (status == KVR_OK) {
+        status = make_lock(disk);
     }
-    return good ? KVR_OK : KVR_ENOMEM;
+    return status == KVR_OK ? make_pipe(disk) : status;
 }
 
 kvr_status kvr_posix_disk_new(const kvr_posix_disk_config *config, kvr_posix_disk **out_disk)
 {
-    kvr_posix_disk_config copy;
-    void *handle = NULL;
-    kvr_status status = read_config(config, &copy);
-    if (status == KVR_OK) {
-        status = kvr__mem_new_handle(copy.wal->allocator, copy.wal->allocator_ctx,
-                                     sizeof **out_disk, offsetof(kvr_posix_disk, mem), &handle);
+    kvr_posix_disk_config known;
+    kvr_wal_config wal;
+    if (out_disk == NULL || !read_config(config, &known, &wal)) {
+        return KVR_EINVAL;
     }
+    void *handle;
+    kvr_status status =
+        kvr__mem_new_handle(wal.allocator, wal.allocator_ctx, sizeof(kvr_posix_disk),
+                            offsetof(kvr_posix_disk, mem), &handle);
     if (status != KVR_OK) {
         return status;
     }
     kvr_posix_disk *disk = handle;
-    disk->config = copy;
+    disk->config = known;
+    disk->wal_config = wal;
     disk->wake[0] = -1;
     disk->wake[1] = -1;
-    disk->status.size = sizeof disk->status;
-    status = open_mutex(disk);
-    if (status != KVR_OK) {
-        kvr__mem_free_handle(disk, sizeof *disk, offsetof(kvr_posix_disk, mem));
-        return status;
-    }
-    status = open_parts(disk);
+    disk->idle_at = UINT64_MAX;
+    status = make_parts(disk);
     if (status != KVR_OK) {
         kvr_posix_disk_free(disk);
         return status;
@@ -193,8 +144,17 @@ kvr_status kvr_posix_disk_new(const kvr_posix_disk_config *config, kvr_posix_dis
     return KVR_OK;
 }
 
+static void note_status(kvr_posix_disk *disk)
+{
+    disk->status.size = sizeof disk->status;
+    kvr_wal_get_status(disk->wal, &disk->status);
+}
+
 kvr_status kvr_posix_disk_open(kvr_posix_disk *disk)
 {
+    if (disk->is_open) {
+        return KVR_ESTATE;
+    }
     kvr_status status =
         kvr_posix_directory_open(disk->directory, disk->config.path, disk->config.flags);
     const char *error = kvr_posix_directory_error(disk->directory);
@@ -202,24 +162,27 @@ kvr_status kvr_posix_disk_open(kvr_posix_disk *disk)
         status = kvr_wal_open(disk->wal);
         error = kvr_wal_error(disk->wal);
     }
-    if (status != KVR_OK) {
-        snprintf(disk->error, sizeof disk->error, "%s", error);
-        return status;
+    (void)snprintf(disk->error, sizeof disk->error, "%s", status == KVR_OK ? "" : error);
+    note_status(disk);
+    disk->is_open = status == KVR_OK;
+    disk->maintenance_due = disk->is_open;
+    if (disk->is_open && kvr_wal_has_unvouched(disk->wal)) {
+        disk->idle_at = 0;
     }
-    disk->maintain = (disk->config.flags & KVR_POSIX_READ_ONLY) == 0;
-    if (disk->maintain) {
-        kvr__posix_directory_sign(disk->directory);
-    }
-    disk->last_work_ns = kvr_posix_clock()->now(NULL);
-    kvr_wal_get_status(disk->wal, &disk->status);
-    return KVR_OK;
+    return status;
 }
 
 kvr_status kvr_posix_disk_close(kvr_posix_disk *disk)
 {
+    if (!disk->is_open) {
+        return KVR_ESTATE;
+    }
+    disk->is_open = false;
     kvr_status status = kvr_wal_close(disk->wal);
-    kvr_posix_directory_free(disk->directory); /* unlocks; the wal has closed its files */
-    disk->directory = NULL;
+    if (status != KVR_OK) {
+        (void)snprintf(disk->error, sizeof disk->error, "%s", kvr_wal_error(disk->wal));
+    }
+    note_status(disk);
     return status;
 }
 
@@ -232,76 +195,78 @@ void kvr_posix_disk_free(kvr_posix_disk *disk)
     kvr_posix_directory_free(disk->directory);
     for (int i = 0; i < 2; i++) {
         if (disk->wake[i] >= 0) {
-            close(disk->wake[i]);
+            (void)close(disk->wake[i]);
         }
     }
-    free_array(disk, disk->queue, sizeof *disk->queue);
-    free_array(disk, disk->batch, sizeof *disk->batch);
-    free_array(disk, disk->results, sizeof *disk->results);
-    free_array(disk, disk->batch_results, sizeof *disk->batch_results);
-    pthread_cond_destroy(&disk->changed);
-    pthread_mutex_destroy(&disk->mutex);
+    if (disk->has_lock) {
+        (void)pthread_cond_destroy(&disk->changed);
+        (void)pthread_mutex_destroy(&disk->lock);
+    }
+    size_t count = disk->config.queue_max;
+    kvr__mem_free(&disk->mem, KVR__MEM_MESSAGE, disk->requests, count * sizeof(kvr_store_request));
+    kvr__mem_free(&disk->mem, KVR__MEM_MESSAGE, disk->results, count * sizeof(kvr_store_result));
+    KVR_ASSERT(disk->mem.blocks == 1);
     kvr__mem_free_handle(disk, sizeof *disk, offsetof(kvr_posix_disk, mem));
 }
 
-/* ------------------------------------------------------------------ the owner's side */
+/* ------------------------------------------------------------------ owner: submit and reap */
 
 static void lock(kvr_posix_disk *disk)
 {
-    int result = pthread_mutex_lock(&disk->mutex);
-    KVR_ASSERT(result == 0);
+    KVR_ASSERT(pthread_mutex_lock(&disk->lock) == 0);
+    KVR_CHECKED(kvr__posix_check(disk));
 }
 
 static void unlock(kvr_posix_disk *disk)
 {
-    int result = pthread_mutex_unlock(&disk->mutex);
-    KVR_ASSERT(result == 0);
+    KVR_CHECKED(kvr__posix_check(disk));
+    KVR_ASSERT(pthread_mutex_unlock(&disk->lock) == 0);
 }
 
-/* The byte is in the pipe exactly while reap has something to return or a pin to end. */
-static void update_signal(kvr_posix_disk *disk)
+static uint64_t slot(const kvr_posix_disk *disk, uint64_t position)
 {
-    bool wanted = disk->result_count > 0 || disk->pin == PIN_LENT;
-    uint8_t byte = 0;
-    ssize_t moved = 1;
-    if (wanted && !disk->signalled) {
-        moved = write(disk->wake[1], &byte, 1);
-    } else if (!wanted && disk->signalled) {
-        moved = read(disk->wake[0], &byte, 1);
-    }
-    KVR_ASSERT(moved == 1); /* an empty pipe takes a byte, and only we take it out */
-    disk->signalled = wanted;
+    return position % disk->config.queue_max;
 }
 
-/* Without a thread: maintenance first, since the result's bytes must stay until the next call. */
-static kvr_status submit_now(kvr_posix_disk *disk, const kvr_store_request *request,
-                             kvr_store_result *out_result)
+static bool is_lending(uint8_t kind)
 {
-    if (disk->maintain) {
-        disk->maintain = kvr_wal_maintain(disk->wal) == KVR_AGAIN;
-    }
-    kvr_status status = kvr_wal_execute(disk->wal, request, 1, out_result);
-    disk->maintain = disk->maintain || request->kind == KVR_STORE_DISCARD ||
-                     request->kind == KVR_STORE_SNAPSHOT_WRITE || request->kind == KVR_STORE_APPEND;
-    kvr_wal_get_status(disk->wal, &disk->status);
-    return status == KVR_OK || status == KVR_FSTORAGE ? KVR_DONE : status;
+    return kind == KVR_STORE_LOAD || kind == KVR_STORE_READ || kind == KVR_STORE_SNAPSHOT_READ;
+}
+
+static uint64_t now_ns(void)
+{
+    return kvr_posix_clock()->now(NULL);
+}
+
+/* After a batch: what is now due, and when. */
+static void note_work(kvr_posix_disk *disk)
+{
+    disk->maintenance_due = true;
+    disk->idle_at =
+        kvr_wal_has_unvouched(disk->wal) ? now_ns() + disk->config.idle_ns : UINT64_MAX;
 }
 
 static kvr_status submit(void *ctx, const kvr_store_request *request, kvr_store_result *out_result)
 {
     kvr_posix_disk *disk = ctx;
+    kvr_store_request known;
+    if (!disk->is_open || !kvr__sized_read(&known, sizeof known, request, sizeof known)) {
+        return disk->is_open ? KVR_EINVAL : KVR_ESTATE;
+    }
+    kvr_status status = KVR_EBUSY;
     if (is_synchronous(disk)) {
-        return submit_now(disk, request, out_result);
+        status = kvr_wal_execute(disk->wal, &known, 1, out_result);
+        note_work(disk);
+        note_status(disk);
+        return status == KVR_OK || kvr_status_is_fatal(status) ? KVR_DONE : status;
     }
     lock(disk);
-    bool full = disk->queue_count + disk->performing + disk->result_count >= disk->config.queue_max;
-    if (!full && !disk->stopped) {
-        uint32_t place = (disk->queue_head + disk->queue_count) % disk->config.queue_max;
-        disk->queue[place] = *request;
-        disk->queue_count++;
-        pthread_cond_signal(&disk->changed);
+    if (!disk->is_stopped && disk->submitted - disk->reaped < disk->config.queue_max) {
+        disk->requests[slot(disk, disk->submitted)] = known;
+        disk->submitted++;
+        status = KVR_OK;
+        (void)pthread_cond_signal(&disk->changed);
     }
-    kvr_status status = full || disk->stopped ? KVR_EBUSY : KVR_OK;
     unlock(disk);
     return status;
 }
@@ -317,38 +282,45 @@ int32_t kvr_posix_disk_fd(const kvr_posix_disk *disk)
     return disk->wake[0];
 }
 
-static bool is_pinned_kind(const kvr_store_request *request)
+static void drain(kvr_posix_disk *disk)
 {
-    return request->kind == KVR_STORE_LOAD || request->kind == KVR_STORE_READ ||
-           request->kind == KVR_STORE_SNAPSHOT_READ;
+    char bytes[16];
+    while (disk->is_awake && read(disk->wake[0], bytes, sizeof bytes) > 0) {
+        disk->is_awake = false;
+    }
 }
 
-/* A result that points into the wal is the last of its batch, and only one is out at a time: so the
- * pinned one is the last of the results while the pin says PIN_RESULT. */
+static bool is_lent(const kvr_store_request *request, const kvr_store_result *result)
+{
+    return is_lending(request->kind) || result->detail != NULL;
+}
+
 uint32_t kvr_posix_disk_reap(kvr_posix_disk *disk, kvr_store_result *out_results, uint32_t max)
 {
-    uint32_t count = 0;
-    size_t stride = max > 0 ? out_results[0].size : 0;
-    if (is_synchronous(disk) || stride < sizeof(kvr_store_result)) {
+    if (is_synchronous(disk) || out_results == NULL || max == 0 ||
+        out_results->size < sizeof *out_results) {
         return 0;
     }
+    uint32_t stride = out_results->size, count = 0;
     lock(disk);
-    if (disk->pin == PIN_LENT) {
-        disk->pin = PIN_NONE;
-        pthread_cond_signal(&disk->changed);
+    disk->lent -= disk->lent_given;
+    if (disk->lent_given > 0) {
+        (void)pthread_cond_signal(&disk->changed);
     }
-    while (count < max && disk->result_count > 0) {
-        uint8_t *to = (uint8_t *)out_results + count * stride;
-        memcpy(to, &disk->results[disk->result_head], sizeof *out_results);
-        memcpy(to, &(uint32_t){(uint32_t)stride}, sizeof(uint32_t));
-        disk->result_head = (disk->result_head + 1) % disk->config.queue_max;
-        disk->result_count--;
+    disk->lent_given = 0;
+    while (count < max && disk->reaped < disk->performed) {
+        uint64_t i = slot(disk, disk->reaped);
+        uint8_t *out = (uint8_t *)out_results + (size_t)count * stride;
+        memset(out, 0, stride);
+        memcpy(out, &disk->results[i], sizeof *out_results);
+        memcpy(out, &stride, sizeof stride);
+        disk->lent_given += is_lent(&disk->requests[i], &disk->results[i]);
+        disk->reaped++;
         count++;
     }
-    if (disk->pin == PIN_RESULT && disk->result_count == 0) {
-        disk->pin = PIN_LENT;
+    if (count == 0) {
+        drain(disk);
     }
-    update_signal(disk);
     unlock(disk);
     return count;
 }
@@ -356,170 +328,184 @@ uint32_t kvr_posix_disk_reap(kvr_posix_disk *disk, kvr_store_result *out_results
 void kvr_posix_disk_stop(kvr_posix_disk *disk)
 {
     lock(disk);
-    disk->stopped = true;
-    pthread_cond_broadcast(&disk->changed);
+    disk->is_stopped = true;
+    (void)pthread_cond_broadcast(&disk->changed);
     unlock(disk);
 }
 
-void kvr_posix_disk_get_status(kvr_posix_disk *disk, kvr_wal_status *out_status)
-{
-    lock(disk);
-    size_t size = out_status->size < sizeof disk->status ? out_status->size : sizeof disk->status;
-    uint32_t known = out_status->size;
-    memcpy(out_status, &disk->status, size);
-    out_status->size = known;
-    unlock(disk);
-}
+/* ------------------------------------------------------------------ disk's thread */
 
-const char *kvr_posix_disk_error(const kvr_posix_disk *disk)
+/* How many of the queued requests may be performed now: up to the end of the ring, and up to a READ while
+ * results of an earlier one are still lent. */
+static uint32_t performable(const kvr_posix_disk *disk)
 {
-    return disk->error;
-}
-
-/* ------------------------------------------------------------------ the disk's side */
-
-/* How many requests from the head may be performed as one batch now: all up to the first that pins, that
- * one included; none of that kind while another is pinned. */
-static uint32_t batch_count(const kvr_posix_disk *disk)
-{
-    for (uint32_t i = 0; i < disk->queue_count; i++) {
-        const kvr_store_request *request =
-            &disk->queue[(disk->queue_head + i) % disk->config.queue_max];
-        if (is_pinned_kind(request)) {
-            return disk->pin == PIN_NONE ? i + 1 : i;
+    uint64_t first = slot(disk, disk->performed);
+    uint64_t count = disk->submitted - disk->performed;
+    if (count > disk->config.queue_max - first) {
+        count = disk->config.queue_max - first;
+    }
+    for (uint32_t i = 0; i < count && disk->lent > 0; i++) {
+        if (is_lending(disk->requests[first + i].kind)) {
+            return i;
         }
     }
-    return disk->queue_count;
+    return (uint32_t)count;
 }
 
-static bool idle_is_due(const kvr_posix_disk *disk, uint64_t now_ns)
+static void wait_until(kvr_posix_disk *disk, uint64_t time_ns)
 {
-    return !disk->failed && kvr_wal_has_unvouched(disk->wal) &&
-           now_ns - disk->last_work_ns >= disk->config.idle_ns;
-}
-
-static struct timespec to_timespec(uint64_t ns)
-{
-    return (struct timespec){.tv_sec = (time_t)(ns / 1000000000u),
-                             .tv_nsec = (long)(ns % 1000000000u)};
+    if (time_ns == UINT64_MAX) {
+        (void)pthread_cond_wait(&disk->changed, &disk->lock);
+        return;
+    }
+    struct timespec time = {(time_t)(time_ns / SECOND_NS), (long)(time_ns % SECOND_NS)};
+    (void)pthread_cond_timedwait(&disk->changed, &disk->lock, &time);
 }
 
 kvr_status kvr_posix_disk_wait(kvr_posix_disk *disk, uint64_t timeout_ns)
 {
-    uint64_t start_ns = kvr_posix_clock()->now(NULL);
-    uint64_t end_ns = timeout_ns > UINT64_MAX - start_ns ? UINT64_MAX : start_ns + timeout_ns;
-    kvr_status status = KVR_EBUSY; /* none yet */
+    uint64_t begin = now_ns();
+    uint64_t end = timeout_ns > UINT64_MAX - begin ? UINT64_MAX : begin + timeout_ns;
+    kvr_status status = KVR_OK;
     lock(disk);
-    while (status == KVR_EBUSY) {
-        uint64_t now_ns = kvr_posix_clock()->now(NULL);
-        bool unvouched = !disk->failed && kvr_wal_has_unvouched(disk->wal);
-        uint64_t idle_at_ns = unvouched ? disk->last_work_ns + disk->config.idle_ns : UINT64_MAX;
-        uint64_t wake_ns = idle_at_ns < end_ns ? idle_at_ns : end_ns;
-        if (batch_count(disk) > 0) {
-            status = KVR_OK;
-        } else if (disk->stopped && disk->queue_count == 0) {
+    while (performable(disk) == 0) {
+        uint64_t now = now_ns();
+        if (disk->is_stopped) {
             status = KVR_ESTOPPED;
-        } else if (disk->maintain || idle_is_due(disk, now_ns)) {
+        } else if (disk->maintenance_due || now >= disk->idle_at) {
             status = KVR_AGAIN;
-        } else if (now_ns >= end_ns) {
+        } else if (now >= end) {
             status = KVR_ETIMEDOUT;
-        } else if (wake_ns == UINT64_MAX) {
-            pthread_cond_wait(&disk->changed, &disk->mutex);
-        } else {
-            struct timespec until = to_timespec(wake_ns);
-            pthread_cond_timedwait(&disk->changed, &disk->mutex, &until);
         }
+        if (status != KVR_OK) {
+            break;
+        }
+        wait_until(disk, disk->idle_at < end ? disk->idle_at : end);
     }
     unlock(disk);
     return status;
 }
 
-/* Moves the next batch out of the queue; the requests stay counted as performing. */
-static uint32_t take_batch(kvr_posix_disk *disk)
+/* A detail lends from the wal only until its next execute: what the owner will read is kept here. */
+static void keep_detail(kvr_posix_disk *disk, kvr_store_result *result)
 {
-    lock(disk);
-    uint32_t count = batch_count(disk);
-    for (uint32_t i = 0; i < count; i++) {
-        disk->batch[i] = disk->queue[disk->queue_head];
-        disk->batch_results[i] = (kvr_store_result){.size = sizeof disk->batch_results[i],
-                                                    .group_id = disk->batch[i].group_id,
-                                                    .token = disk->batch[i].token};
-        disk->queue_head = (disk->queue_head + 1) % disk->config.queue_max;
+    if (result->detail == NULL) {
+        return;
     }
-    disk->queue_count -= count;
-    disk->performing = count;
-    unlock(disk);
-    return count;
+    size_t size = strlen(result->detail) + 1;
+    if (size > sizeof disk->details - disk->details_used) {
+        result->detail = NULL;
+        return;
+    }
+    char *kept = disk->details + disk->details_used;
+    memcpy(kept, result->detail, size);
+    disk->details_used += size;
+    result->detail = kept;
 }
 
-static void give_results(kvr_posix_disk *disk, uint32_t count)
+static void wake_owner(kvr_posix_disk *disk)
 {
-    kvr_wal_status status = {.size = sizeof status};
-    kvr_wal_get_status(disk->wal, &status);
-    lock(disk);
-    for (uint32_t i = 0; i < count; i++) {
-        uint32_t place = (disk->result_head + disk->result_count) % disk->config.queue_max;
-        disk->results[place] = disk->batch_results[i];
-        disk->result_count++;
+    ssize_t written = disk->is_awake ? 1 : 0;
+    while (written != 1) {
+        written = write(disk->wake[1], "", 1);
+        KVR_ASSERT(written == 1 || errno == EINTR); /* one byte always fits an empty pipe */
     }
-    disk->performing = 0;
-    disk->status = status;
-    if (count > 0 && is_pinned_kind(&disk->batch[count - 1])) {
-        KVR_ASSERT(disk->pin == PIN_NONE);
-        disk->pin = PIN_RESULT;
-    }
-    if (status.status != KVR_OK && disk->error[0] == '\0') {
-        snprintf(disk->error, sizeof disk->error, "%s", kvr_wal_error(disk->wal));
-    }
-    update_signal(disk);
-    unlock(disk);
+    disk->is_awake = true;
 }
 
-/* Nothing is queued: one slice of maintenance, or the record that vouches for the last batch. */
-static kvr_status perform_idle(kvr_posix_disk *disk)
+static kvr_status perform_batch(kvr_posix_disk *disk, uint32_t count, bool is_alone)
+{
+    uint64_t first = slot(disk, disk->performed);
+    for (uint32_t i = 0; i < count; i++) {
+        disk->results[first + i].size = sizeof disk->results[first + i];
+    }
+    kvr_status status =
+        kvr_wal_execute(disk->wal, &disk->requests[first], count, &disk->results[first]);
+    KVR_ASSERT(status == KVR_OK || kvr_status_is_fatal(status));
+    if (is_alone) {
+        disk->details_used = 0;
+    }
+    uint32_t lent = 0;
+    for (uint32_t i = 0; i < count; i++) {
+        keep_detail(disk, &disk->results[first + i]);
+        lent += is_lent(&disk->requests[first + i], &disk->results[first + i]);
+    }
+    note_work(disk);
+    lock(disk);
+    if (status != KVR_OK && disk->error[0] == '\0') {
+        (void)snprintf(disk->error, sizeof disk->error, "%s", kvr_wal_error(disk->wal));
+    }
+    note_status(disk);
+    disk->lent += lent;
+    disk->performed += count;
+    wake_owner(disk);
+    unlock(disk);
+    return status;
+}
+
+/* One slice of what can wait. */
+static kvr_status perform_other(kvr_posix_disk *disk)
 {
     kvr_status status = KVR_OK;
-    if (disk->maintain) {
+    if (disk->maintenance_due) {
         status = kvr_wal_maintain(disk->wal);
-        disk->maintain = status == KVR_AGAIN;
-    } else if (idle_is_due(disk, kvr_posix_clock()->now(NULL))) {
+        disk->maintenance_due = status == KVR_AGAIN;
+    } else if (now_ns() >= disk->idle_at) {
         status = kvr_wal_idle(disk->wal);
-        if (status == KVR_ENOSPACE) {
-            disk->last_work_ns =
-                kvr_posix_clock()->now(NULL); /* ask again after another idle time */
-        }
+        disk->idle_at = UINT64_MAX;
     }
-    disk->failed = kvr_status_is_fatal(status);
-    give_results(disk, 0);
+    lock(disk);
+    if (kvr_status_is_fatal(status) && disk->error[0] == '\0') {
+        (void)snprintf(disk->error, sizeof disk->error, "%s", kvr_wal_error(disk->wal));
+    }
+    note_status(disk);
+    unlock(disk);
     return status == KVR_ENOSPACE ? KVR_OK : status;
 }
 
 kvr_status kvr_posix_disk_perform(kvr_posix_disk *disk)
 {
-    uint32_t count = take_batch(disk);
-    if (count == 0) {
-        return perform_idle(disk);
+    if (!disk->is_open) {
+        return KVR_ESTATE;
     }
-    kvr_status status = kvr_wal_execute(disk->wal, disk->batch, count, disk->batch_results);
-    KVR_ASSERT(status == KVR_OK || status == KVR_FSTORAGE);
-    disk->failed = status != KVR_OK;
-    for (uint32_t i = 0; i < count; i++) {
-        uint8_t kind = disk->batch[i].kind;
-        bool writes = kind == KVR_STORE_APPEND || kind == KVR_STORE_VOTE;
-        disk->maintain = !disk->failed && (disk->maintain || !is_pinned_kind(&disk->batch[i]));
-        disk->last_work_ns = writes ? kvr_posix_clock()->now(NULL) : disk->last_work_ns;
-    }
-    give_results(disk, count);
     lock(disk);
-    bool more = batch_count(disk) > 0;
+    uint32_t count = performable(disk);
+    bool is_alone = disk->lent == 0;
     unlock(disk);
-    return status != KVR_OK ? status : more || disk->maintain ? KVR_AGAIN : KVR_OK;
+    kvr_status status =
+        count > 0 ? perform_batch(disk, count, is_alone) : perform_other(disk);
+    if (status != KVR_OK) {
+        return status;
+    }
+    lock(disk);
+    status = performable(disk) > 0 || disk->maintenance_due ? KVR_AGAIN : KVR_OK;
+    unlock(disk);
+    return status;
 }
 
 void kvr_posix_disk_run(kvr_posix_disk *disk)
 {
-    while (kvr_posix_disk_wait(disk, UINT64_MAX) != KVR_ESTOPPED) {
-        kvr_status status = kvr_posix_disk_perform(disk);
-        (void)status; /* a failure is in every result, and perform goes on to give them */
-    }
+    kvr_status status; /* each request carries its own; a failed disk goes on refusing */
+    do {
+        status = kvr_posix_disk_wait(disk, UINT64_MAX);
+        if (status != KVR_ESTOPPED) {
+            status = kvr_posix_disk_perform(disk);
+        }
+    } while (status != KVR_ESTOPPED);
+}
+
+/* ------------------------------------------------------------------ questions */
+
+void kvr_posix_disk_get_status(kvr_posix_disk *disk, kvr_wal_status *out_status)
+{
+    uint32_t size = out_status->size;
+    lock(disk);
+    memcpy(out_status, &disk->status, size < sizeof disk->status ? size : sizeof disk->status);
+    unlock(disk);
+    out_status->size = size;
+}
+
+const char *kvr_posix_disk_error(const kvr_posix_disk *disk)
+{
+    return disk->error;
 }

@@ -1,191 +1,214 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* posix_files.c: the file calls of wal.h on real files, each one system call on names relative to an
- * open directory. Interrupted calls are repeated, except fdatasync: after any failure of it nobody
- * knows what is durable, so its first answer stands. */
+/* posix_files.c: the file calls of wal.h, one system call each, on names relative to one directory.
+ * Interrupted calls are repeated; short counts are told, and the wal goes on (FAULTS 82). */
+#define _FILE_OFFSET_BITS 64
 #include "posix_internal.h"
+
+#include "base/assertion.h"
 
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <unistd.h>
 
-static kvr_status file_open(void *ctx, const char *name, uint32_t flags, uint64_t *out_file)
+_Static_assert(sizeof(off_t) == 8, "segments and snapshots may pass 2 GiB");
+
+static kvr_status failed(kvr_posix_directory *directory)
+{
+    directory->failed_errno = errno;
+    kvr__posix_words_of(errno, directory->phrase, sizeof directory->phrase);
+    return kvr__posix_status_of(directory->failed_errno);
+}
+
+static kvr_status result_of(kvr_posix_directory *directory, int result)
+{
+    return result == 0 ? KVR_OK : failed(directory);
+}
+
+static kvr_status files_open(void *ctx, const char *name, uint32_t flags, uint64_t *out_file)
 {
     kvr_posix_directory *directory = ctx;
-    bool reads = (flags & KVR_FILE_READ) != 0;
-    bool writes = (flags & KVR_FILE_WRITE) != 0;
-    int mode = writes ? (reads ? O_RDWR : O_WRONLY) : O_RDONLY;
+    int mode = (flags & KVR_FILE_WRITE) != 0 ? O_RDWR : O_RDONLY;
     mode |= (flags & KVR_FILE_CREATE) != 0 ? O_CREAT : 0;
     mode |= (flags & KVR_FILE_EXCLUSIVE) != 0 ? O_EXCL : 0;
     int fd;
     do {
-        fd = openat(directory->fd, name, mode | O_CLOEXEC | O_NOFOLLOW, 0600);
+        fd = openat(directory->fd, name, mode | O_CLOEXEC | O_NOFOLLOW, (mode_t)0600);
     } while (fd < 0 && errno == EINTR);
     if (fd < 0) {
-        return kvr__posix_fail(directory, "open", name, errno);
+        return failed(directory);
     }
     *out_file = (uint64_t)fd;
     return KVR_OK;
 }
 
-static kvr_status file_close(void *ctx, uint64_t file)
+/* Not repeated when interrupted: on Linux the descriptor is gone, and may be another thread's by now. */
+static kvr_status files_close(void *ctx, uint64_t file)
 {
-    /* Linux has closed it even if it says EINTR. */
-    return close((int)file) == 0 || errno == EINTR ? KVR_OK
-                                                   : kvr__posix_fail(ctx, "close", "a file", errno);
+    return result_of(ctx, close((int)file));
 }
 
-static kvr_status file_pwrite(void *ctx, uint64_t file, const kvr_slice *data, uint64_t offset,
-                              size_t *out_written)
+static kvr_status files_pwrite(void *ctx, uint64_t file, const kvr_slice *data, uint64_t offset,
+                               size_t *out_written)
 {
-    ssize_t written;
+    KVR_ASSERT(offset <= INT64_MAX);
+    size_t size = data->size < SSIZE_MAX ? data->size : SSIZE_MAX;
+    ssize_t done;
     do {
-        written = pwrite((int)file, data->data, data->size, (off_t)offset);
-    } while (written < 0 && errno == EINTR);
-    if (written < 0) {
-        return kvr__posix_fail(ctx, "write", "a file", errno);
+        done = pwrite((int)file, data->data, size, (off_t)offset);
+    } while (done < 0 && errno == EINTR);
+    if (done < 0) {
+        return failed(ctx);
     }
-    *out_written = (size_t)written;
+    *out_written = (size_t)done;
     return KVR_OK;
 }
 
-static kvr_status file_pread(void *ctx, uint64_t file, uint8_t *out_data, size_t size,
-                             uint64_t offset, size_t *out_read)
+static kvr_status files_pread(void *ctx, uint64_t file, uint8_t *out_data, size_t size,
+                              uint64_t offset, size_t *out_read)
 {
-    ssize_t got;
+    KVR_ASSERT(offset <= INT64_MAX);
+    size = size < SSIZE_MAX ? size : SSIZE_MAX;
+    ssize_t done;
     do {
-        got = pread((int)file, out_data, size, (off_t)offset);
-    } while (got < 0 && errno == EINTR);
-    if (got < 0) {
-        return kvr__posix_fail(ctx, "read", "a file", errno);
+        done = pread((int)file, out_data, size, (off_t)offset);
+    } while (done < 0 && errno == EINTR);
+    if (done < 0) {
+        return failed(ctx);
     }
-    *out_read = (size_t)got;
+    *out_read = (size_t)done;
     return KVR_OK;
 }
 
-static kvr_status file_fdatasync(void *ctx, uint64_t file)
+/* An interrupted flush has reported no failure of the disk, so it alone may be asked again. */
+static kvr_status files_fdatasync(void *ctx, uint64_t file)
 {
-    return fdatasync((int)file) == 0 ? KVR_OK : kvr__posix_fail(ctx, "sync", "a file", errno);
+    int result;
+    do {
+        result = fdatasync((int)file);
+    } while (result != 0 && errno == EINTR);
+    return result_of(ctx, result);
 }
 
-static kvr_status file_truncate(void *ctx, uint64_t file, uint64_t size)
+static kvr_status files_truncate(void *ctx, uint64_t file, uint64_t size)
 {
+    KVR_ASSERT(size <= INT64_MAX);
     int result;
     do {
         result = ftruncate((int)file, (off_t)size);
     } while (result != 0 && errno == EINTR);
-    return result == 0 ? KVR_OK : kvr__posix_fail(ctx, "truncate", "a file", errno);
+    return result_of(ctx, result);
 }
 
-static kvr_status file_length(void *ctx, uint64_t file, uint64_t *out_size)
+static kvr_status files_length(void *ctx, uint64_t file, uint64_t *out_size)
 {
-    struct stat info;
-    if (fstat((int)file, &info) != 0) {
-        return kvr__posix_fail(ctx, "look at", "a file", errno);
+    struct stat stat;
+    if (fstat((int)file, &stat) != 0) {
+        return failed(ctx);
     }
-    *out_size = (uint64_t)info.st_size;
+    *out_size = (uint64_t)stat.st_size;
     return KVR_OK;
 }
 
-static kvr_status file_rename(void *ctx, const char *from, const char *to)
+static kvr_status files_rename(void *ctx, const char *from, const char *to)
 {
     kvr_posix_directory *directory = ctx;
-    return renameat(directory->fd, from, directory->fd, to) == 0
-               ? KVR_OK
-               : kvr__posix_fail(directory, "rename", from, errno);
+    return result_of(directory, renameat(directory->fd, from, directory->fd, to));
 }
 
-static kvr_status file_unlink(void *ctx, const char *name)
+static kvr_status files_unlink(void *ctx, const char *name)
 {
     kvr_posix_directory *directory = ctx;
-    return unlinkat(directory->fd, name, 0) == 0
-               ? KVR_OK
-               : kvr__posix_fail(directory, "unlink", name, errno);
+    return result_of(directory, unlinkat(directory->fd, name, 0));
 }
 
-static kvr_status file_sync_directory(void *ctx)
+static kvr_status files_sync_directory(void *ctx)
 {
     kvr_posix_directory *directory = ctx;
-    return fsync(directory->fd) == 0 ? KVR_OK
-                                     : kvr__posix_fail(directory, "sync", "the directory", errno);
+    int result;
+    do {
+        result = fsync(directory->fd);
+    } while (result != 0 && errno == EINTR);
+    return result_of(directory, result);
 }
 
-/* One entry; anything that is no plain file, and the lock, is none of the store's. */
+/* Regular files only: the rest of the directory is none of the wal's business. */
 static kvr_status list_one(kvr_posix_directory *directory, const char *name, kvr_file_each each,
                            void *each_ctx)
 {
-    struct stat info;
-    if (fstatat(directory->fd, name, &info, AT_SYMLINK_NOFOLLOW) != 0) {
-        return kvr__posix_fail(directory, "look at", name, errno);
+    struct stat stat;
+    if (fstatat(directory->fd, name, &stat, AT_SYMLINK_NOFOLLOW) != 0) {
+        return failed(directory);
     }
-    if (!S_ISREG(info.st_mode) || strcmp(name, kvr__posix_lock_name) == 0) {
-        return KVR_OK;
-    }
-    return each(each_ctx, name, (uint64_t)info.st_size);
+    return S_ISREG(stat.st_mode) ? each(each_ctx, name, (uint64_t)stat.st_size) : KVR_OK;
 }
 
-static kvr_status file_list(void *ctx, kvr_file_each each, void *each_ctx)
+static kvr_status files_list(void *ctx, kvr_file_each each, void *each_ctx)
 {
     kvr_posix_directory *directory = ctx;
     int fd = openat(directory->fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    DIR *stream = fd < 0 ? NULL : fdopendir(fd);
+    if (fd < 0) {
+        return failed(directory);
+    }
+    DIR *stream = fdopendir(fd);
     if (stream == NULL) {
-        int error = errno;
-        if (fd >= 0) {
-            close(fd);
-        }
-        return kvr__posix_fail(directory, "list", "the directory", error);
+        kvr_status status = failed(directory);
+        (void)close(fd);
+        return status;
     }
     kvr_status status = KVR_OK;
-    struct dirent *entry;
-    while (status == KVR_OK && (errno = 0, entry = readdir(stream)) != NULL) {
+    while (status == KVR_OK) {
+        errno = 0;
+        const struct dirent *entry = readdir(stream);
+        if (entry == NULL) {
+            status = errno == 0 ? KVR_OK : failed(directory);
+            break;
+        }
         status = list_one(directory, entry->d_name, each, each_ctx);
     }
-    if (status == KVR_OK && errno != 0) {
-        status = kvr__posix_fail(directory, "list", "the directory", errno);
-    }
-    closedir(stream);
+    (void)closedir(stream);
     return status;
 }
 
-static kvr_status file_space(void *ctx, uint64_t *out_bytes)
+static kvr_status files_space(void *ctx, uint64_t *out_bytes)
 {
     kvr_posix_directory *directory = ctx;
-    struct statvfs info;
-    if (fstatvfs(directory->fd, &info) != 0) {
-        return kvr__posix_fail(directory, "look at", "the file system", errno);
+    struct statvfs stat;
+    if (fstatvfs(directory->fd, &stat) != 0) {
+        return failed(directory);
     }
-    *out_bytes = (uint64_t)info.f_bavail * info.f_frsize;
+    *out_bytes = (uint64_t)stat.f_bavail * (uint64_t)stat.f_frsize;
     return KVR_OK;
 }
 
-static const char *file_error(void *ctx)
+static const char *files_error(void *ctx)
 {
     const kvr_posix_directory *directory = ctx;
-    return directory->error[0] != '\0' ? directory->error : NULL;
+    return directory->failed_errno == 0 ? NULL : directory->phrase;
 }
 
 const kvr_file_ops *kvr_posix_file_ops(void)
 {
     static const kvr_file_ops table = {
         .size = sizeof table,
-        .open = file_open,
-        .close = file_close,
-        .pwrite = file_pwrite,
-        .pread = file_pread,
-        .fdatasync = file_fdatasync,
-        .truncate = file_truncate,
-        .length = file_length,
-        .rename = file_rename,
-        .unlink = file_unlink,
-        .sync_directory = file_sync_directory,
-        .list = file_list,
-        .space = file_space,
-        .error = file_error,
+        .open = files_open,
+        .close = files_close,
+        .pwrite = files_pwrite,
+        .pread = files_pread,
+        .fdatasync = files_fdatasync,
+        .truncate = files_truncate,
+        .length = files_length,
+        .rename = files_rename,
+        .unlink = files_unlink,
+        .sync_directory = files_sync_directory,
+        .list = files_list,
+        .space = files_space,
+        .error = files_error,
     };
     return &table;
 }
