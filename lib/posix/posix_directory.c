@@ -79,6 +79,12 @@ static void close_both(kvr_posix_directory *directory)
     directory->fd = -1;
 }
 
+void kvr__posix_directory_unlock(kvr_posix_directory *directory)
+{
+    close_both(directory);
+    directory->is_open = false;
+}
+
 void kvr_posix_directory_free(kvr_posix_directory *directory)
 {
     if (directory != NULL) {
@@ -104,53 +110,43 @@ static kvr_status failed(kvr_posix_directory *directory, const char *path, const
 }
 
 /* Makes the name of a new directory durable in the one above it. */
-static int sync_parent(const char *path)
+static kvr_status sync_parent(kvr_posix_directory *directory, const char *path)
 {
-    char parent[4096];
-    size_t size = strlen(path);
-    while (size > 1 && path[size - 1] == '/') {
-        size--;
+    int parent = openat(directory->fd, "..", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (parent < 0) {
+        return failed(directory, path, "the directory above it");
     }
-    while (size > 0 && path[size - 1] != '/') {
-        size--;
-    }
-    if (size >= sizeof parent) {
-        errno = ENAMETOOLONG;
-        return -1;
-    }
-    memcpy(parent, size == 0 ? "." : path, size == 0 ? 1 : size);
-    parent[size == 0 ? 1 : size] = '\0';
-    int fd = open(parent, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (fd < 0) {
-        return -1;
-    }
-    int result = fsync(fd);
-    int error = errno;
-    (void)close(fd);
-    errno = error;
-    return result;
+    kvr_status status =
+        fsync(parent) == 0 ? KVR_OK : failed(directory, path, "sync of the directory above it");
+    (void)close(parent);
+    return status;
 }
 
-static kvr_status make(kvr_posix_directory *directory, const char *path)
+static kvr_status open_directory(kvr_posix_directory *directory, const char *path, bool may_make)
 {
-    if (mkdir(path, 0700) == 0) {
-        return sync_parent(path) == 0 ? KVR_OK : failed(directory, path, "sync of its parent");
+    bool is_made = may_make && mkdir(path, 0700) == 0;
+    if (may_make && !is_made && errno != EEXIST) {
+        return failed(directory, path, "cannot be made");
     }
-    return errno == EEXIST ? KVR_OK : failed(directory, path, "cannot be made");
+    directory->fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (directory->fd < 0) {
+        return failed(directory, path, "cannot be opened");
+    }
+    return is_made ? sync_parent(directory, path) : KVR_OK;
 }
 
-/* What is in it is the whole of a replicated store: for nobody but its owner to read. */
+/* Files are made 0600, so nobody else can read them; but who may write here may replace them. */
 static kvr_status check_mode(kvr_posix_directory *directory, const char *path)
 {
     struct stat stat;
     if (fstat(directory->fd, &stat) != 0) {
         return failed(directory, path, "fstat");
     }
-    if ((stat.st_mode & 0077) == 0) {
+    if ((stat.st_mode & (S_IWGRP | S_IWOTH)) == 0) {
         return KVR_OK;
     }
     (void)snprintf(directory->error, sizeof directory->error,
-                   "%s: its mode is %03o, which lets others in; chmod 700 it", path,
+                   "%s: its mode is %03o, so others can write to it; chmod 700 it", path,
                    (unsigned)(stat.st_mode & 0777));
     return KVR_EDENIED;
 }
@@ -179,17 +175,18 @@ static kvr_status lock(kvr_posix_directory *directory, const char *path, bool is
     if (flock(directory->lock_fd, (is_reader ? LOCK_SH : LOCK_EX) | LOCK_NB) != 0) {
         return errno == EWOULDBLOCK ? in_use(directory, path) : failed(directory, path, "flock");
     }
-    if (is_reader) {
-        return KVR_OK;
-    }
+    return KVR_OK;
+}
+
+void kvr__posix_directory_sign(kvr_posix_directory *directory)
+{
     char pid[32];
     int size = snprintf(pid, sizeof pid, "%ld\n", (long)getpid());
-    if (ftruncate(directory->lock_fd, 0) != 0 ||
-        pwrite(directory->lock_fd, pid, (size_t)size, 0) != size) {
-        errno = errno == 0 ? ENOSPC : errno;
-        return failed(directory, path, "write of the lock file");
+    ssize_t written = 0;
+    if (ftruncate(directory->lock_fd, 0) == 0) {
+        written = pwrite(directory->lock_fd, pid, (size_t)size, 0);
     }
-    return KVR_OK;
+    (void)written; /* a lock without a name is a lock all the same */
 }
 
 kvr_status kvr_posix_directory_open(kvr_posix_directory *directory, const char *path,
@@ -202,11 +199,7 @@ kvr_status kvr_posix_directory_open(kvr_posix_directory *directory, const char *
         (void)snprintf(directory->error, sizeof directory->error, "no path was given");
         return KVR_EINVAL;
     }
-    kvr_status status = (flags & KVR_POSIX_CREATE) != 0 ? make(directory, path) : KVR_OK;
-    if (status == KVR_OK) {
-        directory->fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-        status = directory->fd >= 0 ? KVR_OK : failed(directory, path, "cannot be opened");
-    }
+    kvr_status status = open_directory(directory, path, (flags & KVR_POSIX_CREATE) != 0);
     if (status == KVR_OK) {
         status = check_mode(directory, path);
     }

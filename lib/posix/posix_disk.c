@@ -169,6 +169,9 @@ kvr_status kvr_posix_disk_open(kvr_posix_disk *disk)
     if (disk->is_open && kvr_wal_has_unvouched(disk->wal)) {
         disk->idle_at = 0;
     }
+    if (disk->is_open && (disk->config.flags & KVR_POSIX_READ_ONLY) == 0) {
+        kvr__posix_directory_sign(disk->directory);
+    }
     return status;
 }
 
@@ -183,6 +186,7 @@ kvr_status kvr_posix_disk_close(kvr_posix_disk *disk)
         (void)snprintf(disk->error, sizeof disk->error, "%s", kvr_wal_error(disk->wal));
     }
     note_status(disk);
+    kvr__posix_directory_unlock(disk->directory);
     return status;
 }
 
