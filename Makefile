@@ -21,7 +21,7 @@ WARN := -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Werror
 KVR_CFLAGS := -std=c11 $(WARN) -Iinclude -fvisibility=hidden $(OPT) $(CFLAGS)
 # The C library's own names beyond C11 are for these rooms only; lint keeps them out of the core.
 POSIX := -D_POSIX_C_SOURCE=200809L
-SODIUM := $(shell pkg-config --libs libsodium 2>/dev/null || echo -lsodium)
+SODIUM := $(if $(wildcard lib/seal/*.c),$(shell pkg-config --libs libsodium 2>/dev/null || echo -lsodium))
 
 ifneq ($(V),1)
 Q := @

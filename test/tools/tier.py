@@ -137,7 +137,7 @@ def run_parts(tier, names, budgets, log_dir):
         parts.append(part)
         print("[%2d/%d] %-24s" % (number, len(names), name), end="", flush=True)
         log_path = os.path.join(log_dir, name + ".log")
-        part.run(log_path, env, max(600.0, 3 * (budgets.of(name) or 0.0)))
+        part.run(log_path, env, max(240.0, 3 * (budgets.of(name) or 0.0)))
         skipped = ", %d skipped" % len(part.skips) if part.skips else ""
         print(
             "%-6s %7.1f s  %d passed, %d failed%s"
