@@ -79,8 +79,8 @@ typedef struct kvr_node_sink {
 /* ------------------------------------------------------------------ config */
 
 /* Zero means default. Fill with kvr_node_config_init, then set what you need. Tables are borrowed for the node's
- * whole life; those that only kvr_node_run needs may be NULL for users of ready/advance (storage, transport,
- * clock, sink). */
+ * whole life; those that only kvr_node_run needs (storage, transport, clock, sink) may be NULL for users of
+ * ready/advance. Without a transport kvr_node_run drops what it would send: enough for a member of one. */
 typedef struct kvr_node_config {
     uint32_t size;
     uint32_t member_count;
