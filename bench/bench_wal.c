@@ -7,6 +7,8 @@
 #include <kvraft/wal.h>
 #include <stdlib.h>
 #include <string.h>
+
+#define XXH_INLINE_ALL
 #include <xxhash.h>
 
 #include "bench_questions.h"
