@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* check_wal.h: what comes back from a disk (W1, W2, W4): after a crash LOAD and READ must show everything that had
+ * completed, and behind it some first part of what was under way; nothing else, and the same again if it crashes
+ * while it starts. */
+#ifndef KVRAFT_TEST_SIM_CHECK_WAL_H
+#define KVRAFT_TEST_SIM_CHECK_WAL_H
+
+#include "check_ghost.h"
+
+enum { CHECK_WAL_PENDING_MAX = 63 };
+
+typedef struct check_wal {
+    ghost *ghost;
+    check_report *report;
+    struct {
+        bool is_open;        /* it is not known yet how much of pending was done */
+        uint32_t count;      /* of pending, when it crashed */
+        uint64_t candidates; /* bit i: the first i may have been done */
+    } members[CHECK_MEMBERS_MAX];
+} check_wal;
+
+void check_wal_init(check_wal *check, ghost *g, check_report *report);
+
+/* Before the ghost hears of it. */
+void check_wal_submitted(check_wal *check, uint32_t member, const kvr_store_request *request);
+void check_wal_stored(check_wal *check, uint32_t member, const kvr_store_request *request,
+                      const kvr_store_result *result);
+
+/* The member has read all that it wanted to read. */
+void check_wal_settle(check_wal *check, uint32_t member);
+
+#endif
