@@ -71,6 +71,23 @@ enum {
     KVR_EAUTHFAILED = -25, /* wrong user name or password, or a token that is not valid */
     KVR_ESTOPPED = -26,    /* the handle was closed */
 
+    /* Users, roles and permissions: auth.h. */
+    KVR_EUSEREMPTY = -27,            /* no user is named */
+    KVR_EUSEREXIST = -28,            /* there is a user of that name already */
+    KVR_ENOUSER = -29,               /* no user of that name */
+    KVR_EROLEEMPTY = -30,            /* no role is named */
+    KVR_EROLEEXIST = -31,            /* there is a role of that name already */
+    KVR_ENOROLE = -32,               /* no role of that name */
+    KVR_EROLENOTGRANTED = -33,       /* the role is not granted to the user */
+    KVR_EPERMISSIONNOTGRANTED = -34, /* the permission is not granted to the role */
+    KVR_EPERMISSION = -35,           /* the user may not do this */
+    KVR_ENOROOTUSER = -36,           /* there is no user root */
+    KVR_EROOTROLE = -37,             /* user root does not have role root */
+    KVR_EAUTHMANAGE =
+        -38, /* a change of users or roles that would lock everybody out, or makes no sense */
+    KVR_EAUTHOLD = -39,    /* decided under an auth revision that is not the present one */
+    KVR_ENOPASSWORD = -40, /* the user has no password */
+
     /* At or below KVR_FATAL the handle has failed for good: only its _status, _error and _free
      * functions are legal. */
     KVR_FATAL = -100,

@@ -34,6 +34,21 @@
     X(KVR_ESTATE, -24, "the handle is not in a state that allows this call")                \
     X(KVR_EAUTHFAILED, -25, "wrong user name or password, or a token that is not valid")    \
     X(KVR_ESTOPPED, -26, "the handle was closed")                                           \
+    X(KVR_EUSEREMPTY, -27, "no user is named")                                              \
+    X(KVR_EUSEREXIST, -28, "there is a user of that name already")                          \
+    X(KVR_ENOUSER, -29, "no user of that name")                                             \
+    X(KVR_EROLEEMPTY, -30, "no role is named")                                              \
+    X(KVR_EROLEEXIST, -31, "there is a role of that name already")                          \
+    X(KVR_ENOROLE, -32, "no role of that name")                                             \
+    X(KVR_EROLENOTGRANTED, -33, "the role is not granted to the user")                      \
+    X(KVR_EPERMISSIONNOTGRANTED, -34, "the permission is not granted to the role")          \
+    X(KVR_EPERMISSION, -35, "the user may not do this")                                     \
+    X(KVR_ENOROOTUSER, -36, "there is no user root")                                        \
+    X(KVR_EROOTROLE, -37, "user root does not have role root")                              \
+    X(KVR_EAUTHMANAGE, -38,                                                                 \
+      "a change of users or roles that would lock everybody out, or makes no sense")        \
+    X(KVR_EAUTHOLD, -39, "decided under an auth revision that is not the present one")      \
+    X(KVR_ENOPASSWORD, -40, "the user has no password")                                     \
     X(KVR_FATAL, -100, "the handle has failed for good")                                    \
     X(KVR_FSTORAGE, -101, "a write, sync or load failed, the member takes no further part") \
     X(KVR_FCORRUPT, -102, "what was durable is damaged")                                    \
