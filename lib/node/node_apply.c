@@ -97,13 +97,12 @@ static kvr_status begin_command(kvr_node *node)
 static kvr_status begin(kvr_node *node)
 {
     kvr__apply *apply = &node->apply;
+    if (kvr__hashes_reserve(&node->hashes) != KVR_OK) {
+        return KVR_ENOMEM;
+    }
     kvr_status status = read_front(node);
     if (status != KVR_OK) {
         return status;
-    }
-    if (apply->entry.index % KVR__HASH_EVERY == 0 &&
-        kvr__hashes_reserve(&node->hashes) != KVR_OK) {
-        return KVR_ENOMEM;
     }
     apply->outcome = KVR_OK;
     apply->remembered = false;
@@ -116,6 +115,7 @@ static kvr_status begin(kvr_node *node)
     }
     if (status != KVR_OK) {
         kvr__execute_release(node);
+        apply->entry.buffer = NULL; /* its count is still the queue's */
         apply->stage = KVR__APPLY_IDLE;
         return status;
     }

@@ -208,7 +208,7 @@ static kvr_status end_empty(kvr_node *node, kvr_status status)
         node->raft_shown = false;
     }
     if (status == KVR_ENOMEM) {
-        node->retry_ns = node->now_ns + node->config.heartbeat_ns;
+        node->retry_ns = node->now_ns + node->config.heartbeat_ns / 4;
         return status;
     }
     if (node->failure == KVR_OK) {
@@ -309,10 +309,10 @@ uint64_t kvr_node_deadline(const kvr_node *node)
     if (node == NULL || node->closed || node->failure != KVR_OK) {
         return UINT64_MAX;
     }
-    uint64_t deadline = kvr_raft_deadline(node->raft);
     if (node->retry_ns != 0) {
-        return earlier(deadline, node->retry_ns);
+        return node->retry_ns;
     }
+    uint64_t deadline = kvr_raft_deadline(node->raft);
     if (kvr__node_has_work(node)) {
         return 0;
     }

@@ -59,6 +59,7 @@ static void free_taking(kvr_node *node, kvr__taking *taking)
 
 void kvr__taking_release(kvr_node *node)
 {
+    node->no_space = false;
     if (node->snapshots.taking != NULL) {
         free_taking(node, node->snapshots.taking);
         node->snapshots.taking = NULL;
