@@ -13,6 +13,7 @@ belongs a tier up.
 import fnmatch
 import os
 import re
+import resource
 import signal
 import subprocess
 import sys
@@ -192,6 +193,7 @@ def main():
     budgets = Budgets(tier)
     log_dir = os.path.join(ROOT, os.environ.get("BUILD", "build"), "log", tier)
     os.makedirs(log_dir, exist_ok=True)
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # tests abort on purpose
     parts = run_parts(tier, names, budgets, log_dir)
     print_table(tier, parts, budgets)
     failed = [part.name for part in parts if not part.ok]
