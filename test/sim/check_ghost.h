@@ -19,8 +19,8 @@
 typedef struct ghost_entry {
     uint64_t term;
     uint64_t prev_term;
-    uint64_t lease_clock;
-    uint64_t checksum; /* over all of its bytes */
+    uint64_t submitted_ns; /* when its first copy went to a disk */
+    uint64_t checksum;     /* over all of its bytes */
     uint8_t *command;
     uint32_t command_size;
     uint8_t kind;
@@ -80,6 +80,8 @@ typedef struct ghost {
     ghost_slot *slots; /* by index */
     uint32_t slot_count, slot_capacity;
     uint32_t member_count;
+    uint32_t reserved;
+    uint64_t now_ns; /* whoever runs the simulation keeps it */
     ghost_member members[CHECK_MEMBERS_MAX];
 } ghost;
 

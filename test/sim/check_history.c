@@ -1,0 +1,157 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* check_history.c: see check_history.h. */
+#include "check_history.h"
+
+#include <stdlib.h>
+
+#define U(x) ((unsigned long long)(x))
+
+void check_history_init(check_history *check, check_store *store, check_report *report)
+{
+    *check = (check_history){.store = store, .report = report, .seen_revision = 1};
+}
+
+void check_history_release(check_history *check)
+{
+    free(check->claims);
+    free(check->refused);
+}
+
+void check_history_invoke(check_history *check, history_call *call)
+{
+    call->number = ++check->call_count;
+    call->floor_index = check->done_index;
+    call->floor_revision = check->seen_revision;
+}
+
+static uint8_t command_kind(uint8_t call_kind)
+{
+    switch (call_kind) {
+    case KVR_CALL_WRITE:
+        return WIRE_COMMAND_WRITE;
+    case KVR_CALL_COMPACT:
+        return WIRE_COMMAND_COMPACT;
+    case KVR_CALL_LEASE_GRANT:
+        return WIRE_COMMAND_GRANT;
+    case KVR_CALL_LEASE_REVOKE:
+        return WIRE_COMMAND_REVOKE;
+    default:
+        return 0;
+    }
+}
+
+static void claim(check_history *check, const history_call *call, uint64_t index)
+{
+    check_grow((void **)&check->claims, &check->claim_capacity, (uint32_t)index + 1,
+               sizeof *check->claims);
+    if (check->claims[index] != 0) {
+        check_fail(check->report, "H3", "entry %llu answers calls %llu and %llu", U(index),
+                   U(check->claims[index]), U(call->number));
+    }
+    check->claims[index] = call->number;
+}
+
+static void check_done(check_history *check, const history_call *call,
+                       const kvr_completion *completion)
+{
+    uint64_t index = completion->index;
+    if (index == 0 || index > check->store->applied) {
+        check_fail(check->report, "H2", "call %llu is answered by entry %llu; committed is %llu",
+                   U(call->number), U(index), U(check->store->applied));
+        return;
+    }
+    const store_point *point = &check->store->points[index];
+    if (point->kind != command_kind(call->kind) || point->asked != call->asked) {
+        check_fail(check->report, "H2",
+                   "call %llu of kind %u is answered by entry %llu, which asks for something else",
+                   U(call->number), call->kind, U(index));
+        return;
+    }
+    claim(check, call, index);
+    if (index <= call->floor_index) {
+        check_fail(check->report, "H1",
+                   "call %llu began after entry %llu was answered, and is answered by entry %llu",
+                   U(call->number), U(call->floor_index), U(index));
+    }
+    bool wrong_answer = call->kind == KVR_CALL_WRITE && completion->status == KVR_OK &&
+                        (completion->result == NULL ||
+                         store_digest_answer(completion->result) != point->answer);
+    if (completion->status != point->status || completion->revision != point->revision ||
+        wrong_answer) {
+        check_fail(check->report, "T1",
+                   "call %llu at entry %llu gets %s at revision %llu; the model %s at %llu%s",
+                   U(call->number), U(index), kvr_status_name(completion->status),
+                   U(completion->revision), kvr_status_name(point->status), U(point->revision),
+                   wrong_answer ? ", with another answer" : "");
+    }
+    if (index > check->done_index) {
+        check->done_index = index;
+    }
+}
+
+static void note_refused(check_history *check, const history_call *call)
+{
+    if (!call->is_unique) {
+        return;
+    }
+    check_grow((void **)&check->refused, &check->refused_capacity, check->refused_size + 1,
+               sizeof *check->refused);
+    check->refused[check->refused_size++] = call->asked;
+}
+
+void check_history_complete(check_history *check, const history_call *call,
+                            const kvr_completion *completion)
+{
+    check_store_advance(check->store);
+    if (completion->kind != call->kind) {
+        check_fail(check->report, "H2", "call %llu of kind %u completes as kind %u",
+                   U(call->number), call->kind, completion->kind);
+    }
+    if (completion->outcome == KVR_OUTCOME_REFUSED) {
+        check->refused_count++;
+        note_refused(check, call);
+        return;
+    }
+    if (completion->outcome == KVR_OUTCOME_UNKNOWN) {
+        check->unknown_count++;
+        return;
+    }
+    check->done_count++;
+    if (command_kind(call->kind) != 0) {
+        check_done(check, call, completion);
+    } else if (call->kind == KVR_CALL_READ_LINEAR && completion->revision < call->floor_revision) {
+        check_fail(check->report, "H1",
+                   "linear read %llu on member %u shows revision %llu; %llu was seen before it began",
+                   U(call->number), call->member + 1, U(completion->revision),
+                   U(call->floor_revision));
+    }
+    if (completion->revision > check->seen_revision) {
+        check->seen_revision = completion->revision;
+    }
+}
+
+/* ------------------------------------------------------------------ the end */
+
+static int by_value(const void *a, const void *b)
+{
+    uint64_t x = *(const uint64_t *)a;
+    uint64_t y = *(const uint64_t *)b;
+    return (x > y) - (x < y);
+}
+
+void check_history_end(check_history *check)
+{
+    check_store_advance(check->store);
+    if (check->refused_size > 0) {
+        qsort(check->refused, check->refused_size, sizeof *check->refused, by_value);
+    }
+    for (uint64_t index = 1; index <= check->store->applied; index++) {
+        const store_point *point = &check->store->points[index];
+        if (point->kind == WIRE_COMMAND_WRITE && check->refused_size > 0 &&
+            bsearch(&point->asked, check->refused, check->refused_size, sizeof *check->refused,
+                    by_value) != NULL) {
+            check_fail(check->report, "H6", "entry %llu executes a call that was refused",
+                       U(index));
+        }
+    }
+}

@@ -1,0 +1,133 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* check_lease.c: see check_lease.h. */
+#include "check_lease.h"
+
+#include <stdlib.h>
+
+#define U(x) ((unsigned long long)(x))
+
+enum { MILLION = 1000000 };
+
+void check_lease_init(check_lease *check, check_store *store, uint32_t drift_ppm,
+                      check_report *report)
+{
+    *check = (check_lease){.store = store, .report = report, .drift_ppm = drift_ppm};
+}
+
+void check_lease_release(check_lease *check)
+{
+    free(check->items);
+}
+
+static held_lease *find(check_lease *check, int64_t id)
+{
+    for (uint32_t i = check->count; i > 0; i--) {
+        if (check->items[i - 1].id == id) {
+            return &check->items[i - 1];
+        }
+    }
+    return NULL;
+}
+
+/* L2. The entry that ended it was made at most one flush before it went to a disk. */
+static void check_early(check_lease *check, const held_lease *held)
+{
+    const store_lease *lease = check_store_lease(check->store, held->id);
+    if (lease == NULL || lease->revoked_index == 0 || !lease->by_leader) {
+        return;
+    }
+    const ghost_entry *entry = check_raft_committed(check->store->raft, lease->revoked_index);
+    uint64_t least = held->ttl_ns / (MILLION + check->drift_ppm) * MILLION;
+    if (entry->submitted_ns < held->renewed_ns + least) {
+        check_fail(check->report, "L2",
+                   "lease %lld of %llu ns, renewed at %llu, was ended at %llu by entry %llu",
+                   (long long)held->id, U(held->ttl_ns), U(held->renewed_ns),
+                   U(entry->submitted_ns), U(lease->revoked_index));
+    }
+}
+
+void check_lease_ended(check_lease *check)
+{
+    check_store_advance(check->store);
+    for (uint32_t i = 0; i < check->count; i++) {
+        if (!check->items[i].judged_late) {
+            check_early(check, &check->items[i]);
+            const store_lease *lease = check_store_lease(check->store, check->items[i].id);
+            check->items[i].judged_late = lease != NULL && lease->revoked_index != 0;
+        }
+    }
+}
+
+static void complete_grant(check_lease *check, const history_call *call,
+                           const kvr_completion *completion)
+{
+    if (completion->status != KVR_OK) {
+        return;
+    }
+    check_grow((void **)&check->items, &check->capacity, check->count + 1, sizeof *check->items);
+    check->items[check->count++] = (held_lease){
+        .id = completion->lease, .ttl_ns = completion->ttl_ns, .renewed_ns = call->invoked_ns};
+}
+
+static void complete_keep_alive(check_lease *check, const history_call *call,
+                                const kvr_completion *completion)
+{
+    const store_lease *lease = check_store_lease(check->store, call->lease);
+    bool lives = lease != NULL && lease->revoked_index == 0;
+    if (completion->status == KVR_ENOLEASE) {
+        if (lives && lease->granted_index <= call->floor_index) {
+            check_fail(check->report, "L5", "call %llu is told that lease %lld does not exist; it does",
+                       U(call->number), (long long)call->lease);
+        }
+        return;
+    }
+    if (completion->status != KVR_OK) {
+        return;
+    }
+    if (lease == NULL || (!lives && lease->revoked_index <= call->floor_index)) {
+        check_fail(check->report, "L5", "call %llu finds lease %lld, which was over before it began",
+                   U(call->number), (long long)call->lease);
+        return;
+    }
+    if (completion->ttl_ns != lease->ttl_ns || completion->remaining_ns > lease->ttl_ns) {
+        check_fail(check->report, "L5", "call %llu is told a TTL of %llu, %llu left; granted were %llu",
+                   U(call->number), U(completion->ttl_ns), U(completion->remaining_ns),
+                   U(lease->ttl_ns));
+    }
+    held_lease *held = find(check, call->lease);
+    if (call->kind == KVR_CALL_LEASE_KEEP_ALIVE && held != NULL &&
+        call->invoked_ns > held->renewed_ns) {
+        held->renewed_ns = call->invoked_ns;
+        check_early(check, held);
+    }
+}
+
+void check_lease_complete(check_lease *check, const history_call *call,
+                          const kvr_completion *completion)
+{
+    check_store_advance(check->store);
+    if (completion->outcome != KVR_OUTCOME_DONE) {
+        return;
+    }
+    if (call->kind == KVR_CALL_LEASE_GRANT) {
+        complete_grant(check, call, completion);
+    } else if (call->kind == KVR_CALL_LEASE_KEEP_ALIVE ||
+               call->kind == KVR_CALL_LEASE_TIME_TO_LIVE) {
+        complete_keep_alive(check, call, completion);
+    }
+}
+
+void check_lease_quiet(check_lease *check, uint64_t now_ns, uint64_t quiet_ns, uint64_t election_ns)
+{
+    check_store_advance(check->store);
+    for (uint32_t i = 0; i < check->store->lease_count; i++) {
+        const store_lease *lease = &check->store->leases[i];
+        /* TTL, half of it for the record, two leaderships, on a slow clock */
+        uint64_t bound = 2 * lease->ttl_ns + 10 * election_ns;
+        if (lease->revoked_index == 0 && bound < quiet_ns) {
+            check_fail(check->report, "L4",
+                       "lease %lld of %llu ns lives at %llu though nobody renewed it for %llu ns",
+                       (long long)lease->id, U(lease->ttl_ns), U(now_ns), U(quiet_ns));
+        }
+    }
+}
