@@ -163,6 +163,7 @@ typedef struct kvr__raft_store {
     uint64_t fetch_for;
     uint64_t fetch_prev;
     uint64_t fetch_first;
+    uint64_t fetch_prev_term;
     uint64_t fetch_term;
 
     uint64_t chunk_read_token; /* SNAPSHOT_READ for a follower */

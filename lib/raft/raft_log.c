@@ -216,20 +216,18 @@ void kvr__raft_log_discard(kvr__raft_log *log, uint64_t to)
 {
     KVR_ASSERT(to >= log->base_index);
     KVR_ASSERT(to <= log->last_index);
-    if (to == log->base_index) {
-        return;
+    if (to > log->base_index) {
+        log->base_term = item_at(log, to)->term;
+        log->base_index = to;
     }
-    log->base_term = item_at(log, to)->term;
-    log->base_index = to;
-    uint32_t keep = to == log->last_index ? log->segment_end : item_at(log, to + 1)->segment;
+    uint32_t keep = log->open ? log->segment_end - 1 : log->segment_end;
+    log->begin_position = log->end_position;
+    if (to < log->last_index) {
+        keep = item_at(log, to + 1)->segment;
+        log->begin_position = item_at(log, to + 1)->position;
+    }
     for (; log->segment_first != keep; log->segment_first++) {
         segment_drop(log, segment_at(log, log->segment_first)->buffer);
-    }
-    if (to == log->last_index) {
-        log->open = false;
-        log->begin_position = log->end_position;
-    } else {
-        log->begin_position = item_at(log, to + 1)->position;
     }
 }
 

@@ -73,7 +73,8 @@ void kvr__raft_log_commit_room(kvr__raft_log *log, uint64_t term, uint32_t size)
 /* Removes all entries from `from` on (base < from <= last). O(segments removed). */
 void kvr__raft_log_truncate(kvr__raft_log *log, uint64_t from);
 
-/* Removes all entries up to `to` (base <= to <= last); `to` becomes the base. */
+/* Removes all entries up to `to` (base <= to <= last); `to` becomes the base. Room that was found for the next
+ * entry stays. */
 void kvr__raft_log_discard(kvr__raft_log *log, uint64_t to);
 
 /* Lets go of the oldest segments while all their entries are at or below `limit` (<= last) and at least

@@ -200,7 +200,7 @@ static void show(kvr_raft *raft)
     raft->role_flag = false;
     raft->loaded_flag = false;
     raft->shown = true;
-    raft->work = handout_limit(raft) > raft->handed;
+    raft->work = handout_limit(raft) > raft->handed || raft->send_due;
 }
 
 static kvr_status make_all(kvr_raft *raft)

@@ -134,7 +134,8 @@ static kvr_status issue_discard(kvr_raft *raft)
 {
     kvr__raft_store *store = &raft->store;
     bool all = store->discard_all_wanted;
-    if (store->discard_token != 0 || (all && store->append_token != 0)) {
+    if (store->discard_token != 0 || store->fetch_token != 0 ||
+        (all && store->append_token != 0)) {
         return KVR_OK;
     }
     uint64_t first = all ? raft->log.base_index + 1 : discard_limit(raft) + 1;

@@ -227,6 +227,7 @@ static void tune(kvr_raft_config *config)
     config->message_bytes_max = 300;
     config->inflight_messages_max = 4;
     config->apply_bytes_max = 400;
+    config->log_memory_bytes = x.seed % 3 == 0 ? 0 : 400;
     config->trace = (uint32_t)(x.seed % 2);
 }
 
