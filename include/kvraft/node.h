@@ -1,23 +1,25 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* kvraft/node.h: one member of a replicated store: Raft, the multi-version store, watchers and leases
- * joined. This is the header that most programs need, with host.h for what they must supply.
+/* kvraft/node.h: one member of a replicated store: Raft, the multi-version store, watchers and
+ * leases joined. This is the header that most programs need, with host.h for what they must supply.
  *
  *   1. kvr_node_new; serve its storage requests: it loads what is durable
- *   2. feed:  kvr_node_receive (a peer's message), _storage_done, _sent, and calls: _write, _read_linear,
- *             _lease_*, _watch ...: these only take work in and are legal anywhere, in callbacks too
- *   3. work:  kvr_node_run(node, budget): does it, and is the only function that calls back. Hosts that want no
- *             callbacks use kvr_node_ready_get and kvr_node_advance, of which run is made and nothing else
+ *   2. feed:  kvr_node_receive (a peer's message), _storage_done, _sent, and calls: _write,
+ *             _read_linear, _lease_*, _watch ...: these only take work in and are legal anywhere,
+ *             in callbacks too
+ *   3. work:  kvr_node_run(node, budget): does it, and is the only function that calls back. Hosts
+ *             that want no callbacks use kvr_node_ready_get and kvr_node_advance, of which run is
+ *             made and nothing else
  *   4. wait:  for sockets, disk completions or kvr_node_deadline, whatever is first; back to 2
  *   5. kvr_node_close completes everything outstanding; kvr_node_free
  *
- * Every call ends in exactly one completion that says one of three: done (with its status and answer);
- * refused (it never was and never will be executed); unknown (KVR_EUNKNOWN: it may still happen). A write
- * is executed at most once, however often the network repeats it.
+ * Every call ends in exactly one completion that says one of three: done (with its status and
+ * answer); refused (it never was and never will be executed); unknown (KVR_EUNKNOWN: it may still
+ * happen). A write is executed at most once, however often the network repeats it.
  *
- * One handle, one thread at a time; two handles share nothing. All times are nanoseconds; the clock is read once
- * a run. Kept bounds: every queue refuses with KVR_EBUSY when full, nothing is dropped in silence. After a
- * status at or below KVR_FATAL the member takes no further part; kvr_node_error says what, where and the
- * remedy. Contract for keys, leases and watches: etcd v3. */
+ * One handle, one thread at a time; two handles share nothing. All times are nanoseconds; the clock
+ * is read once a run. Kept bounds: every queue refuses with KVR_EBUSY when full, nothing is dropped
+ * in silence. After a status at or below KVR_FATAL the member takes no further part; kvr_node_error
+ * says what, where and the remedy. Contract for keys, leases and watches: etcd v3. */
 #ifndef KVRAFT_NODE_H
 #define KVRAFT_NODE_H
 
@@ -48,9 +50,9 @@ enum {
     KVR_CALL_LEASE_TIME_TO_LIVE = 7
 };
 
-/* The end of one call. With outcome DONE, `status` is the result of its execution (KVR_OK, or what the operation
- * says: KVR_ENOLEASE, KVR_ECOMPACTED ...; a failed execution changed nothing). With REFUSED it is the reason. Lends until
- * the callback returns, or kvr_node_advance. */
+/* The end of one call. With outcome DONE, `status` is the result of its execution (KVR_OK, or what
+ * the operation says: KVR_ENOLEASE, KVR_ECOMPACTED ...; a failed execution changed nothing). With
+ * REFUSED it is the reason. Lends until the callback returns, or kvr_node_advance. */
 typedef struct kvr_completion {
     uint32_t size;
     uint8_t kind;    /* KVR_CALL_* */
@@ -58,9 +60,9 @@ typedef struct kvr_completion {
     uint8_t reserved[2];
     kvr_status status;
     uint32_t reserved2;
-    void *user;            /* as given with the call */
-    uint64_t revision;     /* of the store after it (for read_linear: now) */
-    uint64_t index;        /* entry that did it; 0: none */
+    void *user;        /* as given with the call */
+    uint64_t revision; /* of the store after it (for read_linear: now) */
+    uint64_t index;    /* entry that did it; 0: none */
     uint64_t term;
     const kvr_op_result *result; /* WRITE, done with KVR_OK: the typed answer; else NULL */
     int64_t lease;               /* LEASE_*: id */
@@ -78,9 +80,10 @@ typedef struct kvr_node_sink {
 
 /* ------------------------------------------------------------------ config */
 
-/* Zero means default. Fill with kvr_node_config_init, then set what you need. Tables are borrowed for the node's
- * whole life; those that only kvr_node_run needs (storage, transport, clock, sink) may be NULL for users of
- * ready/advance. Without a transport kvr_node_run drops what it would send: enough for a member of one. */
+/* Zero means default. Fill with kvr_node_config_init, then set what you need. Tables are borrowed
+ * for the node's whole life; those that only kvr_node_run needs (storage, transport, clock, sink)
+ * may be NULL for users of ready/advance. Without a transport kvr_node_run drops what it would
+ * send: enough for a member of one. */
 typedef struct kvr_node_config {
     uint32_t size;
     uint32_t member_count;
@@ -88,15 +91,18 @@ typedef struct kvr_node_config {
     uint64_t group_id;
     uint64_t member_id; /* never 0 */
     uint64_t seed;
-    const kvr_member *members; /* of a new cluster, the same on all members; ignored once storage knows better */
+    /* of a new cluster, the same on all members; ignored once storage knows better */
+    const kvr_member *members;
 
-    uint64_t election_ns;        /* default 1 s */
-    uint64_t heartbeat_ns;       /* default 100 ms */
-    uint64_t call_timeout_ns;    /* default 5 s + 2 x election_ns: then a call ends unknown (reads: refused) */
-    uint64_t snapshot_entries;   /* take one after at least so many entries ... default 10,000 */
-    uint64_t snapshot_bytes_min; /* ... and log bytes of at least this and the last one's size; default 4 MiB */
-    uint64_t keep_entries;       /* log kept behind a snapshot for slow followers, default 5,000 */
-    uint64_t message_bytes_max;  /* default 1 MiB */
+    uint64_t election_ns;  /* default 1 s */
+    uint64_t heartbeat_ns; /* default 100 ms */
+    /* default 5 s + 2 x election_ns: then a call ends unknown (reads: refused) */
+    uint64_t call_timeout_ns;
+    uint64_t snapshot_entries; /* take one after at least so many entries ... default 10,000 */
+    /* ... and log bytes of at least this and the last one's size; default 4 MiB */
+    uint64_t snapshot_bytes_min;
+    uint64_t keep_entries;      /* log kept behind a snapshot for slow followers, default 5,000 */
+    uint64_t message_bytes_max; /* default 1 MiB */
     uint64_t uncommitted_bytes_max; /* default 64 MiB */
     uint32_t calls_max;             /* writes under way from this member, default and most 2,048 */
     uint32_t snapshot_chunk_bytes;  /* default 256 KiB */
@@ -120,28 +126,30 @@ typedef struct kvr_node_config {
 /* Fills defaults for a struct of `size` bytes as the caller knows it. KVR_EINVAL. */
 KVR_API kvr_status kvr_node_config_init(kvr_node_config *config, uint32_t size) KVR_MUST_USE;
 
-/* Presets on top of the defaults: members in one building (heartbeat 100 ms, election 1 s), in one process or rack
- * (10, 100 ms), across a continent (500 ms, 5 s). */
+/* Presets on top of the defaults: members in one building (heartbeat 100 ms, election 1 s), in one
+ * process or rack (10, 100 ms), across a continent (500 ms, 5 s). */
 KVR_API void kvr_node_config_set_lan(kvr_node_config *config);
 KVR_API void kvr_node_config_set_local(kvr_node_config *config);
 KVR_API void kvr_node_config_set_wan(kvr_node_config *config);
 
-/* NULL if acceptable, else one sentence that names the field, its fault and its range. Lends for ever. */
+/* NULL if acceptable, else one sentence that names the field, its fault and its range. Lends for
+ * ever. */
 KVR_API const char *kvr_node_config_check(const kvr_node_config *config);
 
 /* ------------------------------------------------------------------ life */
 
-/* Makes a member; it does nothing until run or ready. `config` is borrowed, except the tables. Gives *out_node.
- * KVR_EINVAL, KVR_ENOMEM. */
+/* Makes a member; it does nothing until run or ready. `config` is borrowed, except the tables.
+ * Gives *out_node. KVR_EINVAL, KVR_ENOMEM. */
 KVR_API kvr_status kvr_node_new(const kvr_node_config *config, kvr_node **out_node) KVR_MUST_USE;
 
-/* Ends every outstanding call (refused with KVR_ESTOPPED if it was never proposed, else unknown) and every watch;
- * calls back from inside (through the sink), and never again. Afterwards only status, error and free. KVR_OK;
- * KVR_EREENTRANT. Storage requests under way still need their memory until the host has stopped them. */
+/* Ends every outstanding call (refused with KVR_ESTOPPED if it was never proposed, else unknown)
+ * and every watch; calls back from inside (through the sink), and never again. Afterwards only
+ * status, error and free. KVR_OK; KVR_EREENTRANT. Storage requests under way still need their
+ * memory until the host has stopped them. */
 KVR_API kvr_status kvr_node_close(kvr_node *node) KVR_MUST_USE;
 
-/* Frees it; closes it without callbacks if that was not done. Views must have been freed, and no storage request
- * may be under way in another thread. KVR_OK (also for NULL), KVR_EREENTRANT. */
+/* Frees it; closes it without callbacks if that was not done. Views must have been freed, and no
+ * storage request may be under way in another thread. KVR_OK (also for NULL), KVR_EREENTRANT. */
 KVR_API kvr_status kvr_node_free(kvr_node *node);
 
 /* ------------------------------------------------------------------ intake from the host */
@@ -150,7 +158,8 @@ KVR_API kvr_status kvr_node_free(kvr_node *node);
 KVR_API kvr_status kvr_node_receive(kvr_node *node, const kvr_slice *message) KVR_MUST_USE;
 
 /* The answer to a storage request that was pending. KVR_OK, KVR_EINVAL (no such token). */
-KVR_API kvr_status kvr_node_storage_done(kvr_node *node, const kvr_store_result *result) KVR_MUST_USE;
+KVR_API kvr_status kvr_node_storage_done(kvr_node *node,
+                                         const kvr_store_result *result) KVR_MUST_USE;
 
 /* Only for transports that send later: the message's bytes are no longer needed. */
 KVR_API void kvr_node_sent(kvr_node *node, uint64_t token);
@@ -165,15 +174,18 @@ typedef struct kvr_node_call {
     uint64_t timeout_ns; /* 0: config's */
 } kvr_node_call;
 
-/* Each of these takes a call in and returns KVR_OK: exactly one completion follows; or an error: there is no
- * completion and it never happens. Arguments are borrowed and encoded at once. Common errors: KVR_EINVAL,
- * KVR_ETOOBIG, KVR_EBUSY (calls_max), KVR_ENOMEM, KVR_ESTOPPED, fatal statuses. A member that knows no leader takes the
- * call and waits for one until its timeout; then it is refused with KVR_ENOLEADER. */
+/* Each of these takes a call in and returns KVR_OK: exactly one completion follows; or an error:
+ * there is no completion and it never happens. Arguments are borrowed and encoded at once. Common
+ * errors: KVR_EINVAL, KVR_ETOOBIG, KVR_EBUSY (calls_max), KVR_ENOMEM, KVR_ESTOPPED, fatal statuses.
+ * A member that knows no leader takes the call and waits for one until its timeout; then it is
+ * refused with KVR_ENOLEADER. */
 
-/* A put, delete or transaction (KVR_OP_RANGE only inside a transaction), as kvr_mvcc_apply does it, on every member.
- * KVR_EDUPKEY. Completion: result; KVR_ENOLEASE, KVR_ENOTFOUND, KVR_ECOMPACTED, KVR_EFUTURE. Refused with KVR_EREADONLY while the
- * cluster takes no writes. etcd contract: Put, DeleteRange, Txn. */
-KVR_API kvr_status kvr_node_write(kvr_node *node, const kvr_node_call *call, const kvr_op *op) KVR_MUST_USE;
+/* A put, delete or transaction (KVR_OP_RANGE only inside a transaction), as kvr_mvcc_apply does it,
+ * on every member. KVR_EDUPKEY. Completion: result; KVR_ENOLEASE, KVR_ENOTFOUND, KVR_ECOMPACTED,
+ * KVR_EFUTURE. Refused with KVR_EREADONLY while the cluster takes no writes. etcd contract: Put,
+ * DeleteRange, Txn. */
+KVR_API kvr_status kvr_node_write(kvr_node *node, const kvr_node_call *call,
+                                  const kvr_op *op) KVR_MUST_USE;
 
 /* The common put, without a struct. */
 KVR_API kvr_status kvr_node_put(kvr_node *node, const kvr_node_call *call, const kvr_slice *key,
@@ -183,16 +195,18 @@ KVR_API kvr_status kvr_node_put(kvr_node *node, const kvr_node_call *call, const
 KVR_API kvr_status kvr_node_delete(kvr_node *node, const kvr_node_call *call, const kvr_slice *key,
                                    const kvr_slice *range_end) KVR_MUST_USE;
 
-/* Compacts history below `revision`. Completion: KVR_ECOMPACTED, KVR_EFUTURE. etcd contract: Compact. */
+/* Compacts history below `revision`. Completion: KVR_ECOMPACTED, KVR_EFUTURE. etcd contract:
+ * Compact. */
 KVR_API kvr_status kvr_node_compact(kvr_node *node, const kvr_node_call *call,
                                     uint64_t revision) KVR_MUST_USE;
 
-/* Completes when this member's store holds everything that was acknowledged anywhere before this call: then
- * read it, in the callback or later, with kvr_node_get or a view. Works on every member that can reach the
- * leader. Refused with KVR_ENOLEADER or KVR_ETIMEDOUT. Thesis 6.4. */
+/* Completes when this member's store holds everything that was acknowledged anywhere before this
+ * call: then read it, in the callback or later, with kvr_node_get or a view. Works on every member
+ * that can reach the leader. Refused with KVR_ENOLEADER or KVR_ETIMEDOUT. Thesis 6.4. */
 KVR_API kvr_status kvr_node_read_linear(kvr_node *node, const kvr_node_call *call) KVR_MUST_USE;
 
-/* Grants a lease. id 0: chosen here (in the completion). Completion: KVR_EEXIST. etcd contract: LeaseGrant. */
+/* Grants a lease. id 0: chosen here (in the completion). Completion: KVR_EEXIST. etcd contract:
+ * LeaseGrant. */
 KVR_API kvr_status kvr_node_lease_grant(kvr_node *node, const kvr_node_call *call, int64_t id,
                                         uint64_t ttl_ns) KVR_MUST_USE;
 
@@ -200,49 +214,54 @@ KVR_API kvr_status kvr_node_lease_grant(kvr_node *node, const kvr_node_call *cal
 KVR_API kvr_status kvr_node_lease_revoke(kvr_node *node, const kvr_node_call *call,
                                          int64_t id) KVR_MUST_USE;
 
-/* Renews it at the leader, without the log unless the lease is recorded. Completion: remaining_ns; KVR_ENOLEASE. */
+/* Renews it at the leader, without the log unless the lease is recorded. Completion: remaining_ns;
+ * KVR_ENOLEASE. */
 KVR_API kvr_status kvr_node_lease_keep_alive(kvr_node *node, const kvr_node_call *call,
                                              int64_t id) KVR_MUST_USE;
 
-/* Asks the leader for what is left. Completion: ttl_ns, remaining_ns; KVR_ENOLEASE. Its keys: kvr_node_lease_keys. */
+/* Asks the leader for what is left. Completion: ttl_ns, remaining_ns; KVR_ENOLEASE. Its keys:
+ * kvr_node_lease_keys. */
 KVR_API kvr_status kvr_node_lease_time_to_live(kvr_node *node, const kvr_node_call *call,
                                                int64_t id) KVR_MUST_USE;
 
 /* ------------------------------------------------------------------ this member's own copy
  *
- * Legal anywhere on the handle's thread, callbacks included. What they show may be behind the leader; after the
- * completion of kvr_node_read_linear it is not. */
+ * Legal anywhere on the handle's thread, callbacks included. What they show may be behind the
+ * leader; after the completion of kvr_node_read_linear it is not. */
 
-/* The key at the head of the published store. False: not there. Lends until the next intake or run. */
+/* The key at the head of the published store. False: not there. Lends until the next intake or
+ * run. */
 KVR_API bool kvr_node_get(const kvr_node *node, const kvr_slice *key, kvr_kv *out_kv);
 
 /* As kvr_mvcc_view_open; free it with kvr_mvcc_view_free before kvr_node_free. */
 KVR_API kvr_status kvr_node_view_open(kvr_node *node, kvr_mvcc_view **out_view) KVR_MUST_USE;
 
-/* Up to `capacity` keys attached to a lease, in ascending order, above *after (NULL: from the first). Lends until the next
- * intake or run. *out_count 0: no more, or no such lease. */
+/* Up to `capacity` keys attached to a lease, in ascending order, above *after (NULL: from the
+ * first). Lends until the next intake or run. *out_count 0: no more, or no such lease. */
 KVR_API kvr_status kvr_node_lease_keys(const kvr_node *node, int64_t id, const kvr_slice *after,
                                        kvr_slice *out_keys, uint32_t capacity,
                                        uint32_t *out_count) KVR_MUST_USE;
 
 /* The leases known here, by id: see kvr_lease_list. */
-KVR_API uint32_t kvr_node_leases(const kvr_node *node, int64_t after, bool from_start, int64_t *out_ids,
-                                 uint32_t capacity);
+KVR_API uint32_t kvr_node_leases(const kvr_node *node, int64_t after, uint8_t from_start,
+                                 int64_t *out_ids, uint32_t capacity);
 
 /* ------------------------------------------------------------------ watches */
 
-/* As kvr_watch_open, on this member: batches come through the sink's `watched` or ready. KVR_EINVAL, KVR_EEXIST,
- * KVR_ETOOBIG, KVR_ENOMEM, KVR_ESTOPPED. */
+/* As kvr_watch_open, on this member: batches come through the sink's `watched` or ready.
+ * KVR_EINVAL, KVR_EEXIST, KVR_ETOOBIG, KVR_ENOMEM, KVR_ESTOPPED. */
 KVR_API kvr_status kvr_node_watch(kvr_node *node, const kvr_watch_request *request,
                                   uint64_t *out_id) KVR_MUST_USE;
-KVR_API kvr_status kvr_node_watch_cancel(kvr_node *node, uint64_t id) KVR_MUST_USE; /* KVR_ENOTFOUND */
+/* KVR_ENOTFOUND */
+KVR_API kvr_status kvr_node_watch_cancel(kvr_node *node, uint64_t id) KVR_MUST_USE;
 KVR_API kvr_status kvr_node_watch_pause(kvr_node *node, uint64_t id) KVR_MUST_USE;
 KVR_API kvr_status kvr_node_watch_resume(kvr_node *node, uint64_t id) KVR_MUST_USE;
 
 /* ------------------------------------------------------------------ work */
 
-/* Everything that is due now, as arrays that lend until kvr_node_advance (bytes of a storage request until it is
- * answered). Any order or parallel: what must wait for a flush is not in it yet. */
+/* Everything that is due now, as arrays that lend until kvr_node_advance (bytes of a storage
+ * request until it is answered). Any order or parallel: what must wait for a flush is not in it
+ * yet. */
 typedef struct kvr_node_ready {
     uint32_t request_count;
     uint32_t message_count;
@@ -257,18 +276,21 @@ typedef struct kvr_node_ready {
     const kvr_trace_event *traces;  /* if the config has a trace table */
 } kvr_node_ready;
 
-/* Does up to `budget` units of work (an entry, a message, a KiB each) as of `now_ns` and shows what came of it.
- * KVR_OK: nothing more is due; KVR_AGAIN: the budget ended first. KVR_ENOMEM: an allocation failed, nothing was
- * lost, call again later. KVR_EREENTRANT inside a callback; KVR_ESTATE before the last one was advanced; fatal statuses. */
+/* Does up to `budget` units of work (an entry, a message, a KiB each) as of `now_ns` and shows what
+ * came of it. KVR_OK: nothing more is due; KVR_AGAIN: the budget ended first. KVR_ENOMEM: an
+ * allocation failed, nothing was lost, call again later. KVR_EREENTRANT inside a callback;
+ * KVR_ESTATE before the last one was advanced; fatal statuses. */
 KVR_API kvr_status kvr_node_ready_get(kvr_node *node, uint64_t now_ns, uint32_t budget,
                                       const kvr_node_ready **out_ready) KVR_MUST_USE;
 KVR_API void kvr_node_advance(kvr_node *node);
 
-/* Reads the clock once, then ready and advance until nothing is due or `budget` (0: 10,000) is used up, serving the
- * tables of the config. Calls back: storage.submit, transport.send, sink. Statuses as kvr_node_ready_get. */
+/* Reads the clock once, then ready and advance until nothing is due or `budget` (0: 10,000) is used
+ * up, serving the tables of the config. Calls back: storage.submit, transport.send, sink. Statuses
+ * as kvr_node_ready_get. */
 KVR_API kvr_status kvr_node_run(kvr_node *node, uint32_t budget) KVR_MUST_USE;
 
-/* When run must be called though nothing arrived: ns of the host's clock; 0: at once; UINT64_MAX: never. */
+/* When run must be called though nothing arrived: ns of the host's clock; 0: at once; UINT64_MAX:
+ * never. */
 KVR_API uint64_t kvr_node_deadline(const kvr_node *node);
 
 /* ------------------------------------------------------------------ operation */
@@ -307,7 +329,8 @@ KVR_API void kvr_node_get_status(const kvr_node *node, kvr_node_status *out_stat
 KVR_API kvr_status kvr_node_get_progress(const kvr_node *node, uint32_t i,
                                          kvr_raft_progress *out_progress) KVR_MUST_USE;
 
-/* One line: what failed, where, the remedy; "" if nothing did. Lends until the next call on the handle. */
+/* One line: what failed, where, the remedy; "" if nothing did. Lends until the next call on the
+ * handle. */
 KVR_API const char *kvr_node_error(const kvr_node *node);
 
 #ifdef __cplusplus

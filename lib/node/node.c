@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* node.c: the door: config, life, what the host feeds, what this member's own copy shows, status. What happens with
- * what was fed: node_ready.c. */
+/* node.c: the door: config, life, what the host feeds, what this member's own copy shows, status.
+ * What happens with what was fed: node_ready.c. */
 #include "node_internal.h"
 #include "node_snapshot.h"
 
@@ -123,8 +123,8 @@ static void release_sent(kvr_node *node)
     kvr__map_release(&node->sent);
 }
 
-/* Everything that was made, in an order in which nobody outlives what it leans on: values in the store lean on
- * raft's buffers, the hub on the store. */
+/* Everything that was made, in an order in which nobody outlives what it leans on: values in the
+ * store lean on raft's buffers, the hub on the store. */
 static void free_node(kvr_node *node)
 {
     kvr__taking_release(node);
@@ -139,8 +139,8 @@ static void free_node(kvr_node *node)
     kvr__ring_release(&node->deferred);
     kvr__ring_release(&node->watch_changes);
     release_sent(node);
-    kvr__array_free(&node->mem, KVR__MEM_MESSAGE, (void **)&node->requests,
-                    &node->request_capacity, sizeof *node->requests);
+    kvr__array_free(&node->mem, KVR__MEM_MESSAGE, (void **)&node->requests, &node->request_capacity,
+                    sizeof *node->requests);
     kvr_watch_hub_free(node->hub);
     kvr_lease_book_free(node->book);
     kvr_mvcc_free(node->store);
@@ -287,7 +287,7 @@ kvr_status kvr_node_lease_keys(const kvr_node *node, int64_t id, const kvr_slice
     return KVR_OK;
 }
 
-uint32_t kvr_node_leases(const kvr_node *node, int64_t after, bool from_start, int64_t *out_ids,
+uint32_t kvr_node_leases(const kvr_node *node, int64_t after, uint8_t from_start, int64_t *out_ids,
                          uint32_t capacity)
 {
     return kvr_lease_list(node->book, after, from_start, out_ids, capacity);

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* node_apply.c: committed entries become state, one after the other, in slices. Apply is a pure function of the
- * log: who waits for an answer decides whether a result is built, never what is done (FAULTS 96). All memory
- * is taken before the first change, so an entry is applied whole or waits (FAULTS 95); index, store, leases,
- * origins and hash move together in `finish` (FAULTS 91). Start at kvr__apply_run; node_execute.c says what
- * each kind of command does. */
+/* node_apply.c: committed entries become state, one after the other, in slices. Apply is a pure
+ * function of the log: who waits for an answer decides whether a result is built, never what is
+ * done (FAULTS 96). All memory is taken before the first change, so an entry is applied whole or
+ * waits (FAULTS 95); index, store, leases, origins and hash move together in `finish` (FAULTS 91).
+ * Start at kvr__apply_run; node_execute.c says what each kind of command does. */
 #include "node_internal.h"
 
 #include "base/entry.h"
@@ -56,9 +56,10 @@ static kvr_status read_front(kvr_node *node)
     kvr_slice bytes = {queued->data, queued->size};
     if (kvr__entry_read(bytes, true, &apply->entry) != KVR_OK ||
         apply->entry.bytes.size != queued->size) {
-        return kvr__node_fail(node, KVR_FCORRUPT,
-                              "a committed entry is damaged in memory; restart this member; after index",
-                              node->applied.index);
+        return kvr__node_fail(
+            node, KVR_FCORRUPT,
+            "a committed entry is damaged in memory; restart this member; after index",
+            node->applied.index);
     }
     KVR_ASSERT(apply->entry.index == node->applied.index + 1);
     KVR_ASSERT(apply->entry.term >= node->applied.term);

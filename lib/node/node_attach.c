@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* node_attach.c: the ordered set of (lease, key). A treap (Seidel and Aragon, 1996) whose priorities are hashes:
- * no parents, no rotations, insertion splits and removal merges, all without recursion. Start at
- * kvr__attach_add. */
+/* node_attach.c: the ordered set of (lease, key). A treap (Seidel and Aragon, 1996) whose
+ * priorities are hashes: no parents, no rotations, insertion splits and removal merges, all without
+ * recursion. Start at kvr__attach_add. */
 #include "node_attach.h"
 
 #include "base/assertion.h"
@@ -118,7 +118,8 @@ void kvr__attach_add(kvr__attach *attach, int64_t lease, const kvr_slice *key)
     while (*place != NULL && (*place)->priority >= item->priority) {
         place = compare(lease, key, *place) < 0 ? &(*place)->left : &(*place)->right;
     }
-    kvr__attachment *rest = *place; /* split what is below into what is before and behind the item */
+    /* split what is below into what is before and behind the item */
+    kvr__attachment *rest = *place;
     *place = item;
     kvr__attachment **before = &item->left;
     kvr__attachment **behind = &item->right;
@@ -164,8 +165,10 @@ void kvr__attach_remove(kvr__attach *attach, int64_t lease, const kvr_slice *key
     attach->count--;
 }
 
-/* The first attachment of the lease above `after`: O(log n), from the root, since there are no parents. */
-static const kvr__attachment *above(const kvr__attach *attach, int64_t lease, const kvr_slice *after)
+/* The first attachment of the lease above `after`: O(log n), from the root, since there are no
+ * parents. */
+static const kvr__attachment *above(const kvr__attach *attach, int64_t lease,
+                                    const kvr_slice *after)
 {
     const kvr__attachment *best = NULL;
     const kvr__attachment *item = attach->root;

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* node_attach.h: which keys belong to which lease: one ordered set of (lease, key), so that the keys of a lease
- * stand together, in key order. Derived from the store, never replicated by itself. A treap: its shape comes
- * from hashes and says nothing of order, so no result depends on it.
+/* node_attach.h: which keys belong to which lease: one ordered set of (lease, key), so that the
+ * keys of a lease stand together, in key order. Derived from the store, never replicated by itself.
+ * A treap: its shape comes from hashes and says nothing of order, so no result depends on it.
  *
- * An attachment is made in two steps: reserve, which may fail, before an apply; attach, which cannot, after. */
+ * An attachment is made in two steps: reserve, which may fail, before an apply; attach, which
+ * cannot, after. */
 #ifndef KVRAFT_LIB_NODE_ATTACH_H
 #define KVRAFT_LIB_NODE_ATTACH_H
 
@@ -37,10 +38,11 @@ void kvr__attach_drop_spares(kvr__attach *attach);
 
 /* Adds what was reserved; there already: nothing happens. */
 void kvr__attach_add(kvr__attach *attach, int64_t lease, const kvr_slice *key);
-void kvr__attach_remove(kvr__attach *attach, int64_t lease, const kvr_slice *key); /* not there: nothing */
+/* not there: nothing */
+void kvr__attach_remove(kvr__attach *attach, int64_t lease, const kvr_slice *key);
 
-/* Fills `out_keys` with up to `capacity` keys of the lease above *after (NULL: from the first). Lends until the
- * set changes. Returns how many. */
+/* Fills `out_keys` with up to `capacity` keys of the lease above *after (NULL: from the first).
+ * Lends until the set changes. Returns how many. */
 uint32_t kvr__attach_keys(const kvr__attach *attach, int64_t lease, const kvr_slice *after,
                           kvr_slice *out_keys, uint32_t capacity);
 uint64_t kvr__attach_key_count(const kvr__attach *attach, int64_t lease); /* O(keys of the lease) */

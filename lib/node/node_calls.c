@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* node_calls.c: the life of a call, as drawn at struct kvr__call: from its intake to exactly one completion. A write
- * may be handed to raft many times, always the same bytes: the origin in them lets apply execute it once. It
- * is refused only if raft never had it. Start at kvr__calls_propose. */
+/* node_calls.c: the life of a call, as drawn at struct kvr__call: from its intake to exactly one
+ * completion. A write may be handed to raft many times, always the same bytes: the origin in them
+ * lets apply execute it once. It is refused only if raft never had it. Start at
+ * kvr__calls_propose. */
 #include "base/array.h"
 #include "base/buffer.h"
 #include "base/checksum.h"
@@ -31,7 +32,8 @@ void kvr__calls_init(kvr_node *node)
 
 static void free_call(kvr_node *node, kvr__call *call)
 {
-    uint32_t *count = is_write(call->done.kind) ? &node->calls.write_count : &node->calls.other_count;
+    uint32_t *count =
+        is_write(call->done.kind) ? &node->calls.write_count : &node->calls.other_count;
     KVR_ASSERT(*count > 0);
     *count -= 1;
     kvr__list_remove(&call->link);
@@ -117,8 +119,8 @@ void kvr__calls_start(kvr_node *node)
 
 /* ------------------------------------------------------------------ handing over */
 
-/* Moves the oldest unresolved sequence up. All sequences that may still be proposed lie less than a window apart:
- * so none of them falls out of the window that apply keeps before it was executed. */
+/* Moves the oldest unresolved sequence up. All sequences that may still be proposed lie less than a
+ * window apart: so none of them falls out of the window that apply keeps before it was executed. */
 static bool window_is_full(kvr__calls *calls)
 {
     while (calls->sequence_oldest < calls->sequence_next &&
@@ -245,8 +247,8 @@ void kvr__calls_repropose(kvr_node *node)
     calls->blocked_until = 0;
 }
 
-/* Forwarded ones that nothing was heard of for a while; what this leader appended will come. They go before those
- * that raft never had, which may wait for just them (window_is_full). */
+/* Forwarded ones that nothing was heard of for a while; what this leader appended will come. They
+ * go before those that raft never had, which may wait for just them (window_is_full). */
 static void repeat_forwarded(kvr_node *node)
 {
     kvr__calls *calls = &node->calls;
@@ -296,7 +298,8 @@ void kvr__calls_finish(kvr_node *node, kvr__call *call, uint8_t outcome, kvr_sta
     kvr__list_push_back(&calls->finished, &call->link);
 }
 
-/* It ends without an answer: refused if it certainly changed nothing and never will, else unknown. */
+/* It ends without an answer: refused if it certainly changed nothing and never will, else
+ * unknown. */
 static void give_up(kvr_node *node, kvr__call *call, kvr_status reason)
 {
     bool may_have_happened = call->sequence != 0;
@@ -327,8 +330,8 @@ void kvr__calls_expire(kvr_node *node)
     }
 }
 
-/* Entries were jumped over. What the window has seen was executed, but its answer is lost; the rest is
- * proposed again. */
+/* Entries were jumped over. What the window has seen was executed, but its answer is lost; the rest
+ * is proposed again. */
 void kvr__calls_skipped(kvr_node *node)
 {
     kvr__calls *calls = &node->calls;

@@ -35,7 +35,8 @@ static uint32_t count_of(const kvr__list *list)
 static void check_calls(const kvr_node *node)
 {
     const kvr__calls *calls = &node->calls;
-    uint32_t writes = check_writes(node, &calls->pending, false) + check_writes(node, &calls->sent, true);
+    uint32_t writes =
+        check_writes(node, &calls->pending, false) + check_writes(node, &calls->sent, true);
     uint32_t others = count_of(&node->reads.waiting) + count_of(&node->leasing.asking) +
                       count_of(&node->leasing.asked);
     for (const kvr__list *place = node->reads.rounds.next; place != &node->reads.rounds;

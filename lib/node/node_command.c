@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* node_command.c: the head of a command. Its bytes are made once, by the member that proposes it, and never
- * change until apply, so the origin is stamped before the first hand-over and never after. */
+/* node_command.c: the head of a command. Its bytes are made once, by the member that proposes it,
+ * and never change until apply, so the origin is stamped before the first hand-over and never
+ * after. */
 #include "node_command.h"
 
 #include "base/assertion.h"

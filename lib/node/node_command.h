@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* node_command.h: commands as bytes, byte by byte as kvraft-command(5) says, and nothing else: no handle. What
- * is read may be hostile: bounds, depth and counts are checked here, meaning (limits of keys, duplicate
- * keys) by kvr_mvcc_op_check. Little-endian:
+/* node_command.h: commands as bytes, byte by byte as kvraft-command(5) says, and nothing else: no
+ * handle. What is read may be hostile: bounds, depth and counts are checked here, meaning (limits
+ * of keys, duplicate keys) by kvr_mvcc_op_check. Little-endian:
  *
  *   0 u16 head size (64)   2 u8 version (1)   3 u8 kind   4 u32 flags (0)   8 u64 origin member
  *  16 u64 incarnation     24 u64 sequence    32 u64 request client   40 u64 request sequence
@@ -16,11 +16,7 @@
 #include "base/codec.h"
 #include "base/memory.h"
 
-enum {
-    KVR__COMMAND_HEAD = 64,
-    KVR__COMMAND_VERSION = 1,
-    KVR__COMMAND_USER_MAX = 65535
-};
+enum { KVR__COMMAND_HEAD = 64, KVR__COMMAND_VERSION = 1, KVR__COMMAND_USER_MAX = 65535 };
 
 /* Kinds. Numbers are for ever; what a version does not know stops its apply. */
 enum {
@@ -28,11 +24,13 @@ enum {
     KVR__COMMAND_COMPACT = 2,      /* u64 revision */
     KVR__COMMAND_LEASE_GRANT = 3,  /* i64 id, u64 ttl ns */
     KVR__COMMAND_LEASE_REVOKE = 4, /* i64 id, u64 term: 0, or void unless the entry has this term */
-    KVR__COMMAND_LEASE_RECORD = 5  /* u64 term as above, u32 count, u32 0, then count of: i64 id, u64 renewed ns */
+    /* u64 term as above, u32 count, u32 0, then count of: i64 id, u64 renewed ns */
+    KVR__COMMAND_LEASE_RECORD = 5
 };
 
 enum {
-    KVR__COMMAND_LEASE_SIZE = 16, /* payload of LEASE_GRANT and LEASE_REVOKE, a record of LEASE_RECORD, and its head */
+    /* payload of LEASE_GRANT and LEASE_REVOKE, a record of LEASE_RECORD, and its head */
+    KVR__COMMAND_LEASE_SIZE = 16,
     KVR__COMMAND_COMPACT_SIZE = 8
 };
 
@@ -73,7 +71,8 @@ kvr_status kvr__command_read(kvr_slice bytes, kvr__command *out_command);
  *     put         i64 lease   key   value
  *     range       u64 revision   u64 limit   key   range_end
  *     delete      key   range_end
- *     txn         u32 compares   u32 then   u32 else, then the compares, the then- and the else-operations
+ *     txn         u32 compares   u32 then   u32 else, then the compares, the then- and the
+ *                 else-operations
  *   compare     u32 size   u8 target   u8 result   u16 0   i64 number   key   range_end   value
  *
  * A key, range_end or value is a u32 size and its bytes. */
@@ -87,13 +86,14 @@ typedef struct kvr__op_tree {
     kvr_op root;
     uint8_t *block; /* NULL: the root is not a transaction */
     size_t block_size;
-    kvr_op *ops; /* in `block`: all operations below the root, for who walks over them in no order */
+    /* in `block`: all operations below the root, for who walks over them in no order */
+    kvr_op *ops;
     uint32_t op_count;
     uint32_t reserved;
 } kvr__op_tree;
 
-/* KVR_OK, KVR_ECORRUPT, KVR_ETOOBIG (nested too deep), KVR_ENOMEM. Values of `share_min` bytes and more carry
- * `owner`. Flags that only a node may set are cleared. */
+/* KVR_OK, KVR_ECORRUPT, KVR_ETOOBIG (nested too deep), KVR_ENOMEM. Values of `share_min` bytes and
+ * more carry `owner`. Flags that only a node may set are cleared. */
 kvr_status kvr__op_read(kvr__mem *mem, kvr_slice bytes, kvr_buf *owner, size_t share_min,
                         kvr__op_tree *out_tree);
 void kvr__op_release(kvr__mem *mem, kvr__op_tree *tree);

@@ -65,7 +65,8 @@ static const char *check_limits(const kvr_node_config *config)
         return "heartbeat_ns or election_ns is beyond all time: give nanoseconds";
     }
     if (config->heartbeat_ns * 2 >= config->election_ns) {
-        return "heartbeat_ns must be less than half of election_ns, or followers take a slow leader "
+        return "heartbeat_ns must be less than half of election_ns, or followers take a slow "
+               "leader "
                "for a dead one";
     }
     if (config->calls_max > KVR__CALLS_MAX) {
@@ -104,9 +105,9 @@ static void fill_defaults(kvr_node_config *config)
     kvr_node_config defaults;
     kvr_status status = kvr_node_config_init(&defaults, sizeof defaults);
     KVR_ASSERT(status == KVR_OK);
-    uint64_t *fields[] = {&config->election_ns,        &config->heartbeat_ns,
-                          &config->snapshot_entries,   &config->snapshot_bytes_min,
-                          &config->message_bytes_max,  &config->uncommitted_bytes_max};
+    uint64_t *fields[] = {&config->election_ns,       &config->heartbeat_ns,
+                          &config->snapshot_entries,  &config->snapshot_bytes_min,
+                          &config->message_bytes_max, &config->uncommitted_bytes_max};
     const uint64_t values[] = {defaults.election_ns,       defaults.heartbeat_ns,
                                defaults.snapshot_entries,  defaults.snapshot_bytes_min,
                                defaults.message_bytes_max, defaults.uncommitted_bytes_max};

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* node_exchange.c: members tell each other their state hashes. A mismatch accuses nobody: whoever differs from
- * a majority of the voters stops, a leader too; while voters differ without a majority, none takes writes
- * (FAULTS 108). The chain covers all that came before, so a difference shows at every later point too.
- * Start at judge. */
+/* node_exchange.c: members tell each other their state hashes. A mismatch accuses nobody: whoever
+ * differs from a majority of the voters stops, a leader too; while voters differ without a
+ * majority, none takes writes (FAULTS 108). The chain covers all that came before, so a difference
+ * shows at every later point too. Start at judge. */
 #include "node_internal.h"
 
 enum { VOTERS_MAX = 64, REPEATS = 4 };
@@ -91,9 +91,9 @@ static kvr_status tell(kvr_node *node)
 
 /* What the voters say of one index. */
 typedef struct verdict {
-    bool differs;       /* not all that spoke agree */
+    bool differs; /* not all that spoke agree */
     bool has_majority;
-    bool is_ours;       /* the majority's value is this member's */
+    bool is_ours; /* the majority's value is this member's */
 } verdict;
 
 static verdict judge_point(const kvr_node *node, const kvr__hash_point *own)
@@ -135,11 +135,12 @@ static kvr_status judge(kvr_node *node)
         verdict said = judge_point(node, own);
         if (said.has_majority) {
             if (!said.is_ours) {
-                return kvr__node_fail(node, KVR_FDIVERGED,
-                                      "the state differs from that of a majority; remove this member "
-                                      "from the cluster and add a new one with empty data; found at "
-                                      "index",
-                                      own->index);
+                return kvr__node_fail(
+                    node, KVR_FDIVERGED,
+                    "the state differs from that of a majority; remove this member "
+                    "from the cluster and add a new one with empty data; found at "
+                    "index",
+                    own->index);
             }
             break;
         }
@@ -148,7 +149,8 @@ static kvr_status judge(kvr_node *node)
     if (!undecided) {
         hashes->doubt_ns = UINT64_MAX;
     } else if (hashes->doubt_ns == UINT64_MAX) {
-        hashes->doubt_ns = node->now_ns + kvr__node_repeat_ns(node); /* time for the others to speak */
+        /* time for the others to speak */
+        hashes->doubt_ns = node->now_ns + kvr__node_repeat_ns(node);
     }
     return KVR_OK;
 }
@@ -157,7 +159,8 @@ kvr_status kvr__exchange_run(kvr_node *node)
 {
     kvr__hashes *hashes = &node->hashes;
     if (hashes->count == 0 || !node->loaded) {
-        hashes->judge = false; /* kvr__exchange_tell asks again once there is something to compare */
+        /* kvr__exchange_tell asks again once there is something to compare */
+        hashes->judge = false;
         return KVR_OK;
     }
     if (node->now_ns >= hashes->post_ns) {

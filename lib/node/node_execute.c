@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* node_execute.c: what each kind of command does. Begin decodes, decides and reserves; step lets the store work; index
- * lets the set of leases' keys follow what changed. Whatever begin returns but KVR_OK leaves nothing
- * behind that its caller's release does not undo. Start at kvr__execute_begin. */
+/* node_execute.c: what each kind of command does. Begin decodes, decides and reserves; step lets
+ * the store work; index lets the set of leases' keys follow what changed. Whatever begin returns
+ * but KVR_OK leaves nothing behind that its caller's release does not undo. Start at
+ * kvr__execute_begin. */
 #include "node_internal.h"
 
 kvr_status kvr__execute_too_new(kvr_node *node)
@@ -49,8 +50,9 @@ static kvr_status begin_store(kvr_node *node, bool want_result)
 
 /* ------------------------------------------------------------------ writes */
 
-/* Whether its lease exists is known here, whether it lies on the path taken only to the store, which decides
- * by the flag (etcd contract 3.7: puts of the chosen path are checked before anything is done). */
+/* Whether its lease exists is known here, whether it lies on the path taken only to the store,
+ * which decides by the flag (etcd contract 3.7: puts of the chosen path are checked before anything
+ * is done). */
 static kvr_status prepare_put(kvr_node *node, kvr_op *op)
 {
     if (op->kind != KVR_OP_PUT || op->lease == 0) {

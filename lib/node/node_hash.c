@@ -64,11 +64,6 @@ static const kvr__hash_point *find(const kvr__hash_point *points, uint32_t count
     return NULL;
 }
 
-const kvr__hash_point *kvr__hashes_find(const kvr__hashes *hashes, uint64_t index)
-{
-    return find(hashes->points, hashes->count, index);
-}
-
 void kvr__hashes_take_points(kvr__hashes *hashes, kvr__hashes *from)
 {
     kvr__array_free(hashes->mem, KVR__MEM_HANDLE, (void **)&hashes->points, &hashes->capacity,
@@ -177,7 +172,8 @@ kvr_status kvr__hashes_claim(kvr__hashes *hashes, uint64_t member, const kvr__ha
     return KVR_OK;
 }
 
-const kvr__hash_point *kvr__hashes_claimed(const kvr__hashes *hashes, uint64_t member, uint64_t index)
+const kvr__hash_point *kvr__hashes_claimed(const kvr__hashes *hashes, uint64_t member,
+                                           uint64_t index)
 {
     const kvr__hash_claims *claims = claims_of(hashes, member);
     return claims == NULL ? NULL : find(claims->points, claims->count, index);

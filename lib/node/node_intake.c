@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* node_intake.c: the calls of node.h: each is checked and encoded here, once, and put into `fresh`; nothing else
- * happens until the next ready. So they are legal anywhere, inside callbacks too. */
+/* node_intake.c: the calls of node.h: each is checked and encoded here, once, and put into `fresh`;
+ * nothing else happens until the next ready. So they are legal anywhere, inside callbacks too. */
 #include "base/buffer.h"
 #include "node_internal.h"
 
-/* A call whose command has room for `payload_size` bytes, which the caller fills through *out_payload. */
+/* A call whose command has room for `payload_size` bytes, which the caller fills through
+ * *out_payload. */
 static kvr_status new_write(kvr_node *node, const kvr_node_call *given, uint8_t call_kind,
                             uint8_t command_kind, size_t payload_size, kvr__writer *out_payload)
 {

@@ -1,144 +1,46 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* node_internal.h: the state of one member, and what the files of this room call of each other. Intake
- * functions put work into lists; kvr_node_ready_get (node_ready.c) alone does it, in one fixed order, so
- * that a callback may call any intake function at any moment.
+/* node_internal.h: the state of one member, and what the files of this room call of each other.
+ * Intake functions put work into lists; kvr_node_ready_get (node_ready.c) alone does it, in one
+ * fixed order, so that a callback may call any intake function at any moment.
  *
- * Start at struct kvr_node. Its invariants are numbered in README.md and asserted in node_check.c. */
+ * Start at struct kvr_node. Its invariants are numbered in README.md and asserted in
+ * node_check.c. */
 #ifndef KVRAFT_LIB_NODE_INTERNAL_H
 #define KVRAFT_LIB_NODE_INTERNAL_H
 
 #include <kvraft/node.h>
 
 #include "base/assertion.h"
-#include "base/heap.h"
-#include "base/list.h"
-#include "base/map.h"
 #include "base/memory.h"
 #include "base/ring.h"
 #include "node_attach.h"
-#include "node_command.h"
+#include "node_calls.h"
 #include "node_hash.h"
+#include "node_lease.h"
 #include "node_origin.h"
 
 /* Limits. Each has its refusal. */
 enum {
-    KVR__CALLS_MAX = 2048,        /* writes of this member under way: KVR_EBUSY */
-    KVR__READS_MAX = 65536,       /* reads and lease questions under way: KVR_EBUSY */
-    KVR__ROUNDS_MAX = 64,         /* read rounds under way: further reads wait and share the next */
-    KVR__ASKS_MAX = 65536,        /* lease questions that a leader holds: dropped, as a network may */
-    KVR__COMPLETIONS_MAX = 1024,  /* in one ready */
-    KVR__LEASE_BATCH_MAX = 256,   /* leases revoked, or recorded, by one look */
-    KVR__SENT_MAX = 4096,         /* messages lent to a transport that sends later: dropped */
-    KVR__NODE_BUDGET = 10000,     /* of a run that names none */
+    KVR__CALLS_MAX = 2048,  /* writes of this member under way: KVR_EBUSY */
+    KVR__READS_MAX = 65536, /* reads and lease questions under way: KVR_EBUSY */
+    KVR__ROUNDS_MAX = 64,   /* read rounds under way: further reads wait and share the next */
+    /* lease questions that a leader holds: dropped, as a network may */
+    KVR__ASKS_MAX = 65536,
+    KVR__COMPLETIONS_MAX = 1024, /* in one ready */
+    KVR__LEASE_BATCH_MAX = 256,  /* leases revoked, or recorded, by one look */
+    KVR__SENT_MAX = 4096,        /* messages lent to a transport that sends later: dropped */
+    KVR__NODE_BUDGET = 10000,    /* of a run that names none */
     KVR__COMMAND_BYTES_MAX = KVR_VALUE_BYTES_MAX + 65536 + KVR__COMMAND_HEAD,
     KVR__NODE_ERROR_SIZE = 320,
-    KVR__NODE_LEVEL = 1           /* the highest cluster level that this version can apply */
+    KVR__NODE_LEVEL = 1 /* the highest cluster level that this version can apply */
 };
 
-/* Values share their entry's buffer only if they are at least a quarter of it: a value that pins its entry's
- * segment must not pin many others with it. */
+/* Values share their entry's buffer only if they are at least a quarter of it: a value that pins
+ * its entry's segment must not pin many others with it. */
 enum { KVR__SHARE_PART = 4 };
 
-#define KVR__TOKEN_OWN (UINT64_C(1) << 63) /* set in the tokens of this room; raft's have it clear */
-
-/* ------------------------------------------------------------------ calls
- *
- *   intake -> fresh -> pending -> sent -> finished        a write
- *                   -> reading -> (round) -> finished     a linear read
- *                   -> asking  -> asked   -> finished     a question about a lease
- *
- *   pending  not handed to raft, or to be handed over again  [kvr__calls_propose]
- *   sent     raft has it; it comes back in apply, or goes back to pending when the leader or term changes, or
- *            a forwarded one was not heard of for a while
- *   finished stands in one of the next readies; freed by advance
- *
- * A call is in exactly one list, and in the heap `due` unless fresh or finished. */
-typedef struct kvr__call {
-    kvr__list link;
-    kvr__heap_item due;  /* key: ns when it ends unresolved */
-    kvr_completion done; /* filled in as it becomes known */
-    kvr_mvcc_result *result;
-    kvr_buf *command;    /* encoded once; NULL: not a write */
-    uint64_t sequence;   /* 0: raft never had it, so it can still be refused */
-    uint64_t request;    /* of a lease question: its id in posts */
-    uint64_t timeout_ns;
-    uint64_t sent_ns;
-    uint64_t sent_index; /* appended here at this index, in sent_term; 0: forwarded */
-    uint64_t sent_term;
-    kvr_status reason;   /* why it still waits: how it will be refused */
-    uint32_t reserved;
-} kvr__call;
-
-typedef struct kvr__calls {
-    kvr__list fresh;
-    kvr__list pending;
-    kvr__list sent; /* in order of sent_ns */
-    kvr__list finished;
-    kvr__heap due;
-    kvr__map by_sequence;
-    uint64_t sequence_next;
-    uint64_t sequence_oldest; /* none below it is unresolved */
-    uint64_t id_last;
-    uint64_t blocked_until;   /* raft refused: not again before, unless something changed */
-    uint32_t write_count;     /* until they are delivered */
-    uint32_t other_count;
-    uint32_t fresh_count;
-    uint32_t delivered_count; /* of the ready shown: the first ones of `finished` */
-    kvr_completion *completions;
-    uint32_t completion_capacity;
-    uint32_t reserved;
-} kvr__calls;
-
-/* Reads and questions that wait for one confirmation by a quorum. */
-typedef struct kvr__round {
-    kvr__list link;
-    kvr__list calls;
-    kvr__list asks;
-    uint64_t context;
-    uint64_t begun_ns;
-    uint64_t index; /* once confirmed */
-    bool confirmed;
-    uint8_t reserved[7];
-} kvr__round;
-
-typedef struct kvr__reads {
-    kvr__list waiting; /* calls */
-    kvr__list rounds;  /* in order of their context */
-    uint64_t context_last;
-    uint64_t blocked_until;
-    uint32_t round_count;
-    uint32_t reserved;
-} kvr__reads;
-
-/* A question about a lease, at the leader: of a member's call, by its request id. */
-typedef struct kvr__ask {
-    kvr__list link;
-    uint64_t from;
-    uint64_t request;
-    int64_t lease;
-    uint64_t ttl_ns;
-    uint64_t remaining_ns;
-    uint64_t record_index; /* entry that must apply before it is answered */
-    kvr_status status;
-    uint32_t kind; /* KVR_CALL_LEASE_KEEP_ALIVE or _TIME_TO_LIVE */
-} kvr__ask;
-
-/* How a question goes: at the member that was called   asking -> asked -> finished
- * and at the leader   waiting -> (round) -> held, recording or answers -> posted, or finished if it is its own. */
-typedef struct kvr__leasing {
-    kvr__list asking;     /* calls, to be put to the leader */
-    kvr__list asked;      /* calls, put; in order of sent_ns */
-    kvr__map by_request;
-    kvr__list waiting;    /* asks: for a round */
-    kvr__list held;       /* asks: the lease is due, its revocation will tell */
-    kvr__list recording;  /* asks: renewed, the renewal must be logged */
-    kvr__list answers;    /* asks: to be posted */
-    uint64_t term;        /* that this member leads in, leases included; 0: it does not */
-    uint64_t held_index;  /* applied when the held ones were looked at */
-    uint64_t blocked_until;
-    uint32_t ask_count;
-    uint32_t reserved;
-} kvr__leasing;
+#define KVR__TOKEN_OWN \
+    (UINT64_C(1) << 63) /* set in the tokens of this room; raft's have it clear */
 
 /* ------------------------------------------------------------------ apply
  *
@@ -171,10 +73,10 @@ typedef struct kvr__apply {
     uint64_t changed_from; /* head before it */
     kvr_status outcome;
     uint8_t stage;
-    bool compacting;       /* the store has compacted history to free */
-    bool remembered;       /* its origin is to be marked */
+    bool compacting; /* the store has compacted history to free */
+    bool remembered; /* its origin is to be marked */
     uint8_t reserved;
-    uint64_t told_index;   /* raft knows */
+    uint64_t told_index; /* raft knows */
 } kvr__apply;
 
 /* What apply keeps beside the store, the leases and the origins: replicated. */
@@ -201,8 +103,8 @@ typedef struct kvr__snapshots {
     uint64_t retry_ns;  /* after KVR_ENOSPACE or KVR_ENOMEM: not before */
     uint64_t taken;
     uint64_t installed;
-    uint64_t tokens;    /* handed out */
-    bool wanted;        /* asked for by the host */
+    uint64_t tokens; /* handed out */
+    bool wanted;     /* asked for by the host */
     uint8_t reserved[7];
 } kvr__snapshots;
 
@@ -214,18 +116,18 @@ struct kvr_node {
     kvr_watch_hub *hub;
     kvr_lease_book *book;
 
-    uint64_t now_ns;  /* of the newest ready */
-    uint64_t retry_ns; /* memory was short: not before */
+    uint64_t now_ns;             /* of the newest ready */
+    uint64_t retry_ns;           /* memory was short: not before */
     kvr_raft_status raft_status; /* as of the newest ready */
     uint64_t incarnation;
 
     bool loaded;
     bool closed;
-    bool calling;   /* a callback runs */
-    bool shown;     /* between ready and advance */
+    bool calling;    /* a callback runs */
+    bool shown;      /* between ready and advance */
     bool raft_shown; /* raft's ready is open */
     bool raft_taken; /* and what it says was taken over */
-    bool no_space; /* for the snapshot being taken; the log's is Raft's to know */
+    bool no_space;   /* for the snapshot being taken; the log's is Raft's to know */
     bool corrupt;
     const kvr_raft_ready *raft_ready;
 
@@ -269,14 +171,15 @@ struct kvr_node {
 
 /* ------------------------------------------------------------------ node.c */
 
-/* The member takes no further part. `text` says what, where and the remedy; `number` is put behind it unless 0. Always
- * returns `status`. */
+/* The member takes no further part. `text` says what, where and the remedy; `number` is put behind
+ * it unless 0. Always returns `status`. */
 kvr_status kvr__node_fail(kvr_node *node, kvr_status status, const char *text, uint64_t number);
 
 /* `text`, and unless 0 a space and the number, cut at `size`. */
 void kvr__text_put(char *room, size_t size, const char *text, uint64_t number);
 
-/* The config as this version knows it, defaults filled in; returns what is wrong with it, or NULL. */
+/* The config as this version knows it, defaults filled in; returns what is wrong with it, or
+ * NULL. */
 const char *kvr__config_read(const kvr_node_config *config, kvr_node_config *out_config);
 
 /* KVR_OK if intake may take work; KVR_ESTOPPED, or the fatal status. */
@@ -293,96 +196,15 @@ static inline bool kvr__node_leads(const kvr_node *node)
     return node->raft_status.role == KVR_ROLE_LEADER;
 }
 
-/* ------------------------------------------------------------------ node_calls.c */
-
-void kvr__calls_init(kvr_node *node);
-void kvr__calls_release(kvr_node *node);
-void kvr__calls_start(kvr_node *node);         /* fresh ones get their deadline and their list */
-kvr_status kvr__calls_propose(kvr_node *node, uint32_t *budget);
-void kvr__calls_repropose(kvr_node *node);     /* the leader or term changed */
-void kvr__calls_expire(kvr_node *node);
-void kvr__calls_skipped(kvr_node *node);       /* a snapshot jumped over entries */
-kvr__call *kvr__calls_find(kvr_node *node, const kvr__origin_id *origin);
-/* A call of `kind` in `fresh`; whoever gets it may still fill it in. */
-kvr_status kvr__calls_new(kvr_node *node, const kvr_node_call *given, uint8_t kind,
-                          kvr__call **out_call);
-/* It moves to `finished`. `done` other than outcome and status was filled in. */
-void kvr__calls_finish(kvr_node *node, kvr__call *call, uint8_t outcome, kvr_status status);
-void kvr__calls_end(kvr_node *node);           /* close: everything outstanding ends now */
-kvr_status kvr__calls_show(kvr_node *node);
-void kvr__calls_advance(kvr_node *node);
-bool kvr__calls_have_work(const kvr_node *node);
-uint64_t kvr__calls_deadline(const kvr_node *node);
-
-/* ------------------------------------------------------------------ node_read.c */
-
-void kvr__reads_init(kvr_node *node);
-void kvr__reads_release(kvr_node *node);
-kvr_status kvr__reads_begin(kvr_node *node);   /* a round for all that wait */
-void kvr__reads_answer(kvr_node *node, const kvr_raft_read *read);
-void kvr__reads_finish(kvr_node *node);        /* rounds whose index is applied */
-/* Gives rounds up: those that nobody answered for long, all that are not confirmed (the leader changed), or all. */
-enum { KVR__READS_LATE = 0, KVR__READS_UNCONFIRMED = 1, KVR__READS_ALL = 2 };
-void kvr__reads_retry(kvr_node *node, uint8_t which);
-uint64_t kvr__reads_deadline(const kvr_node *node);
-
-/* ------------------------------------------------------------------ node_lease.c: the leader's part */
-
-void kvr__leasing_init(kvr_node *node);
-void kvr__leasing_release(kvr_node *node);
-void kvr__leasing_role(kvr_node *node);        /* role, term or applied term changed */
-void kvr__leasing_reset(kvr_node *node);       /* the book has new content, and follows */
-void kvr__leasing_run(kvr_node *node);         /* expires and records */
-void kvr__leasing_free(kvr_node *node, kvr__ask *ask);
-void kvr__leasing_confirmed(kvr_node *node, kvr__ask *ask); /* a round that began after it is confirmed */
-void kvr__leasing_take(kvr_node *node, const kvr__ask *question); /* a member asks */
-bool kvr__leasing_has_work(const kvr_node *node);
-uint64_t kvr__leasing_deadline(const kvr_node *node);
-
-/* ------------------------------------------------------------------ node_question.c: the asker's part */
-
-kvr_status kvr__question_put(kvr_node *node);  /* asking -> asked */
-void kvr__question_repeat(kvr_node *node, bool all); /* asked -> asking: those unanswered for long, or all */
-void kvr__question_answered(kvr_node *node, const kvr__ask *answer);
-void kvr__question_forget(kvr_node *node, kvr__call *call); /* it ends */
-kvr_status kvr__question_post_answers(kvr_node *node);
-uint64_t kvr__question_deadline(const kvr_node *node);
-
-/* ------------------------------------------------------------------ node_post.c */
-
-enum {
-    KVR__POST_HASH = 1,
-    KVR__POST_LEASE_ASK = 2,
-    KVR__POST_LEASE_ANSWER = 3,
-    KVR__POST_HEAD = 8,
-    KVR__POST_BYTES_MAX = 65536,
-    KVR__POST_HASH_SIZE = 16,  /* u64 index, u64 chain */
-    KVR__POST_ASK_SIZE = 24,   /* u64 request, i64 lease, u32 kind, u32 0 */
-    KVR__POST_ANSWER_SIZE = 40, /* u64 request, i64 lease, u64 ttl, u64 remaining, i32 status, u32 0 */
-    KVR__POST_WANTS = 1        /* HASH: answer with yours */
-};
-
-/* A body of records under construction. Send frees it. */
-typedef struct kvr__post {
-    uint8_t *bytes; /* KVR__POST_BYTES_MAX */
-    size_t size;
-    uint32_t count;
-    uint16_t record_size;
-    uint8_t flags;
-    uint8_t reserved;
-} kvr__post;
-
-kvr_status kvr__post_begin(kvr__post *post, kvr_node *node, uint8_t flags);
-uint8_t *kvr__post_add(kvr__post *post, size_t record_size); /* NULL: full */
-kvr_status kvr__post_send(kvr_node *node, uint64_t to, uint8_t type, kvr__post *post);
-void kvr__post_receive(kvr_node *node, const kvr_raft_post_in *post);
-
 /* ------------------------------------------------------------------ node_exchange.c */
 
 void kvr__exchange_claim(kvr_node *node, uint64_t from, const kvr__hash_point *point);
-void kvr__exchange_asked(kvr_node *node, uint64_t from); /* it wants to hear this member's newest point */
-void kvr__exchange_tell(kvr_node *node);                 /* there is a new point, or somebody to tell */
-kvr_status kvr__exchange_run(kvr_node *node);            /* posts what is due, judges what was heard */
+/* it wants to hear this member's newest point */
+void kvr__exchange_asked(kvr_node *node, uint64_t from);
+/* there is a new point, or somebody to tell */
+void kvr__exchange_tell(kvr_node *node);
+/* posts what is due, judges what was heard */
+kvr_status kvr__exchange_run(kvr_node *node);
 
 /* ------------------------------------------------------------------ node_watch.c */
 
@@ -407,7 +229,8 @@ bool kvr__apply_has_work(const kvr_node *node);
 
 /* ------------------------------------------------------------------ node_execute.c */
 
-kvr_status kvr__execute_begin(kvr_node *node); /* KVR_OK: `outcome`, or the store has work: `stage` */
+/* KVR_OK: `outcome`, or the store has work: `stage` */
+kvr_status kvr__execute_begin(kvr_node *node);
 kvr_status kvr__execute_step(kvr_node *node, uint32_t *budget);
 kvr_status kvr__execute_index(kvr_node *node, uint32_t *budget);
 void kvr__execute_finish(kvr_node *node); /* what moves with the last slice, beside the store */

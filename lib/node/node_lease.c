@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* node_lease.c: what only the leader does for leases: it answers questions about them, ends those that are due
- * and records laggards. It does so from the moment that it has applied an entry of its own term, so that it
- * knows all that earlier leaders did; each question waits for a quorum round that began after it. Commands
- * carry the term: in an entry of another term they are void (FAULTS 121). Start at kvr__leasing_run. */
+/* node_lease.c: what only the leader does for leases: it answers questions about them, ends those
+ * that are due and records laggards. It does so from the moment that it has applied an entry of its
+ * own term, so that it knows all that earlier leaders did; each question waits for a quorum round
+ * that began after it. Commands carry the term: in an entry of another term they are void (FAULTS
+ * 121). Start at kvr__leasing_run. */
 #include "node_internal.h"
 
 #define ASK_OF(place) KVR__CONTAINER_OF(place, kvr__ask, link)
@@ -175,8 +176,8 @@ static void serve_held(kvr_node *node)
 
 /* ------------------------------------------------------------------ proposals */
 
-/* Proposes a command of this term that nobody waits for and whose repetition would do nothing. `bytes` has room for
- * the head before its payload. */
+/* Proposes a command of this term that nobody waits for and whose repetition would do nothing.
+ * `bytes` has room for the head before its payload. */
 static kvr_status propose(kvr_node *node, uint8_t kind, uint8_t *bytes, uint32_t payload_size,
                           uint64_t *out_index)
 {
@@ -228,7 +229,8 @@ static void revoke_due(kvr_node *node)
             uint64_t index;
             kvr__store_u64(bytes + KVR__COMMAND_HEAD, (uint64_t)ids[i]);
             kvr__store_u64(bytes + KVR__COMMAND_HEAD + 8, node->leasing.term);
-            status = propose(node, KVR__COMMAND_LEASE_REVOKE, bytes, KVR__COMMAND_LEASE_SIZE, &index);
+            status =
+                propose(node, KVR__COMMAND_LEASE_REVOKE, bytes, KVR__COMMAND_LEASE_SIZE, &index);
         }
         if (status != KVR_OK) {
             kvr_lease_retry(node->book, ids[i]);

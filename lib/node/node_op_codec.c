@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* node_op_codec.c: operations as bytes. Reading is done in two passes over the same bytes: the first counts
- * operations, compares and transactions within bounds and depth, the second fills one block of exactly
- * that size and can no longer fail. Start at kvr__op_read. */
+/* node_op_codec.c: operations as bytes. Reading is done in two passes over the same bytes: the
+ * first counts operations, compares and transactions within bounds and depth, the second fills one
+ * block of exactly that size and can no longer fail. Start at kvr__op_read. */
 #include "node_command.h"
 
 #include "base/assertion.h"

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* node_origin.c: the windows of node_origin.h. Start at kvr__origins_seen, then kvr__origins_mark. */
+/* node_origin.c: the windows of node_origin.h. Start at kvr__origins_seen, then
+ * kvr__origins_mark. */
 #include "node_origin.h"
 
 #include "base/array.h"
@@ -221,7 +222,8 @@ void kvr__origins_write(const kvr__origins *origins, kvr__writer *writer)
 
 static bool is_sound(const kvr__origins *origins, const kvr__origin *origin)
 {
-    bool ascends = origins->count == 0 || origins->items[origins->count - 1].member < origin->member;
+    bool ascends =
+        origins->count == 0 || origins->items[origins->count - 1].member < origin->member;
     if (!ascends || origin->highest < origin->low ||
         origin->highest - origin->low > KVR__ORIGIN_WINDOW) {
         return false;
@@ -235,8 +237,8 @@ static bool is_sound(const kvr__origins *origins, const kvr__origin *origin)
 static kvr_status read_origin(kvr__origins *origins, kvr__reader *reader)
 {
     kvr_status status =
-        kvr__array_grow(origins->mem, KVR__MEM_HANDLE, (void **)&origins->items,
-                        &origins->capacity, origins->count + 1, sizeof *origins->items);
+        kvr__array_grow(origins->mem, KVR__MEM_HANDLE, (void **)&origins->items, &origins->capacity,
+                        origins->count + 1, sizeof *origins->items);
     if (status != KVR_OK) {
         return status;
     }

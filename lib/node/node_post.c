@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* node_post.c: messages between nodes that are no part of consensus: state hashes, questions about leases and
- * their answers. A body is a head and records of one size; what is longer than we know is skipped. Both
- * may be hostile. Little-endian:
+/* node_post.c: messages between nodes that are no part of consensus: state hashes, questions about
+ * leases and their answers. A body is a head and records of one size; what is longer than we know
+ * is skipped. Both may be hostile. Little-endian:
  *
- *   0 u16 head size (8)   2 u8 version (1)   3 u8 flags   4 u16 record size   6 u16 record count   8 records
+ *   0 u16 head size (8)   2 u8 version (1)   3 u8 flags   4 u16 record size   6 u16 record count
+ *                         8 records
  *
  * Start at kvr__post_receive. */
 #include "node_internal.h"

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* node_question.c: questions about leases on their way to the leader and back, many in one message. Both ways may
- * be lost or repeated: a question is asked again until it is answered or its time is over, which is
- * harmless, as renewing twice is renewing once. Start at kvr__question_put. */
+/* node_question.c: questions about leases on their way to the leader and back, many in one message.
+ * Both ways may be lost or repeated: a question is asked again until it is answered or its time is
+ * over, which is harmless, as renewing twice is renewing once. Start at kvr__question_put. */
 #include "node_internal.h"
 
 #define CALL_OF(place) KVR__CONTAINER_OF(place, kvr__call, link)
@@ -112,7 +112,8 @@ void kvr__question_repeat(kvr_node *node, bool all)
         if (!all && node->now_ns - call->sent_ns < kvr__node_repeat_ns(node)) {
             break;
         }
-        bool is_here = !all && leasing->term != 0; /* nothing was lost: it is in this member's own lists */
+        /* nothing was lost: it is in this member's own lists */
+        bool is_here = !all && leasing->term != 0;
         call->sent_ns = node->now_ns;
         kvr__list_remove(&call->link);
         kvr__list_push_back(is_here ? &leasing->asked : &leasing->asking, &call->link);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* node_read.c: linear reads, and what else needs to know that this moment's leader led after the question was
- * asked. All that wait share one round: a context given to raft, which answers it with an index. A round
- * that is not answered is given up whole and begun afresh, with a new context: an old answer confirms
- * nothing that came later (FAULTS 42). Start at kvr__reads_begin. */
+/* node_read.c: linear reads, and what else needs to know that this moment's leader led after the
+ * question was asked. All that wait share one round: a context given to raft, which answers it with
+ * an index. A round that is not answered is given up whole and begun afresh, with a new context: an
+ * old answer confirms nothing that came later (FAULTS 42). Start at kvr__reads_begin. */
 #include "node_internal.h"
 
 #define ROUND_OF(place) KVR__CONTAINER_OF(place, kvr__round, link)
@@ -41,8 +41,7 @@ void kvr__reads_release(kvr_node *node)
 
 static bool anyone_waits(const kvr_node *node)
 {
-    return !kvr__list_is_empty(&node->reads.waiting) ||
-           !kvr__list_is_empty(&node->leasing.waiting);
+    return !kvr__list_is_empty(&node->reads.waiting) || !kvr__list_is_empty(&node->leasing.waiting);
 }
 
 kvr_status kvr__reads_begin(kvr_node *node)

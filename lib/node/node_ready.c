@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* node_ready.c: all work of a node, in one fixed order: what intake left goes to raft; raft's ready is taken;
- * entries are applied; what came of it is shown. A ready costs one of raft, so a proposal, its append and the
- * messages about it share one turn. Raft's ready stays open until ours is advanced: its arrays are shown as
- * they are. Start at gather. */
+/* node_ready.c: all work of a node, in one fixed order: what intake left goes to raft; raft's ready
+ * is taken; entries are applied; what came of it is shown. A ready costs one of raft, so a
+ * proposal, its append and the messages about it share one turn. Raft's ready stays open until ours
+ * is advanced: its arrays are shown as they are. Start at gather. */
 #include "base/array.h"
 #include "node_internal.h"
 
@@ -133,9 +133,8 @@ static kvr_status show_requests(kvr_node *node)
     if (!takes && !installs) {
         return KVR_OK;
     }
-    kvr_status status =
-        kvr__array_grow(&node->mem, KVR__MEM_MESSAGE, (void **)&node->requests,
-                        &node->request_capacity, count + 2, sizeof *node->requests);
+    kvr_status status = kvr__array_grow(&node->mem, KVR__MEM_MESSAGE, (void **)&node->requests,
+                                        &node->request_capacity, count + 2, sizeof *node->requests);
     if (status != KVR_OK) {
         return status; /* they are shown next time */
     }
@@ -200,7 +199,8 @@ static kvr_status show_rest(kvr_node *node, const kvr_node_ready **out_ready)
     return KVR_OK;
 }
 
-/* Nothing to show: the memory that lacks may be there later. What raft showed and was not taken stays open. */
+/* Nothing to show: the memory that lacks may be there later. What raft showed and was not taken
+ * stays open. */
 static kvr_status end_empty(kvr_node *node, kvr_status status)
 {
     if (node->raft_shown && node->raft_taken) {
@@ -285,8 +285,8 @@ bool kvr__node_has_work(const kvr_node *node)
     if (node->closed || node->failure != KVR_OK || node->now_ns < node->retry_ns) {
         return false;
     }
-    if (kvr_raft_has_ready(node->raft) || kvr__calls_have_work(node) ||
-        kvr__apply_has_work(node) || kvr__leasing_has_work(node)) {
+    if (kvr_raft_has_ready(node->raft) || kvr__calls_have_work(node) || kvr__apply_has_work(node) ||
+        kvr__leasing_has_work(node)) {
         return true;
     }
     if (node->apply.compacting || kvr_watch_has_work(node->hub)) {

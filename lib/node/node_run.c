@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* node_run.c: the loop over ready and advance that serves the tables of the config: the only place that calls
- * back. Start at kvr_node_run. */
+/* node_run.c: the loop over ready and advance that serves the tables of the config: the only place
+ * that calls back. Start at kvr_node_run. */
 #include "base/buffer.h"
 #include "node_internal.h"
 
 /* ------------------------------------------------------------------ storage */
 
-/* KVR_EBUSY: not taken, and all that come after it wait behind it, so that appends keep their order. */
+/* KVR_EBUSY: not taken, and all that come after it wait behind it, so that appends keep their
+ * order. */
 static kvr_status submit(kvr_node *node, const kvr_store_request *request)
 {
     kvr_store_result result = {
@@ -38,8 +39,8 @@ static void submit_deferred(kvr_node *node)
     }
 }
 
-/* Requests that storage is too busy for are kept. KVR_ENOMEM: the ready stays open, and the next run goes on with
- * the same request. */
+/* Requests that storage is too busy for are kept. KVR_ENOMEM: the ready stays open, and the next
+ * run goes on with the same request. */
 static kvr_status submit_requests(kvr_node *node)
 {
     const kvr_node_ready *ready = &node->ready;
@@ -59,7 +60,8 @@ static kvr_status submit_requests(kvr_node *node)
 
 /* ------------------------------------------------------------------ transport */
 
-/* A copy that lives until the transport says that it was sent. NULL: the message is dropped, as it may be. */
+/* A copy that lives until the transport says that it was sent. NULL: the message is dropped, as it
+ * may be. */
 static const uint8_t *lend(kvr_node *node, kvr_message *message)
 {
     if (node->sent.count >= KVR__SENT_MAX) {

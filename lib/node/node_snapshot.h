@@ -8,7 +8,8 @@
 enum {
     KVR__SECTION_VERSION = 1,
     KVR__SECTION_COUNT = 3,
-    KVR__STATE_BYTES_MAX = 1024 * 1024 /* of the section "node": every origin with its bitmap fits */
+    /* of the section "node": every origin with its bitmap fits */
+    KVR__STATE_BYTES_MAX = 1024 * 1024
 };
 
 /* Names of the sections, in their order. */

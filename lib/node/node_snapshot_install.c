@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* node_snapshot_install.c: this member's state is replaced by a snapshot that storage holds: at start, or because
- * a leader sent it.
+/* node_snapshot_install.c: this member's state is replaced by a snapshot that storage holds: at
+ * start, or because a leader sent it.
  *
  *   WAITING   the entry under way ends first; nothing else is applied any more
  *   READING   chunk by chunk, verified, built beside the old content, which is read meanwhile
@@ -27,11 +27,11 @@ struct kvr__installing {
     kvr__stream_bytes state; /* of the section "node" */
     kvr__origins origins;    /* decoded, to be swapped in */
     kvr__hashes hashes;
-    kvr_mvcc_view *view;     /* INDEXING */
+    kvr_mvcc_view *view; /* INDEXING */
     kvr_mvcc_cursor cursor;
-    kvr_kv kv;               /* INDEXING: to be attached */
+    kvr_kv kv; /* INDEXING: to be attached */
     bool has_kv;
-    bool loading;            /* store and book are between load_begin and _end */
+    bool loading; /* store and book are between load_begin and _end */
     uint8_t stage;
     uint8_t section;  /* under way */
     uint8_t sections; /* those that are complete */
@@ -44,7 +44,8 @@ static kvr_status take_header(void *ctx, const kvr__stream_header *header)
 {
     kvr__installing *installing = ctx;
     const kvr_node *node = installing->node;
-    if (header->cluster_id != node->config.cluster_id || header->group_id != node->config.group_id) {
+    if (header->cluster_id != node->config.cluster_id ||
+        header->group_id != node->config.group_id) {
         return KVR_EMISMATCH;
     }
     if (header->level > KVR__NODE_LEVEL) {
@@ -192,7 +193,8 @@ static kvr_status fail(kvr__installing *installing, kvr_status status)
     reset(installing);
     if (status == KVR_EVERSION) {
         return kvr__node_fail(node, KVR_FVERSION,
-                              "a snapshot is of a newer version; run that version; at index", index);
+                              "a snapshot is of a newer version; run that version; at index",
+                              index);
     }
     if (status == KVR_EMISMATCH) {
         return kvr__node_fail(node, KVR_FCORRUPT,
@@ -292,11 +294,12 @@ kvr_status kvr__installing_done(kvr_node *node, const kvr_store_result *result)
     if (status == KVR_OK) {
         status = take_chunk(installing, &result->chunk);
     } else if (status != KVR_ECORRUPT && status != KVR_ENOTFOUND && status != KVR_ENOMEM) {
-        (void)kvr__node_fail(node, KVR_FSTORAGE,
-                             result->detail != NULL
-                                 ? result->detail
-                                 : "a snapshot could not be read; mend the disk and restart; at index",
-                             installing->meta.index);
+        (void)kvr__node_fail(
+            node, KVR_FSTORAGE,
+            result->detail != NULL
+                ? result->detail
+                : "a snapshot could not be read; mend the disk and restart; at index",
+            installing->meta.index);
         return KVR_OK;
     }
     if (status != KVR_OK) {
@@ -318,7 +321,8 @@ static kvr_status end(kvr__installing *installing)
     installing->loading = false;
     if (status != KVR_OK) {
         kvr_lease_load_abort(node->book);
-        return fail(installing, KVR_ECORRUPT); /* the store is swapped already: there is no way back */
+        /* the store is swapped already: there is no way back */
+        return fail(installing, KVR_ECORRUPT);
     }
     kvr__origins_release(&node->origins);
     node->origins = installing->origins;

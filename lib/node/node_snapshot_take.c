@@ -1,10 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* node_snapshot_take.c: a snapshot of this member, streamed while writes go on: no pause, no copy of the store.
+/* node_snapshot_take.c: a snapshot of this member, streamed while writes go on: no pause, no copy
+ * of the store.
  *
  *   begin    a view at the applied index; what is small is written at once: header, "node", "lease"
- *   fill     then "mvcc" from the view, in slices, into one of two chunks while storage writes the other
- *   finish   the last chunk waits until the own log is durable up to the index, so that a snapshot never
- *            stands above its log (FAULTS 59, 62); when it is stored, raft lets go of the log behind it
+ *   fill     then "mvcc" from the view, in slices, into one of two chunks while storage writes the
+ *            other
+ *   finish   the last chunk waits until the own log is durable up to the index, so that a snapshot
+ *            never stands above its log (FAULTS 59, 62); when it is stored, raft lets go of the log
+ *            behind it
  *
  * Memory that cannot be had, or a full disk, put it off; nothing else waits for it. Start at
  * kvr__taking_run. */
@@ -30,17 +33,17 @@ struct kvr__taking {
     uint8_t *configuration;
     size_t configuration_size;
     kvr_snapshot_meta meta;
-    kvr__stream_sum sum;    /* of the section "mvcc" */
-    kvr__xxh3 hash;         /* of the stream */
-    uint64_t produced;      /* bytes of the stream so far */
-    uint64_t log_bytes;     /* of the log that it stands for */
+    kvr__stream_sum sum; /* of the section "mvcc" */
+    kvr__xxh3 hash;      /* of the stream */
+    uint64_t produced;   /* bytes of the stream so far */
+    uint64_t log_bytes;  /* of the log that it stands for */
     chunk chunks[2];
-    uint32_t filling;       /* which of them is filled next */
-    uint32_t writing;       /* which is written next */
-    uint32_t head_given;    /* bytes of `head` that stand in chunks */
+    uint32_t filling;    /* which of them is filled next */
+    uint32_t writing;    /* which is written next */
+    uint32_t head_given; /* bytes of `head` that stand in chunks */
     bool produced_all;
-    bool stored;            /* raft is to be told */
-    bool abandoned;         /* waits only for the answer to its request */
+    bool stored;    /* raft is to be told */
+    bool abandoned; /* waits only for the answer to its request */
     uint8_t reserved;
 };
 
@@ -253,7 +256,8 @@ static kvr_status give_tail(kvr_node *node, kvr__taking *taking, chunk *into)
 
 enum { TAIL_SIZE = 2 * KVR__FRAME_HEAD + KVR__SECTION_END_SIZE + 8, SLICE_BYTES = 32 * 1024 };
 
-/* One block from the store, read straight into the chunk. False: the chunk is as full as it gets. */
+/* One block from the store, read straight into the chunk. False: the chunk is as full as it
+ * gets. */
 static bool give_block(kvr_node *node, kvr__taking *taking, chunk *into, size_t *out_size)
 {
     size_t room = node->config.snapshot_chunk_bytes - into->bytes.size;
@@ -330,7 +334,8 @@ static void fill(kvr_node *node, kvr__taking *taking, uint32_t *budget)
 
 static bool may_fill(const kvr_node *node, const kvr__taking *taking)
 {
-    return !taking->produced_all && !taking->abandoned && node->now_ns >= node->snapshots.retry_ns &&
+    return !taking->produced_all && !taking->abandoned &&
+           node->now_ns >= node->snapshots.retry_ns &&
            taking->chunks[taking->filling].state <= CHUNK_FILLING;
 }
 
@@ -388,11 +393,12 @@ kvr_status kvr__taking_done(kvr_node *node, const kvr_store_result *result)
         return KVR_OK;
     }
     if (result->status != KVR_OK) {
-        (void)kvr__node_fail(node, KVR_FSTORAGE,
-                             result->detail != NULL
-                                 ? result->detail
-                                 : "a snapshot could not be written; mend the disk and restart; at index",
-                             taking->meta.index);
+        (void)kvr__node_fail(
+            node, KVR_FSTORAGE,
+            result->detail != NULL
+                ? result->detail
+                : "a snapshot could not be written; mend the disk and restart; at index",
+            taking->meta.index);
         return KVR_OK;
     }
     written->state = CHUNK_FREE;
@@ -405,8 +411,7 @@ kvr_status kvr__taking_done(kvr_node *node, const kvr_store_result *result)
 static kvr_status tell_raft(kvr_node *node, kvr__taking *taking)
 {
     kvr__snapshots *snapshots = &node->snapshots;
-    kvr_status status =
-        kvr_raft_snapshotted(node->raft, &taking->meta, node->config.keep_entries);
+    kvr_status status = kvr_raft_snapshotted(node->raft, &taking->meta, node->config.keep_entries);
     if (status == KVR_ENOMEM || kvr_status_is_fatal(status)) {
         return status;
     }

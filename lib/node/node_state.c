@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* node_state.c: the section "node" of a snapshot: origins and hash points, each behind its size, so that parts
- * added later are skipped by those who do not know them. What else this room replicates stands in the header
- * of the stream. */
+/* node_state.c: the section "node" of a snapshot: origins and hash points, each behind its size, so
+ * that parts added later are skipped by those who do not know them. What else this room replicates
+ * stands in the header of the stream. */
 #include "node_internal.h"
 #include "node_snapshot.h"
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* node_stream.c: frames of a snapshot, written whole and read in pieces of any size. A frame that lies whole in a
- * piece is read where it is; one that does not is carried together. Start at kvr__stream_reader_take. */
+/* node_stream.c: frames of a snapshot, written whole and read in pieces of any size. A frame that
+ * lies whole in a piece is read where it is; one that does not is carried together. Start at
+ * kvr__stream_reader_take. */
 #include "node_stream.h"
 
 #include "base/array.h"
@@ -264,7 +265,8 @@ static kvr_status take_frame(kvr__stream_reader *reader, uint8_t type, const kvr
     return KVR_OK;
 }
 
-/* Looks at the `have` bytes at `at`. KVR_OK: *out_size of them were taken; KVR_END: it needs *out_size. */
+/* Looks at the `have` bytes at `at`. KVR_OK: *out_size of them were taken; KVR_END: it needs
+ * *out_size. */
 static kvr_status take_item(kvr__stream_reader *reader, const uint8_t *at, size_t have,
                             size_t *out_size)
 {

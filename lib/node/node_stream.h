@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* node_stream.h: the envelope of a snapshot as bytes, as kvraft-snapshot(5) says: a mark, then frames. Each
- * frame verifies alone; sections name their module and version, and are verified once more as a whole; the
- * stream's own XXH3-128 stands beside it, in its meta. What is read may be hostile. Little-endian:
+/* node_stream.h: the envelope of a snapshot as bytes, as kvraft-snapshot(5) says: a mark, then
+ * frames. Each frame verifies alone; sections name their module and version, and are verified once
+ * more as a whole; the stream's own XXH3-128 stands beside it, in its meta. What is read may be
+ * hostile. Little-endian:
  *
  *   stream    "KVRSNAP1", HEADER, sections, END
- *   frame     u32 body size   u8 type   u8[3] 0   u64 XXH3-64 of the body, seeded by the 8 bytes before it
+ *   frame     u32 body size   u8 type   u8[3] 0   u64 XXH3-64 of the body, seeded by the 8 bytes
+ *             before it
  *   section   SECTION, BLOCKs, SECTION_END */
 #ifndef KVRAFT_LIB_NODE_STREAM_H
 #define KVRAFT_LIB_NODE_STREAM_H
@@ -29,12 +31,13 @@ enum {
     KVR__SECTION_SIZE = 16,
     KVR__SECTION_END_SIZE = 16,
     KVR__BLOCK_BYTES_MAX = 64 * 1024,
-    KVR__FRAME_BYTES_MAX = 16 * 1024 * 1024, /* a configuration with the attributes of all members */
+    /* a configuration with the attributes of all members */
+    KVR__FRAME_BYTES_MAX = 16 * 1024 * 1024,
     KVR__SECTION_SKIP = 1 /* who does not know this section may skip it */
 };
 
-/* Body of HEADER: u16 size (80), u16 version (1), u32 level, then the rest in this order, u32 section count,
- * u32 configuration size, configuration. */
+/* Body of HEADER: u16 size (80), u16 version (1), u32 level, then the rest in this order, u32
+ * section count, u32 configuration size, configuration. */
 typedef struct kvr__stream_header {
     uint32_t level;
     uint32_t section_count;
@@ -74,7 +77,8 @@ typedef struct kvr__stream_sum {
 
 void kvr__stream_bytes_release(kvr__mem *mem, kvr__stream_bytes *bytes);
 
-/* Room for a frame's head and `size` bytes of body at the end; returns the body's place. NULL: no memory. */
+/* Room for a frame's head and `size` bytes of body at the end; returns the body's place. NULL: no
+ * memory. */
 uint8_t *kvr__stream_room(kvr__mem *mem, kvr__stream_bytes *bytes, size_t size);
 
 /* Writes the head before `body`. */
@@ -93,8 +97,9 @@ kvr_status kvr__stream_put_end(kvr__mem *mem, kvr__stream_bytes *bytes, uint64_t
 
 /* ------------------------------------------------------------------ reading */
 
-/* Who gets what was read and verified. A status other than KVR_OK ends the reading. Slices lend until the
- * function returns. section_begin answers KVR_ENOTFOUND if it does not know the section. */
+/* Who gets what was read and verified. A status other than KVR_OK ends the reading. Slices lend
+ * until the function returns. section_begin answers KVR_ENOTFOUND if it does not know the
+ * section. */
 typedef struct kvr__stream_sink {
     kvr_status (*header)(void *ctx, const kvr__stream_header *header);
     kvr_status (*section_begin)(void *ctx, const kvr__stream_section *section);
@@ -112,8 +117,8 @@ typedef struct kvr__stream_reader {
     kvr__stream_sum sum;
     uint64_t total; /* bytes of whole frames so far */
     uint32_t sections_left;
-    uint8_t stage;  /* what may come next */
-    bool skipping;  /* the section under way */
+    uint8_t stage; /* what may come next */
+    bool skipping; /* the section under way */
     uint8_t reserved[2];
 } kvr__stream_reader;
 
@@ -121,9 +126,10 @@ void kvr__stream_reader_init(kvr__stream_reader *reader, kvr__mem *mem,
                              const kvr__stream_sink *sink, void *ctx);
 void kvr__stream_reader_release(kvr__stream_reader *reader);
 
-/* Takes the next piece, of any size. KVR_OK, KVR_ECORRUPT, KVR_EVERSION, KVR_ENOMEM, or what the sink said:
- * after an error only release. */
+/* Takes the next piece, of any size. KVR_OK, KVR_ECORRUPT, KVR_EVERSION, KVR_ENOMEM, or what the
+ * sink said: after an error only release. */
 kvr_status kvr__stream_reader_take(kvr__stream_reader *reader, const kvr_slice *piece);
-bool kvr__stream_reader_is_complete(const kvr__stream_reader *reader); /* END was read, and nothing after */
+/* END was read, and nothing after */
+bool kvr__stream_reader_is_complete(const kvr__stream_reader *reader);
 
 #endif

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* node_watch.c: watches. They may be opened, cancelled, paused and resumed anywhere, also by a host that reads a
- * batch just then. A batch lends the very list of targets that the hub keeps, so what would change that list
- * waits until the batch is over; opening changes no list, as a new watcher joins it later. */
+/* node_watch.c: watches. They may be opened, cancelled, paused and resumed anywhere, also by a host
+ * that reads a batch just then. A batch lends the very list of targets that the hub keeps, so what
+ * would change that list waits until the batch is over; opening changes no list, as a new watcher
+ * joins it later. */
 #include "node_internal.h"
 
 kvr_status kvr_node_watch(kvr_node *node, const kvr_watch_request *request, uint64_t *out_id)

@@ -156,7 +156,8 @@ static void disk_load(disk *d, kvr_store_result *result)
     result->incarnation = d->incarnation;
     result->snapshot = d->snapshot.meta;
     uint64_t base = d->snapshot.meta.index;
-    if (base > 0 && (d->first > base + 1 || d->last < base)) { /* it does not continue the snapshot */
+    /* it does not continue the snapshot */
+    if (base > 0 && (d->first > base + 1 || d->last < base)) {
         disk_cut(d, d->first);
         d->first = base + 1;
         d->last = base;
@@ -171,7 +172,8 @@ static void disk_read(disk *d, const kvr_store_request *request, kvr_store_resul
 {
     uint64_t bytes = 0;
     uint32_t count = 0;
-    for (uint64_t index = request->first_index; index <= request->last_index && count < 4096; index++) {
+    for (uint64_t index = request->first_index; index <= request->last_index && count < 4096;
+         index++) {
         cr_assert(index >= d->first && index <= d->last);
         const disk_entry *entry = &d->entries[index - d->first];
         if (count > 0 && bytes + entry->size > request->byte_max) {
@@ -284,8 +286,8 @@ static void send(void *ctx, const kvr_message *sent)
     uint32_t to = (uint32_t)sent->to - 1;
     kvr_message_info info;
     cr_assert_eq(kvr_message_peek(&sent->bytes, UINT32_MAX, &info), KVR_OK);
-    bool type_is_lost = c->drop_type != 0 && info.type == c->drop_type &&
-                        (c->drop_to == 0 || c->drop_to == to + 1);
+    bool type_is_lost =
+        c->drop_type != 0 && info.type == c->drop_type && (c->drop_to == 0 || c->drop_to == to + 1);
     if (m->cut || c->members[to].cut || type_is_lost) {
         return;
     }
@@ -364,11 +366,11 @@ static void watched(void *ctx, const kvr_watch_batch *batch)
         const kvr_event *event = &batch->events[i];
         at = strlen(m->watched);
         bool put = event->type == KVR_EVENT_PUT;
-        (void)snprintf(m->watched + at, sizeof m->watched - at, "%s %.*s%s%.*s@%llu ",
-                       put ? "PUT" : "DEL", (int)event->kv.key.size, (const char *)event->kv.key.data,
-                       put ? "=" : "", put ? (int)event->kv.value.size : 0,
-                       put ? (const char *)event->kv.value.data : "",
-                       (unsigned long long)event->kv.mod_revision);
+        (void)snprintf(
+            m->watched + at, sizeof m->watched - at, "%s %.*s%s%.*s@%llu ", put ? "PUT" : "DEL",
+            (int)event->kv.key.size, (const char *)event->kv.key.data, put ? "=" : "",
+            put ? (int)event->kv.value.size : 0, put ? (const char *)event->kv.value.data : "",
+            (unsigned long long)event->kv.mod_revision);
     }
 }
 
@@ -619,7 +621,8 @@ uint32_t cluster_write(cluster *c, uint32_t i, const kvr_op *op)
     return taken(c, call, kvr_node_write(c->members[i].node, &options, op));
 }
 
-uint32_t cluster_put_lease(cluster *c, uint32_t i, const char *key, const char *value, int64_t lease)
+uint32_t cluster_put_lease(cluster *c, uint32_t i, const char *key, const char *value,
+                           int64_t lease)
 {
     kvr_node_call options;
     uint32_t call = cluster_call(c, &options, 0);
@@ -639,7 +642,8 @@ uint32_t cluster_delete(cluster *c, uint32_t i, const char *key, const char *end
     uint32_t call = cluster_call(c, &options, 0);
     kvr_slice k = slice_of(key);
     kvr_slice e = end == NULL ? (kvr_slice){0} : slice_of(end);
-    return taken(c, call, kvr_node_delete(c->members[i].node, &options, &k, end == NULL ? NULL : &e));
+    return taken(c, call,
+                 kvr_node_delete(c->members[i].node, &options, &k, end == NULL ? NULL : &e));
 }
 
 uint32_t cluster_read(cluster *c, uint32_t i)
@@ -722,7 +726,8 @@ kvr_node_status cluster_status(cluster *c, uint32_t i)
 
 uint64_t cluster_watch(cluster *c, uint32_t i, const char *key, const char *end, uint64_t start)
 {
-    kvr_watch_request request = {.size = sizeof request, .key = slice_of(key), .start_revision = start};
+    kvr_watch_request request = {
+        .size = sizeof request, .key = slice_of(key), .start_revision = start};
     uint64_t id = 0;
     if (end != NULL) {
         request.range_end = slice_of(end);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* node_cluster.h: members of one cluster in one process, on disks and a network in memory, with a clock that only the
- * test moves: no thread, no chance, the same run each time. Each call is a ticket whose end the test looks
- * at; events of watches are written down as text.
+/* node_cluster.h: members of one cluster in one process, on disks and a network in memory, with a
+ * clock that only the test moves: no thread, no chance, the same run each time. Each call is a
+ * ticket whose end the test looks at; events of watches are written down as text.
  *
  *     cluster_start(&c, 3);               // boots and elects
  *     call = cluster_put(&c, 1, "a", "1");
@@ -10,8 +10,8 @@
  *     cluster_stop(&c);                   // and nothing of the members is left in memory
  *
  * Members are numbered from 0 here, their ids are one higher. */
-#ifndef KVRAFT_TEST_NODE_CLUSTER_H
-#define KVRAFT_TEST_NODE_CLUSTER_H
+#ifndef KVRAFT_TEST_UNIT_NODE_CLUSTER_H
+#define KVRAFT_TEST_UNIT_NODE_CLUSTER_H
 
 #include <kvraft/node.h>
 
@@ -42,14 +42,14 @@ typedef struct disk {
     size_t capacity;
     disk_snapshot snapshot;
     disk_snapshot incoming[2]; /* by source */
-    bool full;   /* KVR_ENOSPACE to all writes */
-    bool busy;   /* KVR_EBUSY to everything */
-    bool broken; /* KVR_EIO to all writes */
-    bool holds;  /* answers wait for disk_release */
+    bool full;                 /* KVR_ENOSPACE to all writes */
+    bool busy;                 /* KVR_EBUSY to everything */
+    bool broken;               /* KVR_EIO to all writes */
+    bool holds;                /* answers wait for disk_release */
     struct held {
         kvr_store_request request;
         struct held *next;
-    } *held;
+    } * held;
     uint64_t requests;
 } disk;
 
@@ -78,8 +78,8 @@ typedef struct call_end {
     int64_t lease;
     uint64_t ttl_ns, remaining_ns;
     uint8_t succeeded;
-    uint64_t count;  /* of the root result, or of the first in a transaction */
-    char value[64];  /* of the first kv of the root, or of the first result in a transaction */
+    uint64_t count; /* of the root result, or of the first in a transaction */
+    char value[64]; /* of the first kv of the root, or of the first result in a transaction */
     void (*then)(struct cluster *c, uint32_t member); /* called inside the callback */
 } call_end;
 
@@ -109,8 +109,8 @@ void cluster_wipe(cluster *c, uint32_t i);  /* the disk of a member that is down
 
 void cluster_settle(cluster *c); /* without time, until nobody has anything to do */
 void cluster_pass(cluster *c, uint64_t ns);
-uint32_t cluster_leader(cluster *c); /* its number; MEMBERS_MAX: none that is not cut off */
-uint32_t cluster_elect(cluster *c);  /* passes time until there is one */
+uint32_t cluster_leader(cluster *c);   /* its number; MEMBERS_MAX: none that is not cut off */
+uint32_t cluster_elect(cluster *c);    /* passes time until there is one */
 uint32_t cluster_follower(cluster *c); /* some member that is up, not cut off and not the leader */
 void cluster_drop_messages(cluster *c);
 
@@ -120,7 +120,8 @@ void disk_release(cluster *c, uint32_t i); /* answers what was held, in order, a
 uint32_t cluster_call(cluster *c, kvr_node_call *out_options, uint64_t timeout_ns);
 uint32_t cluster_write(cluster *c, uint32_t i, const kvr_op *op);
 uint32_t cluster_put(cluster *c, uint32_t i, const char *key, const char *value);
-uint32_t cluster_put_lease(cluster *c, uint32_t i, const char *key, const char *value, int64_t lease);
+uint32_t cluster_put_lease(cluster *c, uint32_t i, const char *key, const char *value,
+                           int64_t lease);
 uint32_t cluster_delete(cluster *c, uint32_t i, const char *key, const char *end);
 uint32_t cluster_read(cluster *c, uint32_t i);
 uint32_t cluster_compact(cluster *c, uint32_t i, uint64_t revision);
@@ -131,7 +132,8 @@ uint32_t cluster_time_to_live(cluster *c, uint32_t i, int64_t id);
 void cluster_expect(cluster *c, uint32_t call, uint8_t outcome, kvr_status status);
 bool cluster_ended(const cluster *c, uint32_t call);
 
-/* The value of a key in member i's own copy as text; "" if it is not there. Lends until the next look. */
+/* The value of a key in member i's own copy as text; "" if it is not there. Lends until the next
+ * look. */
 const char *cluster_value(cluster *c, uint32_t i, const char *key);
 kvr_node_status cluster_status(cluster *c, uint32_t i);
 uint64_t cluster_watch(cluster *c, uint32_t i, const char *key, const char *end, uint64_t start);

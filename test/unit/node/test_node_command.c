@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* test_node_command.c: commands as bytes: what is written is read back, and no bytes whatsoever do harm. */
+/* test_node_command.c: commands as bytes: what is written is read back, and no bytes whatsoever do
+ * harm. */
 #include "../../../lib/node/node_command.h"
 
 #include "base/random.h"
@@ -45,9 +46,9 @@ Test(node_command, a_head_is_as_the_page_says)
     memcpy(bytes + KVR__COMMAND_HEAD, "xyz", 3);
 
     static const uint8_t expected[KVR__COMMAND_HEAD + 3] = {
-        64, 0, 1, 2, 0, 0, 0, 0, 0x11, 0x11, 0, 0, 0, 0, 0, 0, 0x22, 0x22, 0, 0, 0, 0, 0, 0,
-        0x33, 0x33, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
-        0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 3, 0, 0, 0, 'x', 'y', 'z'};
+        64, 0,    1,    2, 0, 0, 0, 0, 0x11, 0x11, 0, 0, 0, 0, 0, 0, 0x22, 0x22, 0,   0,   0,  0, 0,
+        0,  0x33, 0x33, 0, 0, 0, 0, 0, 0,    0,    0, 0, 0, 0, 0, 0, 0,    0,    0,   0,   0,  0, 0,
+        0,  0,    0,    0, 0, 0, 0, 0, 0,    0,    0, 0, 0, 0, 3, 0, 0,    0,    'x', 'y', 'z'};
     cr_assert_eq(memcmp(bytes, expected, sizeof bytes), 0);
     kvr__command command;
     cr_assert_eq(kvr__command_read((kvr_slice){bytes, sizeof bytes}, &command), KVR_OK);
@@ -57,7 +58,8 @@ Test(node_command, a_head_is_as_the_page_says)
     cr_assert_eq(command.user.size, 0);
 }
 
-/* A newer version may make the head longer; what it flags or numbers above ours is not guessed at. */
+/* A newer version may make the head longer; what it flags or numbers above ours is not guessed
+ * at. */
 Test(node_command, a_longer_head_is_skipped_and_a_newer_version_is_refused)
 {
     uint8_t bytes[KVR__COMMAND_HEAD + 8 + 2] = {0};
@@ -166,9 +168,11 @@ static const kvr_op *make_sample(void)
                                .else_ops = sample.inner};
     sample.middle[0] = (kvr_op){.size = sizeof(kvr_op), .kind = KVR_OP_TXN, .txn = &sample.txns[0]};
     sample.middle[1] = sample.inner[2];
-    sample.txns[1] = (kvr_txn){
-        .size = sizeof(kvr_txn), .then_count = 1, .else_count = 2, .then_ops = sample.inner,
-        .else_ops = sample.middle};
+    sample.txns[1] = (kvr_txn){.size = sizeof(kvr_txn),
+                               .then_count = 1,
+                               .else_count = 2,
+                               .then_ops = sample.inner,
+                               .else_ops = sample.middle};
     sample.outer[0] = (kvr_op){.size = sizeof(kvr_op), .kind = KVR_OP_TXN, .txn = &sample.txns[1]};
     sample.outer[1] = sample.inner[0];
     sample.txns[2] = (kvr_txn){.size = sizeof(kvr_txn),

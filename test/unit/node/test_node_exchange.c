@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* test_node_exchange.c: members compare their state hashes; whoever differs from a majority stops, and only it. */
+/* test_node_exchange.c: members compare their state hashes; whoever differs from a majority stops,
+ * and only it. */
 #include "node_cluster.h"
 
 #include "../../../lib/node/node_internal.h"
@@ -81,7 +82,8 @@ Test(node_exchange, a_leader_that_differs_stops_too)
     cr_assert_eq(cluster_status(&c, next).failure, KVR_OK);
 }
 
-/* Snapshots carry chain and points: the one that differs does so after each restart, until its data is gone. */
+/* Snapshots carry chain and points: the one that differs does so after each restart, until its data
+ * is gone. */
 Test(node_exchange, a_restart_does_not_hide_it)
 {
     cluster_start(&c, 3);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* test_node_lease.c: leases end to end: on time, never early, whoever leads (etcd contract 3.10). */
+/* test_node_lease.c: leases end to end: on time, never early, whoever leads (etcd contract
+ * 3.10). */
 #include "node_cluster.h"
 
 #include "../../../lib/node/node_internal.h"
@@ -148,7 +149,8 @@ Test(node_lease, keys_move_between_leases_as_they_are_put)
     cluster_expect_same(&c);
 }
 
-/* FAULTS 122: elections do not keep a lease alive for ever; FAULTS 120: an outage of the leader ends none early. */
+/* FAULTS 122: elections do not keep a lease alive for ever; FAULTS 120: an outage of the leader
+ * ends none early. */
 Test(node_lease, it_ends_in_bounded_time_though_leaders_come_and_go)
 {
     granted(7, 10 * SECOND);
@@ -201,7 +203,8 @@ Test(node_lease, a_revocation_of_another_term_is_void)
         kvr__command_write_head(bytes, KVR__COMMAND_LEASE_REVOKE, KVR__COMMAND_LEASE_SIZE);
         kvr__command_stamp(bytes, &origin);
         kvr__store_u64(bytes + KVR__COMMAND_HEAD, 7);
-        kvr__store_u64(bytes + KVR__COMMAND_HEAD + 8, node->raft_status.term + (stale == 1 ? 5 : 0));
+        kvr__store_u64(bytes + KVR__COMMAND_HEAD + 8,
+                       node->raft_status.term + (stale == 1 ? 5 : 0));
         kvr_slice command = {bytes, sizeof bytes};
         kvr_raft_proposal proposal;
         cr_assert_eq(kvr_raft_propose(node->raft, &command, &proposal), KVR_OK);
@@ -211,7 +214,8 @@ Test(node_lease, a_revocation_of_another_term_is_void)
     cluster_expect_same(&c);
 }
 
-/* FAULTS 124: its time is up, its revocation is on its way: the renewal waits for it and is told so. */
+/* FAULTS 124: its time is up, its revocation is on its way: the renewal waits for it and is told
+ * so. */
 Test(node_lease, a_renewal_of_a_lease_that_is_due_is_not_answered_with_success)
 {
     granted(7, 2 * SECOND);

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* test_node_life.c: from new to free: configs, close in each state, re-entrancy, disks that are slow, full or broken, and
- * ready/advance without any callback. */
+/* test_node_life.c: from new to free: configs, close in each state, re-entrancy, disks that are
+ * slow, full or broken, and ready/advance without any callback. */
 #include "node_cluster.h"
 
 #include "../../../lib/node/node_internal.h"
 
 #include <criterion/criterion.h>
+#include <stdio.h>
 #include <string.h>
 
 static cluster c;
@@ -205,7 +206,8 @@ Test(node_life, a_slow_disk_delays_only_what_must_wait_for_it)
     cluster_expect_same(&c);
 }
 
-/* A full disk: writes are refused or wait, nothing acknowledged is lost, and it goes on when there is room. */
+/* A full disk: writes are refused or wait, nothing acknowledged is lost, and it goes on when there
+ * is room. */
 Test(node_life, a_full_cluster_takes_writes_again_when_there_is_room)
 {
     cluster_start(&c, 3);
@@ -283,7 +285,7 @@ Test(node_life, ready_and_advance_are_enough)
     cr_assert_eq(kvr_node_free(node), KVR_OK);
 }
 
-/* ------------------------------------------------------------------ a transport that sends later */
+/* ----------------------------------------------------------------- a transport that sends later */
 
 static kvr_message later[4096];
 static uint32_t later_count;
@@ -327,8 +329,8 @@ static void write_log(void *ctx, int32_t level, const char *text)
     (void)ctx;
     (void)level;
     cr_assert_lt(strlen(text), 512);
-    (void)strncat(log_text, text, sizeof log_text - strlen(log_text) - 2);
-    (void)strcat(log_text, "\n");
+    size_t at = strlen(log_text);
+    (void)snprintf(log_text + at, sizeof log_text - at, "%s\n", text);
 }
 
 static void trace_event(void *ctx, const kvr_trace_event *event)

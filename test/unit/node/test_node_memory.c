@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* test_node_memory.c: every allocation of a whole scenario fails once, and from there on for a while: statuses, no leak, and in
- * the end the same state as if nothing had happened. */
+/* test_node_memory.c: every allocation of a whole scenario fails once, and from there on for a
+ * while: statuses, no leak, and in the end the same state as if nothing had happened. */
 #include "node_cluster.h"
 
 #include "support/fault_sweep.h"
@@ -43,7 +43,8 @@ static void one_of_each(uint32_t i)
 
 static void scenario(void)
 {
-    kvr_watch_request watch = {.size = sizeof watch, .key = slice_of("a"), .range_end = slice_of("z")};
+    kvr_watch_request watch = {
+        .size = sizeof watch, .key = slice_of("a"), .range_end = slice_of("z")};
     uint64_t id;
     boot_all();
     if (c.members[0].node != NULL) {

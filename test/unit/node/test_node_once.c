@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* test_node_once.c: at most once, whatever the network repeats or loses, and the three ends of a call: done, refused,
- * unknown. */
+/* test_node_once.c: at most once, whatever the network repeats or loses, and the three ends of a
+ * call: done, refused, unknown. */
 #include "node_cluster.h"
 
 #include <criterion/criterion.h>
@@ -29,7 +29,8 @@ static uint64_t version_of(uint32_t i, const char *key)
     return kvr_node_get(c.members[i].node, &k, &kv) ? kv.version : 0;
 }
 
-/* FAULTS 106: the forwarded command arrives, what tells of it does not; it is proposed again and again. */
+/* FAULTS 106: the forwarded command arrives, what tells of it does not; it is proposed again and
+ * again. */
 Test(node_once, a_write_that_is_proposed_many_times_is_executed_once)
 {
     uint32_t leader = cluster_leader(&c);
@@ -64,7 +65,8 @@ Test(node_once, a_lost_forward_is_sent_again)
     cluster_expect_same(&c);
 }
 
-/* The old leader appended it, nobody else has it; it comes back as a follower and proposes it to the new one. */
+/* The old leader appended it, nobody else has it; it comes back as a follower and proposes it to
+ * the new one. */
 Test(node_once, a_leader_that_loses_its_place_hands_its_writes_to_the_next)
 {
     uint32_t old = cluster_leader(&c);
@@ -84,7 +86,8 @@ Test(node_once, a_leader_that_loses_its_place_hands_its_writes_to_the_next)
     cluster_expect_same(&c);
 }
 
-/* The entry survives the leader that appended it, and the same command is proposed to the next one too. */
+/* The entry survives the leader that appended it, and the same command is proposed to the next one
+ * too. */
 Test(node_once, an_entry_that_survived_and_its_repetition_count_once)
 {
     uint32_t old = cluster_leader(&c);
@@ -155,7 +158,8 @@ Test(node_once, a_call_may_have_its_own_timeout)
     cluster_expect(&c, call, KVR_OUTCOME_UNKNOWN, KVR_EUNKNOWN);
 }
 
-/* FAULTS 92: a restart replays the log; commands of an earlier life change nothing twice, of any kind. */
+/* FAULTS 92: a restart replays the log; commands of an earlier life change nothing twice, of any
+ * kind. */
 Test(node_once, commands_of_every_kind_replay_to_the_same_state)
 {
     (void)cluster_grant(&c, 0, 5, 60 * SECOND);
@@ -188,7 +192,8 @@ Test(node_once, commands_of_every_kind_replay_to_the_same_state)
     cluster_expect_same(&c);
 }
 
-/* A new life of a member starts at sequence 1 again: its commands are not taken for those of the life before. */
+/* A new life of a member starts at sequence 1 again: its commands are not taken for those of the
+ * life before. */
 Test(node_once, a_new_incarnation_has_sequences_of_its_own)
 {
     uint32_t follower = cluster_follower(&c);

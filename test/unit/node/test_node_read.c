@@ -56,7 +56,8 @@ Test(node_read, a_deposed_leader_refuses_the_read)
     cr_assert(c.calls[read].status == KVR_ETIMEDOUT || c.calls[read].status == KVR_ENOLEADER);
 }
 
-/* FAULTS 46: a read that was dropped on the way is asked again, with a fresh context (FAULTS 42). */
+/* FAULTS 46: a read that was dropped on the way is asked again, with a fresh context (FAULTS
+ * 42). */
 Test(node_read, a_lost_answer_is_asked_for_again)
 {
     uint32_t follower = cluster_follower(&c);
@@ -104,7 +105,8 @@ Test(node_read, many_reads_share_rounds_and_all_end)
     cr_assert_lt(c.delivered - before, 100);
 }
 
-/* Nobody writes: the log of the restarted member is whole, and the leader, who knows that, says so. */
+/* Nobody writes: the log of the restarted member is whole, and the leader, who knows that, says
+ * so. */
 Test(node_read, a_member_that_restarts_catches_up_and_reads_though_nobody_writes)
 {
     uint32_t follower = cluster_follower(&c);
@@ -135,7 +137,8 @@ Test(node_read, a_read_without_a_leader_is_refused)
     cluster_expect(&c, read, KVR_OUTCOME_REFUSED, KVR_ENOLEADER);
 }
 
-/* FAULTS 44: after a restart a single member must not answer before it knows what it acknowledged. */
+/* FAULTS 44: after a restart a single member must not answer before it knows what it
+ * acknowledged. */
 Test(node_read_lone, a_lone_member_reads_its_writes_after_a_restart)
 {
     cluster_start(&c, 1);

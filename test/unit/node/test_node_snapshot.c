@@ -129,7 +129,8 @@ Test(node_snapshot, a_watcher_that_a_compaction_overtook_is_told)
     cluster_expect_same(&c);
 }
 
-/* FAULTS 91, 92: index and effect stand in one snapshot; what is replayed behind it is done once. */
+/* FAULTS 91, 92: index and effect stand in one snapshot; what is replayed behind it is done
+ * once. */
 Test(node_snapshot, a_restart_loads_the_snapshot_and_the_log_behind_it)
 {
     start(3, 4096);

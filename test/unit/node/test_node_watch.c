@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* test_node_watch.c: watches on a member: what the hub promises holds through runs and callbacks. */
+/* test_node_watch.c: watches on a member: what the hub promises holds through runs and
+ * callbacks. */
 #include "node_cluster.h"
 
 #include <criterion/criterion.h>
@@ -66,7 +67,7 @@ Test(node_watch, a_paused_one_goes_on_where_it_was)
     cr_assert_eq(kvr_node_watch_cancel(c.members[1].node, id), KVR_ENOTFOUND);
 }
 
-/* ------------------------------------------------------------------ a host that reacts inside the callback */
+/* ------------------------------------------------------- a host that reacts inside the callback */
 
 static uint64_t ids[64];
 static uint64_t opened;
@@ -81,8 +82,8 @@ static void react(void *ctx, const kvr_watch_batch *batch)
     /* Everybody who is told is cancelled or paused at once, while the batch is being read. */
     for (uint32_t i = 0; i < batch->target_count; i++) {
         uint64_t id = batch->targets[i].id;
-        kvr_status status = id % 2 == 0 ? kvr_node_watch_cancel(m->node, id)
-                                        : kvr_node_watch_pause(m->node, id);
+        kvr_status status =
+            id % 2 == 0 ? kvr_node_watch_cancel(m->node, id) : kvr_node_watch_pause(m->node, id);
         cr_assert_eq(status, KVR_OK);
         cr_assert_eq(batch->targets[i].id, id);
     }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* test_node_write.c: writes and their typed answers on a healthy cluster (etcd contract 3.5 to 3.8). */
+/* test_node_write.c: writes and their typed answers on a healthy cluster (etcd contract 3.5 to
+ * 3.8). */
 #include "node_cluster.h"
 
 #include <criterion/criterion.h>
@@ -22,10 +23,8 @@ TestSuite(node_write, .init = start, .fini = stop);
 
 static kvr_op put_op(const char *key, const char *value)
 {
-    return (kvr_op){.size = sizeof(kvr_op),
-                    .kind = KVR_OP_PUT,
-                    .key = slice_of(key),
-                    .value = slice_of(value)};
+    return (kvr_op){
+        .size = sizeof(kvr_op), .kind = KVR_OP_PUT, .key = slice_of(key), .value = slice_of(value)};
 }
 
 static uint32_t done(uint32_t call)
@@ -101,8 +100,7 @@ Test(node_write, a_transaction_takes_one_path_and_says_which)
 {
     (void)done(cluster_put(&c, 0, "a", "1"));
     kvr_op then_ops[2] = {put_op("a", "2"), put_op("b", "2")};
-    kvr_op else_ops[1] = {
-        {.size = sizeof(kvr_op), .kind = KVR_OP_RANGE, .key = slice_of("a")}};
+    kvr_op else_ops[1] = {{.size = sizeof(kvr_op), .kind = KVR_OP_RANGE, .key = slice_of("a")}};
 
     uint32_t taken = done(txn(1, "1", then_ops, 2, else_ops, 1));
     uint32_t other = done(txn(2, "1", then_ops, 2, else_ops, 1));
@@ -114,8 +112,8 @@ Test(node_write, a_transaction_takes_one_path_and_says_which)
     cluster_expect_same(&c);
 }
 
-/* etcd contract 3.7: puts of the chosen path are checked for their lease before anything is done; those of the
- * other path are not. */
+/* etcd contract 3.7: puts of the chosen path are checked for their lease before anything is done;
+ * those of the other path are not. */
 Test(node_write, an_unknown_lease_refuses_the_transaction_only_on_the_path_taken)
 {
     (void)done(cluster_put(&c, 0, "a", "1"));
