@@ -89,8 +89,9 @@ static void check_done(check_history *check, const history_call *call,
     }
 }
 
-static void note_refused(check_history *check, const history_call *call)
+void check_history_refuse(check_history *check, const history_call *call)
 {
+    check->refused_count++;
     if (!call->is_unique) {
         return;
     }
@@ -108,8 +109,7 @@ void check_history_complete(check_history *check, const history_call *call,
                    U(call->number), call->kind, completion->kind);
     }
     if (completion->outcome == KVR_OUTCOME_REFUSED) {
-        check->refused_count++;
-        note_refused(check, call);
+        check_history_refuse(check, call);
         return;
     }
     if (completion->outcome == KVR_OUTCOME_UNKNOWN) {

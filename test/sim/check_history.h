@@ -48,6 +48,9 @@ void check_history_invoke(check_history *check, history_call *call);
 void check_history_complete(check_history *check, const history_call *call,
                             const kvr_completion *completion);
 
+/* The call was not taken: it never happens. */
+void check_history_refuse(check_history *check, const history_call *call);
+
 /* At the end: refused calls, and unique ones that were executed twice. */
 void check_history_end(check_history *check);
 

@@ -367,6 +367,16 @@ static void check_steps(check_raft *check, uint32_t member, const kvr_raft_statu
     }
 }
 
+void check_raft_commit(check_raft *check, uint32_t member, const kvr_raft_status *status)
+{
+    if (status->role == KVR_ROLE_LEADER) {
+        note_leader(check, member, status->term);
+        if (status->commit_index > check->committed_index) {
+            commit(check, member, status->commit_index, status->term);
+        }
+    }
+}
+
 void check_raft_status(check_raft *check, uint32_t member, const kvr_raft_status *status,
                        uint32_t message_type)
 {
@@ -386,11 +396,8 @@ void check_raft_status(check_raft *check, uint32_t member, const kvr_raft_status
         check_fail(check->report, "W3", "member %u takes %llu for durable; it is %llu", member + 1,
                    U(status->durable_index), U(disk->durable_index));
     }
+    check_raft_commit(check, member, status);
     if (status->role == KVR_ROLE_LEADER) {
-        note_leader(check, member, status->term);
-        if (status->commit_index > check->committed_index) {
-            commit(check, member, status->commit_index, status->term);
-        }
         check_complete(check, member, status->term);
     } else if (status->commit_index > check->committed_index) {
         check_fail(check->report, "R8", "member %u says %llu is committed before any leader does",

@@ -61,6 +61,9 @@ void check_raft_sent(check_raft *check, uint32_t member, const kvr_slice *messag
 void check_raft_status(check_raft *check, uint32_t member, const kvr_raft_status *status,
                        uint32_t message_type);
 
+/* In the middle of an event: only what a leader says is committed. */
+void check_raft_commit(check_raft *check, uint32_t member, const kvr_raft_status *status);
+
 /* What leader `member` believes of the others. */
 void check_raft_progress(check_raft *check, uint32_t member, const kvr_raft_progress *progress);
 void check_raft_stopped(check_raft *check, uint32_t member);

@@ -101,7 +101,7 @@ static const model_change *next_wanted(const check_watch *check, ghost_watcher *
     while (watcher->finger < model->change_count &&
            main_of(&model->changes[watcher->finger]) <= last) {
         const model_change *change = &model->changes[watcher->finger];
-        if (wants(watcher, change)) {
+        if (main_of(change) >= watcher->next && wants(watcher, change)) {
             return change;
         }
         watcher->finger++;
@@ -123,8 +123,14 @@ static void check_overtaken(check_watch *check, ghost_watcher *watcher, const kv
 
 static void check_events(check_watch *check, ghost_watcher *watcher, const kvr_watch_batch *batch)
 {
+    uint64_t last = batch->revision + ((batch->flags & KVR_WATCH_PART) != 0 ? 1 : 0);
     for (uint32_t i = 0; i < batch->event_count; i++) {
         const kvr_event *event = &batch->events[i];
+        if (event->kv.mod_revision > last) {
+            check_fail(check->report, "V4", "member %u sends a part of revision %llu unmarked",
+                       watcher->member + 1, U(event->kv.mod_revision));
+            return;
+        }
         const model_change *change = next_wanted(check, watcher, event->kv.mod_revision);
         if (change == NULL || !is_event(check, watcher, event, change)) {
             check_fail(check->report, "V3",
@@ -189,7 +195,7 @@ void check_watch_caught_up(check_watch *check, const ghost_watcher *watcher, uin
     check_store_advance(check->store);
     ghost_watcher copy = *watcher;
     const model_change *left = next_wanted(check, &copy, head);
-    if (left != NULL && main_of(left) >= watcher->next) {
+    if (left != NULL) {
         check_fail(check->report, "V3",
                    "member %u stands at revision %llu and never told a watcher of revision %llu",
                    watcher->member + 1, U(head), U(main_of(left)));

@@ -1,0 +1,291 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* run_phases.c: the life of a seed. Safety: faults and clients, everything is checked. Liveness: faults end, everybody comes
+ * back, nobody begins anything; within written bounds there must be a leader, every call must be answered, all
+ * members must be alike and take new calls. Last, power fails everywhere at once, and what comes back must
+ * be what there was. An assertion of the library is a violation like any other. */
+#include <setjmp.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "run.h"
+
+enum {
+    LEADER_ELECTIONS = 20,    /* ten of the longest timeouts, each twice election_ns */
+    ANSWER_ELECTIONS = 20,    /* beyond a call's own timeout */
+    CONVERGE_ELECTIONS = 100, /* snapshots included */
+    TERM_GROWTH_MAX = 3,
+    LOOK_EVERY = 16,
+    RESTART_EVERY = 512
+};
+
+/* ------------------------------------------------------------------ waiting */
+
+static bool is_core(const run_world *world, uint32_t member)
+{
+    return (world->lost_members >> member & 1) == 0;
+}
+
+static bool has_leader(run_world *world)
+{
+    return kvr_sim_leader(world->sim) != UINT32_MAX;
+}
+
+static bool is_answered(run_world *world)
+{
+    return world->clients.under_way == 0;
+}
+
+static bool is_alike(run_world *world)
+{
+    uint64_t index = world->raft.committed_index;
+    for (uint32_t i = 0; i < world->plan.sim.member_count; i++) {
+        if (!is_core(world, i)) {
+            continue;
+        }
+        kvr_node_status status;
+        if (!run_world_is_up(world, i)) {
+            return false;
+        }
+        run_world_status(world, i, &status);
+        if (status.loading != 0 || status.hash_index != index || status.raft.last_index != index) {
+            return false;
+        }
+    }
+    return has_leader(world);
+}
+
+static void describe(const run_world *world, char *out, size_t size)
+{
+    int used = 0;
+    for (uint32_t i = 0; i < world->plan.sim.member_count && used >= 0 && (size_t)used < size; i++) {
+        kvr_node_status status;
+        if (!run_world_is_up(world, i)) {
+            used += snprintf(out + used, size - (size_t)used, " %u down;", i + 1);
+            continue;
+        }
+        run_world_status(world, i, &status);
+        used += snprintf(out + used, size - (size_t)used, " %u role %u term %llu %llu/%llu/%llu;", i + 1,
+                         status.raft.role, (unsigned long long)status.raft.term,
+                         (unsigned long long)status.hash_index,
+                         (unsigned long long)status.raft.commit_index,
+                         (unsigned long long)status.raft.last_index);
+    }
+}
+
+/* Runs until `done`, or for `span_ns`: then `what` did not happen in time. */
+static void wait_for(run_world *world, bool (*done)(run_world *), uint64_t span_ns, const char *what)
+{
+    uint64_t end = kvr_sim_now(world->sim) + span_ns;
+    uint32_t steps = 0;
+    while (!world->report.failed) {
+        if (steps++ % LOOK_EVERY == 0 && done(world)) {
+            return;
+        }
+        if (kvr_sim_now(world->sim) >= end) {
+            char members[200] = "";
+            describe(world, members, sizeof members);
+            check_fail(&world->report, "L", "%s for %llu ms after healing;%s", what,
+                       (unsigned long long)(span_ns / 1000000), members);
+            return;
+        }
+        (void)run_world_step(world);
+    }
+}
+
+static void run_for(run_world *world, uint64_t span_ns)
+{
+    uint64_t end = kvr_sim_now(world->sim) + span_ns;
+    while (kvr_sim_now(world->sim) < end && run_world_step(world)) {
+    }
+}
+
+/* ------------------------------------------------------------------ the phases */
+
+static void restart_failed(run_world *world)
+{
+    for (uint32_t i = 0; i < world->plan.sim.member_count; i++) {
+        if ((world->failed_members >> i & 1) != 0) {
+            world->failed_members &= ~((uint64_t)1 << i);
+            kvr_sim_crash(world->sim, i);
+            check_raft_stopped(&world->raft, i);
+            if (kvr_sim_restart(world->sim, i) != KVR_OK) {
+                check_fail(&world->report, "F", "no memory to restart member %u", i + 1);
+            }
+        }
+    }
+}
+
+static void safety(run_world *world)
+{
+    uint64_t next = RESTART_EVERY;
+    while (kvr_sim_event_count(world->sim) < world->plan.step_count && run_world_step(world)) {
+        if (kvr_sim_event_count(world->sim) >= next) {
+            next += RESTART_EVERY;
+            restart_failed(world);
+        }
+    }
+}
+
+static void calm_down(run_world *world)
+{
+    kvr_sim_network calm = world->plan.network;
+    uint64_t quick = world->plan.node.election_ns / 64;
+    calm.loss_ppm = 0;
+    calm.repeat_ppm = 0;
+    calm.corrupt_ppm = 0;
+    calm.delay_ns_mean = calm.delay_ns_mean < quick ? calm.delay_ns_mean : quick;
+    kvr_sim_set_network(world->sim, &calm);
+    kvr_sim_disk_faults sound = world->plan.disk;
+    sound.write_error_ppm = 0;
+    sound.sync_error_ppm = 0;
+    sound.read_error_ppm = 0;
+    sound.capacity_bytes = 0;
+    for (uint32_t i = 0; i < world->plan.sim.member_count; i++) {
+        kvr_sim_set_disk(world->sim, i, &sound);
+    }
+    world->clients.quiet = true;
+    restart_failed(world);
+    if (kvr_sim_heal(world->sim) != KVR_OK) {
+        check_fail(&world->report, "F", "no memory to heal");
+    }
+}
+
+static uint64_t highest_term(const run_world *world)
+{
+    uint64_t term = 0;
+    for (uint32_t i = 0; i < world->plan.sim.member_count; i++) {
+        const ghost_vote *vote = &world->ghost->members[i].vote;
+        term = vote->term > term ? vote->term : term;
+    }
+    return term;
+}
+
+static void probe(run_world *world)
+{
+    world->clients.probe_done = 0;
+    uint32_t count = run_clients_probe(world);
+    wait_for(world, is_answered,
+             world->plan.node.call_timeout_ns + ANSWER_ELECTIONS * world->plan.node.election_ns,
+             "a new call is not answered");
+    if (world->clients.probe_done != count) {
+        check_fail(&world->report, "L", "%llu of %u new calls are done in a healthy cluster",
+                   (unsigned long long)world->clients.probe_done, count);
+    }
+}
+
+static void liveness(run_world *world)
+{
+    uint64_t election = world->plan.node.election_ns;
+    uint64_t term = highest_term(world);
+    wait_for(world, has_leader, LEADER_ELECTIONS * election, "there is no leader");
+    wait_for(world, is_answered, world->plan.node.call_timeout_ns + ANSWER_ELECTIONS * election,
+             "calls are not answered");
+    wait_for(world, is_alike, CONVERGE_ELECTIONS * election, "members are not alike");
+    if (highest_term(world) > term + TERM_GROWTH_MAX) {
+        check_fail(&world->report, "L", "terms went from %llu to %llu after healing",
+                   (unsigned long long)term, (unsigned long long)highest_term(world));
+    }
+    probe(world);
+    wait_for(world, is_alike, CONVERGE_ELECTIONS * election, "members are not alike");
+    if (world->report.failed) {
+        return;
+    }
+    run_clients_caught_up(world);
+    if (world->store.live_leases > 0) {
+        uint64_t quiet = 2 * world->plan.ttl_ns_max + 12 * election;
+        run_for(world, quiet);
+        check_lease_quiet(&world->lease, kvr_sim_now(world->sim), quiet, election);
+    }
+}
+
+static void power_failure(run_world *world)
+{
+    uint64_t election = world->plan.node.election_ns;
+    for (uint32_t i = 0; i < world->plan.sim.member_count; i++) {
+        kvr_sim_crash(world->sim, i);
+        run_clients_stopped(world, i);
+        check_raft_stopped(&world->raft, i);
+    }
+    if (kvr_sim_heal(world->sim) != KVR_OK) {
+        check_fail(&world->report, "F", "no memory to start again");
+    }
+    wait_for(world, has_leader, LEADER_ELECTIONS * election, "there is no leader");
+    wait_for(world, is_alike, CONVERGE_ELECTIONS * election, "members are not alike");
+    if (!world->report.failed) {
+        probe(world);
+    }
+}
+
+static bool has_quorum(const run_world *world)
+{
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < world->plan.sim.member_count; i++) {
+        count += is_core(world, i);
+    }
+    return count > world->plan.sim.member_count / 2;
+}
+
+void run_phases(run_world *world)
+{
+    safety(world);
+    if (!world->report.failed) {
+        calm_down(world);
+    }
+    if (!world->report.failed && has_quorum(world)) {
+        liveness(world);
+    }
+    if (!world->report.failed && has_quorum(world)) {
+        power_failure(world);
+    }
+    if (!world->report.failed) {
+        check_lease_ended(&world->lease);
+        check_history_end(&world->history);
+    }
+}
+
+/* ------------------------------------------------------------------ one seed */
+
+static jmp_buf panic_exit;
+static check_report *panic_report;
+
+/* The library's own would abort: here the seed ends, and the next one begins. */
+void kvr_panic(const char *file, int32_t line, const char *condition)
+{
+    if (panic_report == NULL) {
+        abort();
+    }
+    check_fail(panic_report, "ASSERT", "%s:%d: %s", file, (int)line, condition);
+    longjmp(panic_exit, 1);
+}
+
+void run_seed(uint64_t seed, uint64_t steps, FILE *trace, run_verdict *out_verdict)
+{
+    run_world *volatile world = check_alloc(sizeof *world);
+    world->seed = seed;
+    world->trace = trace;
+    run_plan_draw(&world->plan, seed, steps);
+    if (trace != NULL) {
+        run_plan_print(&world->plan, trace);
+    }
+    panic_report = &world->report;
+    bool panicked = setjmp(panic_exit) != 0;
+    if (!panicked && run_world_new(world)) {
+        run_phases(world);
+    }
+    panic_report = NULL;
+    *out_verdict = (run_verdict){
+        .time_ns = world->sim == NULL ? 0 : kvr_sim_now(world->sim),
+        .events = world->sim == NULL ? 0 : kvr_sim_event_count(world->sim),
+        .trace_hash = world->sim == NULL ? 0 : kvr_sim_trace_hash(world->sim),
+        .done = world->history.done_count,
+        .unknown = world->history.unknown_count,
+        .watched = world->watch.event_count,
+    };
+    if (panicked) {
+        out_verdict->report = world->report; /* what the panic left behind is not touched again */
+        return;
+    }
+    run_world_free(world);
+    out_verdict->report = world->report;
+    free(world);
+}

@@ -1,0 +1,266 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* run_world.c: the cluster of a seed, and who hears of what. Checkers that judge what a member says go first, the ghost
+ * after them or before them as their headers ask for. After each event the member's own status is looked at;
+ * what costs more is looked at now and then. */
+#include "run.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+    PROGRESS_EVERY = 32, /* events between two looks at what leaders believe */
+    LEASES_EVERY = 1024,
+    SPINS_MAX = 100000 /* events without time passing */
+};
+
+/* ------------------------------------------------------------------ memory that is counted */
+
+static void *count_alloc(void *ctx, size_t size)
+{
+    uint64_t *blocks = ctx;
+    void *ptr = malloc(size);
+    *blocks += ptr != NULL;
+    return ptr;
+}
+
+static void *count_realloc(void *ctx, void *ptr, size_t old_size, size_t new_size)
+{
+    (void)ctx;
+    (void)old_size;
+    return realloc(ptr, new_size);
+}
+
+static void count_free(void *ctx, void *ptr, size_t size)
+{
+    uint64_t *blocks = ctx;
+    (void)size;
+    *blocks -= 1;
+    free(ptr);
+}
+
+static const kvr_allocator counting = {
+    .size = sizeof counting, .alloc = count_alloc, .realloc = count_realloc, .free = count_free};
+
+/* ------------------------------------------------------------------ what members tell */
+
+/* A leader commits, applies and answers in one event: so that the model is never behind, its commit index is asked for
+ * as soon as it tells of something that the model does not have. */
+static void catch_up(run_world *world, uint32_t member, uint64_t index, uint64_t revision)
+{
+    check_store_advance(&world->store);
+    if (index <= world->store.applied && revision <= world->store.model->revision) {
+        return;
+    }
+    kvr_node_status status;
+    run_world_status(world, member, &status);
+    check_raft_commit(&world->raft, member, &status.raft);
+    check_store_advance(&world->store);
+}
+
+static void on_completed(void *ctx, uint32_t member, const kvr_completion *completion)
+{
+    catch_up(ctx, member, completion->index, completion->revision);
+    run_clients_completed(ctx, member, completion);
+}
+
+static void on_watched(void *ctx, uint32_t member, const kvr_watch_batch *batch)
+{
+    run_world *world = ctx;
+    catch_up(world, member, 0, batch->revision);
+    check_watch_batch(&world->watch, member, batch);
+}
+
+static void on_timer(void *ctx, void *user)
+{
+    run_clients_timer(ctx, user);
+}
+
+static void on_log(void *ctx, uint32_t member, const char *line)
+{
+    const run_world *world = ctx;
+    (void)member;
+    (void)fprintf(world->trace, "%s\n", line);
+}
+
+static void on_sent(void *ctx, uint32_t member, const kvr_message *message)
+{
+    run_world *world = ctx;
+    check_wal_settle(&world->wal, member);
+    check_raft_sent(&world->raft, member, &message->bytes);
+}
+
+static void on_submitted(void *ctx, uint32_t member, const kvr_store_request *request)
+{
+    run_world *world = ctx;
+    world->ghost->now_ns = kvr_sim_now(world->sim);
+    if (request->kind == KVR_STORE_SNAPSHOT_WRITE) {
+        catch_up(world, member, request->snapshot.index, 0);
+    }
+    check_wal_submitted(&world->wal, member, request);
+    check_raft_submitted(&world->raft, member, request);
+    ghost_submitted(world->ghost, member, request);
+}
+
+static void on_stored(void *ctx, uint32_t member, const kvr_store_request *request,
+                      const kvr_store_result *result)
+{
+    run_world *world = ctx;
+    check_wal_stored(&world->wal, member, request, result);
+    ghost_stored(world->ghost, member, request, result);
+    check_raft_stored(&world->raft, member, request, result);
+}
+
+/* ------------------------------------------------------------------ after an event */
+
+bool run_world_is_up(const run_world *world, uint32_t member)
+{
+    kvr_sim_member_status status = {.size = sizeof status};
+    kvr_sim_get_member_status(world->sim, member, &status);
+    return status.state == KVR_SIM_UP;
+}
+
+void run_world_status(const run_world *world, uint32_t member, kvr_node_status *out_status)
+{
+    *out_status = (kvr_node_status){.size = sizeof *out_status};
+    kvr_node_get_status(kvr_sim_look(world->sim, member), out_status);
+}
+
+static void look_at_progress(run_world *world, uint32_t member)
+{
+    const kvr_node *node = kvr_sim_look(world->sim, member);
+    kvr_raft_progress progress;
+    for (uint32_t i = 0; kvr_node_get_progress(node, i, &progress) == KVR_OK; i++) {
+        check_raft_progress(&world->raft, member, &progress);
+    }
+}
+
+static void look_at(run_world *world, const kvr_sim_event *event)
+{
+    kvr_node_status status;
+    run_world_status(world, event->member, &status);
+    if (status.raft.role != KVR_ROLE_LOADING) {
+        check_wal_settle(&world->wal, event->member);
+    }
+    check_raft_status(&world->raft, event->member, &status.raft, event->message_type);
+    check_store_status(&world->store, event->member, &status);
+    if (status.raft.role == KVR_ROLE_LEADER &&
+        kvr_sim_event_count(world->sim) % PROGRESS_EVERY == 0) {
+        look_at_progress(world, event->member);
+    }
+}
+
+/* A failure is news only if no fault of this seed explains it. */
+static void look_at_failure(run_world *world, uint32_t member)
+{
+    kvr_sim_member_status status = {.size = sizeof status};
+    kvr_sim_get_member_status(world->sim, member, &status);
+    const kvr_sim_disk_faults *disk = &world->plan.disk;
+    bool rots = disk->rot_flip_ppm + disk->rot_zero_ppm + disk->rot_stale_ppm + disk->misdirect_ppm > 0;
+    bool errs = disk->write_error_ppm + disk->sync_error_ppm + disk->read_error_ppm > 0;
+    bool is_damage = status.failure == KVR_FCORRUPT || status.failure == KVR_ECORRUPT;
+    bool is_disk = status.failure == KVR_FSTORAGE || status.failure == KVR_EIO;
+    if (is_damage && rots) {
+        world->lost_members |= (uint64_t)1 << member;
+    } else if (is_disk && (errs || rots)) {
+        world->failed_members |= (uint64_t)1 << member;
+    } else {
+        check_fail(&world->report, is_damage ? "W6" : "F", "member %u fails (%s): %s", member + 1,
+                   kvr_status_name(status.failure), status.error);
+    }
+}
+
+static void on_event(void *ctx, const kvr_sim_event *event)
+{
+    run_world *world = ctx;
+    world->spins = event->time_ns == world->last_ns ? world->spins + 1 : 0;
+    world->last_ns = event->time_ns;
+    if (world->spins > SPINS_MAX) {
+        check_fail(&world->report, "L", "%u events without time passing; the last of member %u",
+                   SPINS_MAX, event->member + 1);
+    }
+    switch (event->kind) {
+    case KVR_SIM_CRASH:
+        run_clients_stopped(world, event->member);
+        check_raft_stopped(&world->raft, event->member);
+        break;
+    case KVR_SIM_FAILURE:
+        run_clients_stopped(world, event->member);
+        look_at_failure(world, event->member);
+        break;
+    case KVR_SIM_MESSAGE:
+    case KVR_SIM_STORAGE:
+    case KVR_SIM_TIMER:
+        if (run_world_is_up(world, event->member)) {
+            look_at(world, event);
+        }
+        break;
+    default:
+        break;
+    }
+    if (kvr_sim_event_count(world->sim) % LEASES_EVERY == 0) {
+        check_lease_ended(&world->lease);
+    }
+}
+
+bool run_world_step(run_world *world)
+{
+    kvr_status status = kvr_sim_step(world->sim, NULL);
+    if (status != KVR_OK) {
+        check_fail(&world->report, "F", "the simulator says %s", kvr_status_name(status));
+    }
+    return !world->report.failed;
+}
+
+/* ------------------------------------------------------------------ life */
+
+bool run_world_new(run_world *world)
+{
+    world->sink = (kvr_sim_sink){
+        .size = sizeof world->sink,
+        .completed = on_completed,
+        .watched = on_watched,
+        .timer = on_timer,
+        .event = on_event,
+        .log = world->trace == NULL ? NULL : on_log,
+        .sent = on_sent,
+        .submitted = on_submitted,
+        .stored = on_stored,
+    };
+    run_plan *plan = &world->plan;
+    plan->sim.node = &plan->node;
+    plan->sim.network = &plan->network;
+    plan->sim.disk = &plan->disk;
+    plan->sim.sink = &world->sink;
+    plan->sim.sink_ctx = world;
+    plan->sim.allocator = &counting;
+    plan->sim.allocator_ctx = &world->blocks;
+    world->ghost = ghost_new(plan->sim.member_count, &world->report);
+    check_raft_init(&world->raft, world->ghost, &world->report);
+    check_wal_init(&world->wal, world->ghost, &world->report);
+    check_store_init(&world->store, &world->raft, &world->report);
+    check_history_init(&world->history, &world->store, &world->report);
+    check_lease_init(&world->lease, &world->store, plan->sim.drift_ppm, &world->report);
+    check_watch_init(&world->watch, &world->store, &world->report);
+    kvr_status status = kvr_sim_new(&plan->sim, &world->sim);
+    if (status != KVR_OK) {
+        check_fail(&world->report, "F", "kvr_sim_new says %s: %s", kvr_status_name(status),
+                   kvr_node_config_check(&plan->node));
+        return false;
+    }
+    run_clients_begin(world);
+    return !world->report.failed;
+}
+
+void run_world_free(run_world *world)
+{
+    kvr_sim_free(world->sim);
+    check_lease_release(&world->lease);
+    check_history_release(&world->history);
+    check_store_release(&world->store);
+    check_raft_release(&world->raft);
+    ghost_free(world->ghost);
+    if (world->blocks != 0) {
+        check_fail(&world->report, "R13", "%llu blocks of memory are still held",
+                   (unsigned long long)world->blocks);
+    }
+}
