@@ -212,9 +212,20 @@ static bool is_change(const kvr_store_request *request)
            (request->kind == KVR_STORE_SNAPSHOT_WRITE && (request->flags & KVR_STORE_LAST) != 0);
 }
 
+/* A new life begins, and counts its tokens anew. */
+static void forget_tokens(ghost_member *of)
+{
+    for (uint32_t i = 0; i < of->pending.count; i++) {
+        of->pending.items[i].token = UINT64_MAX;
+    }
+}
+
 void ghost_submitted(ghost *g, uint32_t member, const kvr_store_request *request)
 {
     ghost_member *of = &g->members[member];
+    if (request->kind == KVR_STORE_LOAD) {
+        forget_tokens(of);
+    }
     if (!is_change(request)) {
         return;
     }
@@ -262,6 +273,9 @@ static void drop_pending(ghost_member *of, uint32_t count)
 static void retire(ghost_member *of)
 {
     uint32_t count = 0;
+    if (of->left > 0) {
+        return;
+    }
     while (count < of->pending.count && of->pending.items[count].done) {
         const ghost_request *request = &of->pending.items[count++];
         if (!request->void_) {
@@ -272,14 +286,9 @@ static void retire(ghost_member *of)
     find_durable_index(of);
 }
 
-bool ghost_appends(const ghost_member *member)
+bool ghost_is_busy(const ghost_member *member)
 {
-    for (uint32_t i = 0; i < member->pending.count; i++) {
-        if (member->pending.items[i].kind == KVR_STORE_APPEND) {
-            return true;
-        }
-    }
-    return false;
+    return member->pending.count > 0;
 }
 
 void ghost_stored(ghost *g, uint32_t member, const kvr_store_request *request,
@@ -325,17 +334,30 @@ uint64_t ghost_term_after(const ghost_member *member, uint32_t count, uint64_t i
                : member->durable.terms[index];
 }
 
-void ghost_settle(ghost_member *member, uint32_t count, uint32_t of)
+void ghost_leave(ghost_member *member)
+{
+    uint32_t kept = 0;
+    for (uint32_t i = 0; i < member->pending.count; i++) {
+        if (member->pending.items[i].kind != KVR_STORE_VOTE) {
+            member->pending.items[kept++] = member->pending.items[i];
+        }
+    }
+    member->pending.count = kept;
+    member->left = kept;
+}
+
+void ghost_settle(ghost_member *member, uint32_t count)
 {
     for (uint32_t i = 0; i < count; i++) {
         if (!member->pending.items[i].void_) {
             log_do(&member->durable, &member->pending.items[i]);
         }
     }
-    drop_pending(member, of);
+    drop_pending(member, member->left);
+    member->left = 0;
+    retire(member);
     log_copy(&member->view, &member->durable);
     for (uint32_t i = 0; i < member->pending.count; i++) {
         log_do(&member->view, &member->pending.items[i]);
     }
-    find_durable_index(member);
 }

@@ -71,6 +71,8 @@ typedef struct ghost_member {
         ghost_request *items;
         uint32_t count, capacity;
     } pending;
+    uint32_t left; /* of pending: of a life that ended, and nobody knows yet what was done */
+    uint32_t reserved;
     uint64_t discarded; /* entries below it were said to be no longer needed */
     uint64_t durable_index; /* the view up to here is durable */
 } ghost_member;
@@ -98,11 +100,14 @@ const ghost_entry *ghost_find(const ghost *g, uint64_t index, uint64_t term);
 /* The term at `index`; 0: it is not there, or compacted. The snapshot's own index counts. */
 uint64_t ghost_term(const ghost_log *log, uint64_t index);
 
-/* After a crash: of the first `of` pending ones, `count` were done and the others never will be. */
-void ghost_settle(ghost_member *member, uint32_t count, uint32_t of);
+/* After a crash, when LOAD has answered: votes are decided; the others stay pending, and are `left`. */
+void ghost_leave(ghost_member *member);
 
-/* True while an append is under way: only then may the member's log in memory differ from its view. */
-bool ghost_appends(const ghost_member *member);
+/* Of those that are left, the first `count` were done and the others never will be. */
+void ghost_settle(ghost_member *member, uint32_t count);
+
+/* True while a change is under way: only then may the member's log in memory be ahead of its view. */
+bool ghost_is_busy(const ghost_member *member);
 
 /* Whether `entry`, read back from `index`, is the entry that was submitted. */
 bool ghost_is_same(const ghost_entry *known, const kvr_entry *entry);

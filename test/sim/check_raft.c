@@ -62,7 +62,7 @@ static void check_complete(check_raft *check, uint32_t member, uint64_t term)
 {
     const ghost_member *of = &check->ghost->members[member];
     uint64_t index = check->committed_index;
-    if (ghost_appends(of) || check->members[member].complete_term == term) {
+    if (ghost_is_busy(of) || check->members[member].complete_term == term) {
         return;
     }
     check->members[member].complete_term = term;
@@ -142,7 +142,7 @@ static void check_grant(check_raft *check, uint32_t member, const kvr_store_requ
     if (!term->asked[candidate]) {
         check_fail(check->report, "R12", "member %u votes for %llu in term %llu, who did not ask",
                    member + 1, U(request->voted_for), U(request->term));
-    } else if (!ghost_appends(&check->ghost->members[member]) &&
+    } else if (!ghost_is_busy(&check->ghost->members[member]) &&
                (term->asked_term[candidate] < last_term ||
                 (term->asked_term[candidate] == last_term &&
                  term->asked_index[candidate] < last))) {
@@ -324,7 +324,7 @@ static void verify_committed(check_raft *check, uint32_t member, uint64_t commit
 {
     check_raft_member *of = &check->members[member];
     const ghost_member *disk = &check->ghost->members[member];
-    if (ghost_appends(disk)) {
+    if (ghost_is_busy(disk)) {
         return;
     }
     const ghost_log *view = &disk->view;

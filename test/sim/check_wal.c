@@ -14,12 +14,13 @@ void check_wal_settle(check_wal *check, uint32_t member)
     if (!check->members[member].is_open) {
         return;
     }
-    uint32_t chosen = check->members[member].count;
+    ghost_member *of = &check->ghost->members[member];
+    uint32_t chosen = of->left < CHECK_WAL_PENDING_MAX ? of->left : CHECK_WAL_PENDING_MAX;
     while (chosen > 0 && (check->members[member].candidates >> chosen & 1) == 0) {
         chosen--;
     }
     check->members[member].is_open = false;
-    ghost_settle(&check->ghost->members[member], chosen, check->members[member].count);
+    ghost_settle(of, chosen);
 }
 
 void check_wal_submitted(check_wal *check, uint32_t member, const kvr_store_request *request)
@@ -108,11 +109,16 @@ static void check_load(check_wal *check, uint32_t member, const kvr_store_result
     bool again = check->members[member].is_open;
     check_vote(check, member, result);
     check_snapshot(check, member, result);
-    uint32_t count = again ? check->members[member].count : of->pending.count;
+    ghost_leave(of);
+    uint32_t count = of->left;
     uint64_t allowed = again ? check->members[member].candidates : UINT64_MAX;
     uint64_t candidates = 0;
     count = count > CHECK_WAL_PENDING_MAX ? CHECK_WAL_PENDING_MAX : count;
-    for (uint32_t i = 0; i <= count; i++) {
+    uint32_t least = 0; /* requests are executed in order: those before one that was answered were done */
+    for (uint32_t i = 0; i < count; i++) {
+        least = of->pending.items[i].done ? i + 1 : least;
+    }
+    for (uint32_t i = least; i <= count; i++) {
         bool fits = (allowed >> i & 1) != 0 && expected_last(of, i) == result->last_index;
         candidates |= (uint64_t)fits << i;
     }
@@ -136,7 +142,6 @@ static void check_load(check_wal *check, uint32_t member, const kvr_store_result
                    member + 1, (unsigned long long)result->first_index);
     }
     check->members[member].is_open = true;
-    check->members[member].count = count;
     check->members[member].candidates = candidates;
 }
 
@@ -147,10 +152,10 @@ static bool narrow(check_wal *check, uint32_t member, uint64_t index, uint64_t t
 {
     const ghost_member *of = &check->ghost->members[member];
     if (!check->members[member].is_open) {
-        return ghost_term(&of->view, index) == term || ghost_appends(of);
+        return ghost_term(&of->view, index) == term || ghost_is_busy(of);
     }
     uint64_t candidates = check->members[member].candidates;
-    for (uint32_t i = 0; i <= check->members[member].count; i++) {
+    for (uint32_t i = 0; i <= of->left && i <= CHECK_WAL_PENDING_MAX; i++) {
         if ((candidates >> i & 1) != 0 && ghost_term_after(of, i, index) != term) {
             candidates &= ~((uint64_t)1 << i);
         }

@@ -13,9 +13,8 @@ typedef struct check_wal {
     ghost *ghost;
     check_report *report;
     struct {
-        bool is_open;        /* it is not known yet how much of pending was done */
-        uint32_t count;      /* of pending, when it crashed */
-        uint64_t candidates; /* bit i: the first i may have been done */
+        bool is_open;        /* it is not known yet how much of what is left was done */
+        uint64_t candidates; /* bit i: the first i of it may have been done */
     } members[CHECK_MEMBERS_MAX];
 } check_wal;
 

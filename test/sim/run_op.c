@@ -100,15 +100,19 @@ static void draw_compare(run_op *room, run_world *world, kvr_compare *compare)
     compare->number += dice_one_in(d, 4) ? 1 : 0;
 }
 
-static const kvr_op *draw_list(run_op *room, run_world *world, uint32_t count, uint32_t depth)
+/* Up to three, as far as there is room. */
+static const kvr_op *draw_list(run_op *room, run_world *world, uint32_t depth, uint32_t *out_count)
 {
+    uint32_t left = 32 - room->used_ops;
+    uint32_t count = (uint32_t)dice_below(&world->clients.dice, left < 3 ? left + 1 : 4);
     kvr_op *ops = room->ops + room->used_ops;
+    *out_count = count;
     room->used_ops += count;
     for (uint32_t i = 0; i < count; i++) {
         static const uint32_t kinds[] = {KVR_OP_PUT, KVR_OP_PUT, KVR_OP_RANGE, KVR_OP_DELETE,
                                          KVR_OP_TXN};
         uint32_t kind = kinds[dice_below(&world->clients.dice, 5)];
-        bool may_nest = depth < 3 && room->used_txns < 8 && room->used_ops + 6 < 32;
+        bool may_nest = depth < 3 && room->used_txns < 8;
         draw_op(room, world, &ops[i], kind == KVR_OP_TXN && !may_nest ? KVR_OP_RANGE : kind,
                 depth + 1);
     }
@@ -120,19 +124,15 @@ static void draw_txn(run_op *room, run_world *world, kvr_op *op, uint32_t depth)
     dice *d = &world->clients.dice;
     kvr_txn *txn = &room->txns[room->used_txns++];
     *txn = (kvr_txn){.size = sizeof *txn};
-    uint32_t room_left = (32 - room->used_ops) / 2;
-    uint32_t most = room_left < 3 ? room_left : 3;
     txn->compare_count = room->used_compares + 2 < 16 ? (uint32_t)dice_below(d, 3) : 0;
-    txn->then_count = (uint32_t)dice_below(d, most + 1);
-    txn->else_count = (uint32_t)dice_below(d, most + 1);
     kvr_compare *compares = room->compares + room->used_compares;
     room->used_compares += txn->compare_count;
     for (uint32_t i = 0; i < txn->compare_count; i++) {
         draw_compare(room, world, &compares[i]);
     }
     txn->compares = compares;
-    txn->then_ops = draw_list(room, world, txn->then_count, depth);
-    txn->else_ops = draw_list(room, world, txn->else_count, depth);
+    txn->then_ops = draw_list(room, world, depth, &txn->then_count);
+    txn->else_ops = draw_list(room, world, depth, &txn->else_count);
     op->txn = txn;
 }
 
