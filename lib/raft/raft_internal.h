@@ -53,6 +53,7 @@ typedef struct kvr__raft_progress {
     uint64_t match;
     uint64_t next;
     uint64_t commit_sent;   /* highest commit index that it was told */
+    uint64_t commit_held;   /* news held back for one ready: see kvr__raft_replication_send */
     uint64_t round;         /* highest round that it echoed */
     uint64_t last_heard_ns; /* of its last message in this term */
     uint64_t free_bytes;    /* its storage's; UINT64_MAX: not known */

@@ -244,11 +244,13 @@ bool kvr__raft_replication_has_news(const kvr_raft *raft, const kvr__raft_progre
 }
 
 /* Sends what may be sent to each follower. The news that more is committed goes with entries if there
- * are any, else in a message of its own that wants no answer. One follower's bad luck does not end the
+ * are any, also with those that the host proposes when it hears of the commit: so it is held for one ready.
+ * Else it goes in a message of its own that wants no answer. One follower's bad luck does not end the
  * round for the others (FAULTS 35): the first error is told when all were served. */
 kvr_status kvr__raft_replication_send(kvr_raft *raft)
 {
     kvr_status first = KVR_OK;
+    bool again = false;
     for (uint32_t i = 0; i < raft->member_count; i++) {
         kvr__raft_member *member = &raft->members[i];
         if (i == raft->self) {
@@ -259,11 +261,14 @@ kvr_status kvr__raft_replication_send(kvr_raft *raft)
             status = send_append(raft, member, false);
         }
         if (status == KVR_OK && kvr__raft_replication_has_news(raft, &member->progress)) {
-            status = send_heartbeat(raft, member, KVR__RAFT_NO_REPLY);
+            bool held = member->progress.commit_held == raft->commit;
+            again = again || !held;
+            member->progress.commit_held = raft->commit;
+            status = held ? send_heartbeat(raft, member, KVR__RAFT_NO_REPLY) : KVR_OK;
         }
         first = first == KVR_OK ? status : first;
     }
-    raft->send_due = first != KVR_OK;
+    raft->send_due = first != KVR_OK || again;
     return first;
 }
 
