@@ -145,6 +145,11 @@ static void insert(kvr__lease_set *set, step *path, kvr__lease *lease)
 {
     int64_t id = lease->id;
     void *kid = lease;
+    /* A new lowest id: whoever stands above it must not tell a higher one, or a later split of the
+     * leftmost leaf would put its right half before it. */
+    for (uint32_t level = 1; level < set->height && id < path[level].node->ids[0]; level++) {
+        path[level].node->ids[0] = id;
+    }
     for (uint32_t level = 0; level < set->height; level++) {
         step at = path[level];
         if (at.node->count < KVR__LEASE_FANOUT) {
