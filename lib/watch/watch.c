@@ -13,10 +13,14 @@
 
 typedef kvr_status (*source)(kvr_watch_hub *hub, uint32_t *budget, kvr_watch_batch *out_batch);
 
-static const source SOURCES[] = {kvr__watch_live_next, kvr__watch_turns_next, kvr__watch_sweep_next,
-                                 kvr__watch_parted_next};
+enum { LIVE = 0, TURNS = 1, SWEEP = 2, PARTED = 3, SOURCE_COUNT = 4 };
 
-enum { SOURCE_COUNT = sizeof SOURCES / sizeof SOURCES[0] };
+static const source SOURCES[SOURCE_COUNT] = {
+    [LIVE] = kvr__watch_live_next,
+    [TURNS] = kvr__watch_turns_next,
+    [SWEEP] = kvr__watch_sweep_next,
+    [PARTED] = kvr__watch_parted_next,
+};
 
 static void look_at_store(kvr_watch_hub *hub)
 {
@@ -264,11 +268,14 @@ kvr_status kvr_watch_next(kvr_watch_hub *hub, uint32_t budget, kvr_watch_batch *
             break;
         }
         status = SOURCES[hub->turn](hub, &budget, out_batch);
-        if (status == KVR_OK || status < KVR_OK) {
-            break; /* it may have more in its window */
+        if (status < KVR_OK) {
+            break;
         }
-        hub->turn = (hub->turn + 1) % SOURCE_COUNT;
-        if (status == KVR_AGAIN) {
+        bool has_turn = status == KVR_OK && (hub->turn == LIVE || hub->turn == SWEEP);
+        if (!has_turn) { /* a window is served to its end */
+            hub->turn = (hub->turn + 1) % SOURCE_COUNT;
+        }
+        if (status == KVR_OK || status == KVR_AGAIN) {
             break;
         }
         idle = status == KVR_END ? idle + 1 : 0;
@@ -290,6 +297,23 @@ bool kvr_watch_has_work(const kvr_watch_hub *hub)
     kvr_mvcc_status status = {.size = sizeof status};
     kvr_mvcc_get_status(hub->store, &status);
     return live->matched < status.revision;
+}
+
+bool kvr_watch_keeps_up(const kvr_watch_hub *hub, uint64_t revision)
+{
+    if (hub->counts[KVR__WATCHER_LIVE] + hub->counts[KVR__WATCHER_WAITING] == 0) {
+        return true;
+    }
+    const kvr__watch_stream *live = &hub->streams[KVR__WATCH_LIVE];
+    uint64_t needed = live->matched + 1;
+    for (uint32_t i = live->served; i < live->hit_count; i++) {
+        if (live->hits[i].group != NULL) { /* hits are in the order of revisions */
+            uint64_t next = live->hits[i].group->lane.next;
+            needed = next < needed ? next : needed;
+            break;
+        }
+    }
+    return revision <= needed;
 }
 
 void kvr_watch_get_status(const kvr_watch_hub *hub, kvr_watch_status *out_status)

@@ -153,6 +153,7 @@ int kvr__watch_compare(kvr_slice a, kvr_slice b);
 
 /* True if key < end; the end "\0" is above all keys. */
 bool kvr__watch_is_below(kvr_slice key, kvr_slice end);
+int kvr__watch_compare_ends(kvr_slice a, kvr_slice b);
 
 /* ------------------------------------------------------------------ watch_tree.c: intervals */
 
@@ -332,6 +333,8 @@ void kvr__watch_batch_end(kvr_watch_hub *hub, kvr__watcher *watcher, kvr_watch_b
 /* ------------------------------------------------------------------ watch_stream.c */
 
 bool kvr__watch_stream_is_clean(const kvr__watch_stream *stream);
+/* The revision that it is in the midst of, or else has come to the end of. */
+uint64_t kvr__watch_stream_begun(const kvr__watch_stream *stream);
 /* Starts before the first change of `revision`, with an empty window. KVR_OK, KVR_ECOMPACTED. */
 kvr_status kvr__watch_stream_start(kvr_watch_hub *hub, kvr__watch_stream *stream,
                                    uint64_t revision);
@@ -361,7 +364,6 @@ kvr_status kvr__watch_parted_next(kvr_watch_hub *hub, uint32_t *budget, kvr_watc
 
 /* ------------------------------------------------------------------ watch_check.c */
 
-void kvr__watch_tree_check(const kvr__watch_range *root);
 void kvr__watch_check(const kvr_watch_hub *hub); /* the invariants of README.md; walks everything */
 void kvr__watch_check_door(const kvr_watch_hub *hub); /* spares large hubs */
 

@@ -28,8 +28,7 @@ void kvr__watch_set_state(kvr_watch_hub *hub, kvr__watcher *watcher, uint8_t sta
 void kvr__watch_lag(kvr_watch_hub *hub, kvr__watcher *watcher)
 {
     KVR_ASSERT(watcher->state == KVR__WATCHER_PAUSED);
-    const kvr__watch_stream *sweep = &hub->streams[KVR__WATCH_SWEEP];
-    uint64_t begun = sweep->revision > sweep->matched ? sweep->revision : sweep->matched;
+    uint64_t begun = kvr__watch_stream_begun(&hub->streams[KVR__WATCH_SWEEP]);
     bool is_passed = hub->is_sweeping != 0 && watcher->revision <= begun;
     watcher->lag = is_passed ? 1 - hub->lag : hub->lag;
     kvr__watch_heap_push(&hub->lagging[watcher->lag], watcher);

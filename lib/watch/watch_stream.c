@@ -18,6 +18,11 @@ bool kvr__watch_stream_is_clean(const kvr__watch_stream *stream)
            stream->revision <= stream->matched && stream->is_lost == 0;
 }
 
+uint64_t kvr__watch_stream_begun(const kvr__watch_stream *stream)
+{
+    return stream->revision > stream->matched ? stream->revision : stream->matched;
+}
+
 kvr_status kvr__watch_stream_start(kvr_watch_hub *hub, kvr__watch_stream *stream, uint64_t revision)
 {
     KVR_ASSERT(stream->hit_count == 0);

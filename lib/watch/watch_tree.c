@@ -33,7 +33,7 @@ static kvr_slice end_of(const range *r)
     return kvr__watch_group_end(&r->group);
 }
 
-static int compare_ends(kvr_slice a, kvr_slice b)
+int kvr__watch_compare_ends(kvr_slice a, kvr_slice b)
 {
     if (is_infinite(a) || is_infinite(b)) {
         return is_infinite(a) - is_infinite(b);
@@ -44,7 +44,7 @@ static int compare_ends(kvr_slice a, kvr_slice b)
 static int compare_with(const range *r, kvr_slice key, kvr_slice end, uint32_t flags)
 {
     int order = kvr__watch_compare(key, kvr__watch_group_key(&r->group));
-    order = order != 0 ? order : compare_ends(end, end_of(r));
+    order = order != 0 ? order : kvr__watch_compare_ends(end, end_of(r));
     return order != 0 ? order : (flags > r->group.flags) - (flags < r->group.flags);
 }
 
@@ -62,7 +62,7 @@ static uint32_t height_of(const range *r)
 
 static range *further(range *a, range *b)
 {
-    return b != NULL && compare_ends(end_of(b), end_of(a)) > 0 ? b : a;
+    return b != NULL && kvr__watch_compare_ends(end_of(b), end_of(a)) > 0 ? b : a;
 }
 
 /* Recomputes what a node knows of its subtree. */
