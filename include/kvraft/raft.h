@@ -143,10 +143,6 @@ KVR_API void kvr_raft_lease_clock_raise(kvr_raft *raft, uint64_t lease_clock);
 KVR_API kvr_status kvr_raft_snapshotted(kvr_raft *raft, const kvr_snapshot_meta *meta,
                                         uint64_t keep_entries) KVR_MUST_USE;
 
-/* The state machine has met this lease clock (in a snapshot that it installed): a new leader goes on from the
- * highest value seen. Entries and heartbeats are noted without this call. */
-KVR_API void kvr_raft_lease_clock_seen(kvr_raft *raft, uint64_t lease_clock);
-
 /* Starts an election at the next ready, as if the timeout had passed. KVR_OK, KVR_ESTATE (not a voter, or
  * not loaded). */
 KVR_API kvr_status kvr_raft_campaign(kvr_raft *raft) KVR_MUST_USE;

@@ -224,13 +224,6 @@ kvr_status kvr_raft_snapshotted(kvr_raft *raft, const kvr_snapshot_meta *meta,
 
 /* ------------------------------------------------------------------ intake: small things */
 
-void kvr_raft_lease_clock_seen(kvr_raft *raft, uint64_t lease_clock)
-{
-    if (lease_clock > raft->lease_seen && raft->role != KVR_ROLE_LEADER) {
-        raft->lease_seen = lease_clock;
-    }
-}
-
 kvr_status kvr_raft_campaign(kvr_raft *raft)
 {
     if (raft->failed != KVR_OK) {

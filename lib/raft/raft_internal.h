@@ -95,9 +95,10 @@ typedef struct kvr__raft_outbox {
     kvr_message *messages; /* until shown, `token` is the offset of its bytes */
     size_t size;
     size_t capacity;
+    size_t used_max;     /* largest size since the last heartbeat */
     uint32_t count;
     uint32_t message_capacity;
-    uint32_t idle_ticks; /* heartbeats since it was last used */
+    uint32_t idle_ticks; /* heartbeats since it was well used */
     uint32_t reserved;
 } kvr__raft_outbox;
 

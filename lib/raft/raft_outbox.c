@@ -48,7 +48,6 @@ uint8_t *kvr__raft_outbox_open(kvr_raft *raft, uint64_t to, uint8_t type, size_t
     };
     outbox->count++;
     outbox->size = start + length;
-    outbox->idle_ticks = 0;
     raft->forward_message = 0;
     kvr_message_info head = {
         .cluster_id = raft->config.cluster_id,
@@ -117,21 +116,23 @@ void kvr__raft_outbox_advance(kvr_raft *raft)
         memset(outbox->bytes, KVR__MEM_POISON, outbox->size);
     }
 #endif
+    outbox->used_max = outbox->size > outbox->used_max ? outbox->size : outbox->used_max;
     outbox->count = 0;
     outbox->size = 0;
 }
 
-/* Called with each heartbeat: a large one that stands empty gives its memory back. */
+/* Called with each heartbeat: an array that was hardly used for some of them gives its memory back. */
 void kvr__raft_outbox_trim(kvr_raft *raft)
 {
-    kvr__raft_outbox *outboxes[] = {&raft->outbox, raft->shown ? NULL : &raft->shown_outbox};
+    kvr__raft_outbox *outboxes[] = {&raft->outbox, &raft->shown_outbox};
+    KVR_ASSERT(!raft->shown);
     for (int i = 0; i < 2; i++) {
-        if (outboxes[i] == NULL || outboxes[i]->capacity <= KEEP_BYTES || outboxes[i]->count > 0) {
-            continue;
-        }
-        outboxes[i]->idle_ticks++;
-        if (outboxes[i]->idle_ticks > IDLE_TICKS_MAX) {
-            outbox_free(raft, outboxes[i]);
+        kvr__raft_outbox *outbox = outboxes[i];
+        bool idle = outbox->capacity > KEEP_BYTES && outbox->used_max < outbox->capacity / 4;
+        outbox->idle_ticks = idle ? outbox->idle_ticks + 1 : 0;
+        outbox->used_max = 0;
+        if (outbox->idle_ticks > IDLE_TICKS_MAX && outbox->count == 0) {
+            outbox_free(raft, outbox);
         }
     }
 }

@@ -289,7 +289,7 @@ Test(raft_door, campaign_needs_a_loaded_voter)
 
 Test(raft_door, applied_index_must_have_been_handed_out)
 {
-    cluster_add(&c, 1, NULL, NULL);
+    cluster_add(&c, 3, NULL, NULL);
     cluster_at(&c, 1)->applies_later = true;
     cluster_elect(&c, 1);
     kvr_raft *raft = cluster_at(&c, 1)->raft;
@@ -431,8 +431,8 @@ Test(raft_door, every_queue_has_its_bound)
 Test(raft_door, lease_clock_goes_on_from_the_highest_seen)
 {
     cluster_add(&c, 3, NULL, NULL);
-    kvr_raft_lease_clock_seen(cluster_at(&c, 2)->raft, 5000);
-    kvr_raft_lease_clock_seen(cluster_at(&c, 2)->raft, 4000);
+    kvr_raft_lease_clock_raise(cluster_at(&c, 2)->raft, 5000);
+    kvr_raft_lease_clock_raise(cluster_at(&c, 2)->raft, 4000);
     cluster_elect(&c, 2);
     cr_assert_eq(cluster_status(&c, 2).lease_clock, 5000);
     cluster_tick(&c, 100ULL * CLUSTER_MS);
@@ -453,7 +453,7 @@ Test(raft_door, status_of_an_older_size_is_filled_as_far_as_it_goes)
     kvr_raft_status status;
     memset(&status, 0xAA, sizeof status);
     status.size = 16;
-    cluster_add(&c, 1, NULL, NULL);
+    cluster_add(&c, 3, NULL, NULL);
 
     kvr_raft_get_status(cluster_at(&c, 1)->raft, &status);
 
