@@ -378,6 +378,11 @@ static uint32_t perform_from(const job *work, uint32_t i)
     return taken;
 }
 
+static uint64_t saturating_sum(uint64_t a, uint64_t b)
+{
+    return a > UINT64_MAX - b ? UINT64_MAX : a + b;
+}
+
 static uint64_t free_bytes(const kvr_wal *wal)
 {
     uint64_t bytes = 0;
@@ -385,11 +390,11 @@ static uint64_t free_bytes(const kvr_wal *wal)
         return UINT64_MAX;
     }
     for (uint32_t i = 0; i < wal->ready.count; i++) {
-        bytes += wal->ready.items[i].size;
+        bytes = saturating_sum(bytes, wal->ready.items[i].size);
     }
     if (wal->segments.count > 0) {
         const kvr__wal_segment *last = &wal->segments.items[wal->segments.count - 1];
-        bytes += last->size - last->end;
+        bytes = saturating_sum(bytes, last->size - last->end);
     }
     return bytes;
 }
