@@ -126,6 +126,7 @@ typedef struct kvr_lease_info {
     uint64_t ttl_ns;       /* granted */
     uint64_t remaining_ns; /* on the leader: until due; elsewhere 0 */
     uint64_t recorded_ns;  /* last renewal as replicated; 0: unrecorded */
+    uint64_t granted_ns;   /* lease clock of the grant, replicated: an id may live again */
 } kvr_lease_info;
 
 /* KVR_OK, KVR_ENOTFOUND. */

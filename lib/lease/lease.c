@@ -93,7 +93,7 @@ kvr_status kvr_lease_grant(kvr_lease_book *book, int64_t id, uint64_t ttl_ns, ui
             return KVR_ENOMEM;
         }
     }
-    kvr__lease *lease = kvr__lease_set_add(&book->set, id, ttl_ns);
+    kvr__lease *lease = kvr__lease_set_add(&book->set, id, ttl_ns, now_ns);
     if (lease == NULL) {
         return KVR_ENOMEM;
     }
@@ -157,8 +157,10 @@ kvr_status kvr_lease_get(const kvr_lease_book *book, int64_t id, uint64_t now_ns
     if (lease == NULL) {
         return KVR_ENOTFOUND;
     }
-    *out_info =
-        (kvr_lease_info){.id = id, .ttl_ns = lease->ttl_ns, .recorded_ns = lease->recorded_ns};
+    *out_info = (kvr_lease_info){.id = id,
+                                 .ttl_ns = lease->ttl_ns,
+                                 .recorded_ns = lease->recorded_ns,
+                                 .granted_ns = lease->granted_ns};
     uint64_t due_ns = kvr__lease_event(lease, KVR__LEASE_DUE);
     if (book->leads != 0 && due_ns > now_ns) {
         out_info->remaining_ns = due_ns - now_ns;

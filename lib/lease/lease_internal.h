@@ -44,6 +44,8 @@ enum { KVR__LEASE_DUE = 0, KVR__LEASE_LAGGARD = 1, KVR__LEASE_HEAPS = 2 };
 typedef struct kvr__lease {
     int64_t id;
     uint64_t ttl_ns;
+    /* replicated: so that a revocation of an earlier life of the id is known */
+    uint64_t granted_ns;
     /* replicated: last renewal that was logged; 0: none since the last that was not */
     uint64_t recorded_ns;
     uint64_t renewed_ns;              /* leader: TTL counts from here */
@@ -69,7 +71,7 @@ static inline uint64_t kvr__lease_event(const kvr__lease *lease, uint32_t which)
 /* ------------------------------------------------------------------ the set: leases by id */
 
 /* A node of a B+tree. In a leaf kids[i] is the lease with ids[i]; above, kids[i] holds the ids from
- * ids[i] up to ids[i + 1], but kids[0] also all below. */
+ * ids[i] up to below ids[i + 1]. Ids may have left since, so the lowest may be above ids[i]. */
 typedef struct kvr__lease_node {
     int64_t ids[KVR__LEASE_FANOUT]; /* ascending */
     void *kids[KVR__LEASE_FANOUT];
@@ -95,7 +97,8 @@ typedef struct kvr__lease_spot {
 kvr__lease *kvr__lease_set_find(const kvr__lease_set *set, int64_t id); /* NULL: none */
 
 /* Adds a lease that is not there, with nothing recorded. NULL: no memory, and nothing changed. */
-kvr__lease *kvr__lease_set_add(kvr__lease_set *set, int64_t id, uint64_t ttl_ns);
+kvr__lease *kvr__lease_set_add(kvr__lease_set *set, int64_t id, uint64_t ttl_ns,
+                               uint64_t granted_ns);
 void kvr__lease_set_remove(kvr__lease_set *set, kvr__lease *lease); /* frees it */
 void kvr__lease_set_record(kvr__lease_set *set, kvr__lease *lease, uint64_t renewed_ns);
 
@@ -143,7 +146,7 @@ typedef struct kvr__lease_load {
     uint32_t filled;      /* bytes of `part` */
     uint32_t skip;        /* bytes still to come that a newer writer appended to the last unit */
     uint32_t phase;       /* LOAD_* of lease_snapshot.c */
-    uint8_t part[24];     /* the beginning of a header or lease that the end of a piece cut */
+    uint8_t part[32];     /* the beginning of a header or lease that the end of a piece cut */
 } kvr__lease_load;
 
 struct kvr_lease_book {

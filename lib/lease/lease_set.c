@@ -19,16 +19,17 @@ typedef struct step {
     uint32_t slot; /* of the kid that the way takes; in the leaf, of the id itself */
 } step;
 
-_Static_assert(sizeof(kvr__lease) == 48, "the lease is what a million of is paid for");
+_Static_assert(sizeof(kvr__lease) == 56, "the lease is what a million of is paid for");
 _Static_assert(sizeof(kvr__lease_node) <= KVR__SLAB_MAX,
                "nodes are reserved, which slabs do up to here");
 
 uint64_t kvr__lease_hash(const kvr__lease *lease)
 {
-    uint8_t bytes[24];
+    uint8_t bytes[32];
     kvr__store_u64(bytes, (uint64_t)lease->id);
     kvr__store_u64(bytes + 8, lease->ttl_ns);
     kvr__store_u64(bytes + 16, lease->recorded_ns);
+    kvr__store_u64(bytes + 24, lease->granted_ns);
     return kvr__xxh3_64(bytes, sizeof bytes);
 }
 
@@ -145,8 +146,8 @@ static void insert(kvr__lease_set *set, step *path, kvr__lease *lease)
 {
     int64_t id = lease->id;
     void *kid = lease;
-    /* A new lowest id: whoever stands above it must not tell a higher one, or a later split of the
-     * leftmost leaf would put its right half before it. */
+    /* A new lowest id: whoever stands above it must not tell a higher one, or the right half of a
+     * later split would be put before its left one. */
     for (uint32_t level = 1; level < set->height && id < path[level].node->ids[0]; level++) {
         path[level].node->ids[0] = id;
     }
@@ -187,7 +188,8 @@ static kvr_status reserve_nodes(kvr__lease_set *set, const step *path)
     return needed == 0 ? KVR_OK : kvr__slab_reserve(set->slab, sizeof(kvr__lease_node), needed);
 }
 
-kvr__lease *kvr__lease_set_add(kvr__lease_set *set, int64_t id, uint64_t ttl_ns)
+kvr__lease *kvr__lease_set_add(kvr__lease_set *set, int64_t id, uint64_t ttl_ns,
+                               uint64_t granted_ns)
 {
     step path[KVR__LEASE_HEIGHT_MAX];
     if (set->height > 0) {
@@ -201,7 +203,7 @@ kvr__lease *kvr__lease_set_add(kvr__lease_set *set, int64_t id, uint64_t ttl_ns)
     if (lease == NULL) {
         return NULL;
     }
-    *lease = (kvr__lease){.id = id, .ttl_ns = ttl_ns};
+    *lease = (kvr__lease){.id = id, .ttl_ns = ttl_ns, .granted_ns = granted_ns};
     insert(set, path, lease);
     set->count++;
     set->hash += kvr__lease_hash(lease);

@@ -6,8 +6,8 @@
  *   header                               lease
  *   0   2  bytes of the header, >= 24    0   8  id, not 0, above the one before (signed)
  *   2   2  version, 1                    8   8  TTL in ns, 1 to 9e18
- *   4   4  bytes of a lease, >= 24       16  8  last renewal that was logged; 0: none
- *   8   8  number of leases
+ *   4   4  bytes of a lease, >= 32       16  8  last renewal that was logged; 0: none
+ *   8   8  number of leases              24  8  lease clock of the grant
  *   16  8  hash of the set (kvr_lease_status)
  *
  * What a newer writer appends to the header or to each lease is skipped; a newer version is
@@ -19,12 +19,14 @@
 
 enum {
     VERSION = 1,
-    UNIT_SIZE = 24, /* of a header and of a lease, as this version knows them */
+    HEADER_SIZE = 24, /* as this version knows them */
+    LEASE_SIZE = 32,
     UNIT_SIZE_MAX = 65535,
     ROOM_SIZE_MIN = 64
 };
 
-_Static_assert(UNIT_SIZE <= sizeof((kvr__lease_load *)0)->part, "a cut unit is kept whole");
+_Static_assert((size_t)LEASE_SIZE <= sizeof((kvr__lease_load *)0)->part,
+               "a cut unit is kept whole");
 
 enum { LOAD_HEADER = 0, LOAD_LEASES = 1, LOAD_FAILED = 2 };
 
@@ -42,9 +44,9 @@ _Static_assert(sizeof(save_state) <= sizeof(kvr_lease_save), "the state fits the
 
 static void write_header(uint8_t *p, const kvr__lease_set *set)
 {
-    kvr__store_u16(p, UNIT_SIZE);
+    kvr__store_u16(p, HEADER_SIZE);
     kvr__store_u16(p + 2, VERSION);
-    kvr__store_u32(p + 4, UNIT_SIZE);
+    kvr__store_u32(p + 4, LEASE_SIZE);
     kvr__store_u64(p + 8, set->count);
     kvr__store_u64(p + 16, set->hash);
 }
@@ -54,6 +56,7 @@ static void write_lease(uint8_t *p, const kvr__lease *lease)
     kvr__store_u64(p, (uint64_t)lease->id);
     kvr__store_u64(p + 8, lease->ttl_ns);
     kvr__store_u64(p + 16, lease->recorded_ns);
+    kvr__store_u64(p + 24, lease->granted_ns);
 }
 
 void kvr_lease_save_init(kvr_lease_save *save, const kvr_lease_book *book)
@@ -81,11 +84,11 @@ kvr_status kvr_lease_save_read(kvr_lease_save *save, const kvr_lease_book *book,
     size_t size = 0;
     if (state.began == 0) {
         write_header(room, &book->set);
-        size = UNIT_SIZE;
+        size = HEADER_SIZE;
         state.began = 1;
     }
     kvr__lease_spot spot = kvr__lease_set_seek(&book->set, state.next_id);
-    for (; state.left > 0 && room_size - size >= UNIT_SIZE; size += UNIT_SIZE) {
+    for (; state.left > 0 && room_size - size >= LEASE_SIZE; size += LEASE_SIZE) {
         const kvr__lease *lease = kvr__lease_set_next(&spot);
         KVR_ASSERT(lease != NULL);
         write_lease(room + size, lease);
@@ -124,11 +127,11 @@ static kvr_status take_header(kvr_lease_book *book)
     load->record_size = kvr__load_u32(load->part + 4);
     load->left = kvr__load_u64(load->part + 8);
     load->hash = kvr__load_u64(load->part + 16);
-    if (version != VERSION || header_size < UNIT_SIZE || load->record_size < UNIT_SIZE ||
+    if (version != VERSION || header_size < HEADER_SIZE || load->record_size < LEASE_SIZE ||
         load->record_size > UNIT_SIZE_MAX || load->left > KVR__LEASE_COUNT_MAX) {
         return KVR_ECORRUPT;
     }
-    load->skip = header_size - (uint32_t)UNIT_SIZE;
+    load->skip = header_size - (uint32_t)HEADER_SIZE;
     load->phase = LOAD_LEASES;
     return KVR_OK;
 }
@@ -149,14 +152,15 @@ static kvr_status take_lease(kvr_lease_book *book)
             return KVR_ENOMEM;
         }
     }
-    kvr__lease *lease = kvr__lease_set_add(&book->loading, id, ttl_ns);
+    kvr__lease *lease =
+        kvr__lease_set_add(&book->loading, id, ttl_ns, kvr__load_u64(load->part + 24));
     if (lease == NULL) {
         return KVR_ENOMEM;
     }
     kvr__lease_set_record(&book->loading, lease, kvr__load_u64(load->part + 16));
     load->last_id = id;
     load->left--;
-    load->skip = load->record_size - UNIT_SIZE;
+    load->skip = load->record_size - LEASE_SIZE;
     return KVR_OK;
 }
 
@@ -174,11 +178,12 @@ static kvr_status take_bytes(kvr_lease_book *book, kvr__reader *reader)
         if (load->phase == LOAD_LEASES && load->left == 0) {
             return KVR_ECORRUPT; /* more than was announced */
         }
-        size_t wanted = UNIT_SIZE - load->filled;
+        size_t unit = load->phase == LOAD_HEADER ? HEADER_SIZE : LEASE_SIZE;
+        size_t wanted = unit - load->filled;
         size_t size = wanted < left ? wanted : left;
         memcpy(load->part + load->filled, kvr__read_bytes(reader, size), size);
         load->filled += (uint32_t)size;
-        if (load->filled == UNIT_SIZE) {
+        if (load->filled == unit) {
             load->filled = 0;
             kvr_status status = load->phase == LOAD_HEADER ? take_header(book) : take_lease(book);
             if (status != KVR_OK) {

@@ -111,8 +111,9 @@ static kvr_status begin_compact(kvr_node *node)
 
 /* ------------------------------------------------------------------ leases */
 
-/* An entry bears the clock of the last ready before it came, which on an idle leader is older than the call: the
- * leader's own count of the TTL begins when it is granted, so that none ends early (FAULTS L2). */
+/* An entry bears the clock of the last ready before it came, which on an idle leader is older than
+ * the call: the leader's own count of the TTL begins when it is granted, so that none ends early
+ * (FAULTS L2). */
 static void count_from_now(kvr_node *node, int64_t id)
 {
     uint64_t ttl_ns;
@@ -148,18 +149,29 @@ static bool is_void(const kvr__apply *apply, uint64_t term)
     return term != 0 && term != apply->entry.term;
 }
 
+/* A leader ends what is due, as far as it had applied its log. If the id was revoked and granted
+ * again in what it had not, the new lease is younger than its time to live. */
+static bool is_for_earlier_life(const kvr__apply *apply, const kvr_lease_info *info)
+{
+    bool by_leader = kvr__load_u64(apply->command.payload.data + 8) != 0;
+    uint64_t clock = apply->entry.lease_clock;
+    uint64_t age = clock > info->granted_ns ? clock - info->granted_ns : 0;
+    return by_leader && age < info->ttl_ns;
+}
+
 /* All its keys go in one revision, in key order (FAULTS 97). */
 static kvr_status begin_revoke(kvr_node *node)
 {
     kvr__apply *apply = &node->apply;
     const uint8_t *payload = apply->command.payload.data;
     int64_t id = (int64_t)kvr__load_u64(payload);
-    if (is_void(apply, kvr__load_u64(payload + 8))) {
-        apply->outcome = KVR_ECANCELED;
+    kvr_lease_info info;
+    if (kvr_lease_get(node->book, id, 0, &info) != KVR_OK) {
+        apply->outcome = KVR_ENOLEASE;
         return KVR_OK;
     }
-    if (!kvr_lease_exists(node->book, id)) {
-        apply->outcome = KVR_ENOLEASE;
+    if (is_void(apply, kvr__load_u64(payload + 8)) || is_for_earlier_life(apply, &info)) {
+        apply->outcome = KVR_ECANCELED;
         return KVR_OK;
     }
     uint64_t count = kvr__attach_key_count(&node->attach, id);
