@@ -338,7 +338,8 @@ void ghost_leave(ghost_member *member)
 {
     uint32_t kept = 0;
     for (uint32_t i = 0; i < member->pending.count; i++) {
-        if (member->pending.items[i].kind != KVR_STORE_VOTE) {
+        uint8_t kind = member->pending.items[i].kind;
+        if (kind == KVR_STORE_APPEND || kind == KVR_STORE_DISCARD) {
             member->pending.items[kept++] = member->pending.items[i];
         }
     }

@@ -100,7 +100,7 @@ const ghost_entry *ghost_find(const ghost *g, uint64_t index, uint64_t term);
 /* The term at `index`; 0: it is not there, or compacted. The snapshot's own index counts. */
 uint64_t ghost_term(const ghost_log *log, uint64_t index);
 
-/* After a crash, when LOAD has answered: votes are decided; the others stay pending, and are `left`. */
+/* After a crash, when LOAD has answered: votes and snapshots are decided; the others stay pending, and are `left`. */
 void ghost_leave(ghost_member *member);
 
 /* Of those that are left, the first `count` were done and the others never will be. */

@@ -29,10 +29,20 @@ static held_lease *find(check_lease *check, int64_t id)
     return NULL;
 }
 
+static const store_lease *granted_at(const check_store *store, uint64_t index)
+{
+    for (uint32_t i = store->lease_count; i > 0; i--) {
+        if (store->leases[i - 1].granted_index == index) {
+            return &store->leases[i - 1];
+        }
+    }
+    return NULL;
+}
+
 /* L2. The entry that ended it was made at most one flush before it went to a disk. */
 static void check_early(check_lease *check, const held_lease *held)
 {
-    const store_lease *lease = check_store_lease(check->store, held->id);
+    const store_lease *lease = granted_at(check->store, held->granted_index);
     if (lease == NULL || lease->revoked_index == 0 || !lease->by_leader) {
         return;
     }
@@ -52,7 +62,7 @@ void check_lease_ended(check_lease *check)
     for (uint32_t i = 0; i < check->count; i++) {
         if (!check->items[i].judged_late) {
             check_early(check, &check->items[i]);
-            const store_lease *lease = check_store_lease(check->store, check->items[i].id);
+            const store_lease *lease = granted_at(check->store, check->items[i].granted_index);
             check->items[i].judged_late = lease != NULL && lease->revoked_index != 0;
         }
     }
@@ -66,7 +76,11 @@ static void complete_grant(check_lease *check, const history_call *call,
     }
     check_grow((void **)&check->items, &check->capacity, check->count + 1, sizeof *check->items);
     check->items[check->count++] = (held_lease){
-        .id = completion->lease, .ttl_ns = completion->ttl_ns, .renewed_ns = call->invoked_ns};
+        .id = completion->lease,
+        .granted_index = completion->index,
+        .ttl_ns = completion->ttl_ns,
+        .renewed_ns = call->invoked_ns,
+    };
 }
 
 static void complete_keep_alive(check_lease *check, const history_call *call,

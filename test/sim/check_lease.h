@@ -10,6 +10,7 @@
 
 typedef struct held_lease {
     int64_t id;
+    uint64_t granted_index; /* ids may be used again */
     uint64_t ttl_ns;
     uint64_t renewed_ns; /* the latest acknowledged renewal was asked for then */
     bool judged_late;

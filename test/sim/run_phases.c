@@ -14,6 +14,7 @@ enum {
     ANSWER_ELECTIONS = 20,    /* beyond a call's own timeout */
     CONVERGE_ELECTIONS = 100, /* snapshots included */
     TERM_GROWTH_MAX = 3,
+    PROBES = 4,
     LOOK_EVERY = 16,
     RESTART_EVERY = 512
 };
@@ -160,17 +161,21 @@ static uint64_t highest_term(const run_world *world)
     return term;
 }
 
+/* New calls on everybody are done. A member that a snapshot carries over its call's entry cannot know what became of it;
+ * so each round must be answered, and one of a few must be done. */
 static void probe(run_world *world)
 {
-    world->clients.probe_done = 0;
-    uint32_t count = run_clients_probe(world);
-    wait_for(world, is_answered,
-             world->plan.node.call_timeout_ns + ANSWER_ELECTIONS * world->plan.node.election_ns,
-             "a new call is not answered");
-    if (world->clients.probe_done != count) {
-        check_fail(&world->report, "L", "%llu of %u new calls are done in a healthy cluster",
-                   (unsigned long long)world->clients.probe_done, count);
+    for (uint32_t round = 0; round < PROBES && !world->report.failed; round++) {
+        world->clients.probe_done = 0;
+        uint32_t count = run_clients_probe(world);
+        wait_for(world, is_answered,
+                 world->plan.node.call_timeout_ns + ANSWER_ELECTIONS * world->plan.node.election_ns,
+                 "a new call is not answered");
+        if (world->clients.probe_done == count && count > 0) {
+            return;
+        }
     }
+    check_fail(&world->report, "L", "new calls are not done in a healthy cluster");
 }
 
 static void liveness(run_world *world)
