@@ -123,8 +123,8 @@ kvr_status kvr_lease_revoke(kvr_lease_book *book, int64_t id)
 kvr_status kvr_lease_record(kvr_lease_book *book, int64_t id, uint64_t renewed_ns)
 {
     kvr__lease *lease = kvr__lease_set_find(&book->set, id);
-    if (lease == NULL) {
-        return KVR_ENOTFOUND;
+    if (lease == NULL || (renewed_ns != 0 && renewed_ns < lease->granted_ns)) {
+        return KVR_ENOTFOUND; /* or it is of an earlier life of the id */
     }
     kvr__lease_set_record(&book->set, lease, renewed_ns);
     if (book->leads != 0) {

@@ -17,15 +17,14 @@ static uint32_t check_node(const kvr__lease_node *node, uint32_t level, int64_t 
         if (i > 0) {
             KVR_ASSERT(node->ids[i - 1] < node->ids[i]);
         }
+        /* 2 */
+        KVR_ASSERT(node->ids[i] >= low);
+        KVR_ASSERT(node->ids[i] <= high);
         if (level == 1) {
-            /* 2 */
-            KVR_ASSERT(node->ids[i] >= low);
-            KVR_ASSERT(node->ids[i] <= high);
             KVR_ASSERT(((const kvr__lease *)node->kids[i])->id == node->ids[i]);
         } else {
-            int64_t first = i == 0 ? low : node->ids[i];
             int64_t last = i + 1 == node->count ? high : node->ids[i + 1] - 1;
-            leases += check_node(node->kids[i], level - 1, first, last);
+            leases += check_node(node->kids[i], level - 1, node->ids[i], last);
         }
     }
     return leases;

@@ -39,8 +39,8 @@ static void expect_order(int64_t first, int64_t step, uint32_t count)
 
 Test(lease_set, ids_that_count_down_stay_in_order)
 {
-    /* The simulator's seed 125: each new lowest id left a too high one above it, and the next split of the
-     * leftmost leaf stood in the wrong place. */
+    /* The simulator's seed 125: each new lowest id left a too high one above it, and the next split
+     * of the leftmost leaf stood in the wrong place. */
     for (int64_t id = 1000; id > 0; id--) {
         cr_assert_eq(kvr_lease_grant(book, id, 5, 0), KVR_OK);
     }
