@@ -140,8 +140,8 @@ KVR_API kvr_status kvr_wal_new(const kvr_wal_config *config, kvr_wal **out_wal) 
 KVR_API kvr_status kvr_wal_open(kvr_wal *wal) KVR_MUST_USE;
 
 /* Writes the record that vouches for the last batch if there is none yet, and closes all files.
- * KVR_OK; KVR_ENOSPACE, KVR_FSTORAGE: no such record was written, nothing that was answered is lost;
- * KVR_ESTATE. Then only questions and _free are legal. */
+ * KVR_OK; KVR_ENOSPACE, KVR_FSTORAGE: no such record was written, nothing that was answered is
+ * lost; KVR_ESTATE. Then only questions and _free are legal. */
 KVR_API kvr_status kvr_wal_close(kvr_wal *wal) KVR_MUST_USE;
 
 /* Frees the handle. If it was not closed its files are closed as they are, like in a crash. NULL is
@@ -153,8 +153,8 @@ KVR_API void kvr_wal_free(kvr_wal *wal);
 /* Performs `count` requests in order and fills as many results. All of `requests` have one size,
  * which is the array's stride; so have `results`, whose first `size` the caller sets. What requests
  * point to is borrowed. What results of LOAD, READ and SNAPSHOT_READ point to lends until the next
- * execute that holds one of these three, or close; a `detail` until the next execute. Runs of APPENDs that continue one
- * another share one record and one flush, as far as batch_bytes reaches.
+ * execute that holds one of these three, or close; a `detail` until the next execute. Runs of
+ * APPENDs that continue one another share one record and one flush, as far as batch_bytes reaches.
  *
  * Statuses of results, beyond what host.h says of them:
  *   KVR_OK         done. Durable: APPEND, VOTE, DISCARD with KVR_STORE_ALL, SNAPSHOT_WRITE with
@@ -208,9 +208,9 @@ typedef struct kvr_wal_status {
     uint64_t log_bytes; /* files of segments in use */
     uint64_t ready_bytes;
     uint64_t snapshot_bytes;
-    uint64_t free_bytes; /* room for appends; UINT64_MAX: not known */
-    uint64_t records;    /* since open: batches, resets and vouching records */
-    uint64_t flushes;    /* since open: calls of fdatasync */
+    uint64_t free_bytes;    /* room for appends; UINT64_MAX: not known */
+    uint64_t records;       /* since open: batches, resets and vouching records */
+    uint64_t flushes;       /* since open: calls of fdatasync */
     uint64_t written_bytes; /* since open: by pwrite */
     uint64_t memory_bytes;
     uint32_t segment_count;
@@ -226,8 +226,8 @@ KVR_API void kvr_wal_get_status(const kvr_wal *wal, kvr_wal_status *out_status);
  * handle. */
 typedef struct kvr_wal_failure {
     uint32_t size;
-    kvr_status status; /* KVR_OK: nothing */
-    uint64_t offset;   /* in `file` */
+    kvr_status status;    /* KVR_OK: nothing */
+    uint64_t offset;      /* in `file` */
     uint64_t first_index; /* entries that are damaged or out of reach; 0: none are known to be */
     uint64_t last_index;
     const char *file;   /* "": the store as a whole */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* text.h: file names and one-line messages, built in a room of fixed size. What does not fit is cut;
- * the text always ends with a NUL. The core has no printf. */
+/* text.h: file names and one-line messages, built in a room of fixed size. What does not fit is
+ * cut; the text always ends with a NUL. The core has no printf. */
 #ifndef KVRAFT_LIB_BASE_TEXT_H
 #define KVRAFT_LIB_BASE_TEXT_H
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* posix_directory.c: one directory, made private, held open and locked. The lock is flock(2) on a file
- * in it: unlike fcntl's it also excludes a second handle of the same process, and closing some other
- * descriptor of that file does not drop it. It ends with the process, however that ends. */
+/* posix_directory.c: one directory, made private, held open and locked. The lock is flock(2) on a
+ * file in it: unlike fcntl's it also excludes a second handle of the same process, and closing some
+ * other descriptor of that file does not drop it. It ends with the process, however that ends. */
 #include "posix_internal.h"
 
 #include "base/assertion.h"
@@ -54,9 +54,8 @@ kvr_status kvr_posix_directory_new(const kvr_allocator *allocator, void *allocat
         return KVR_EINVAL;
     }
     void *handle;
-    kvr_status status =
-        kvr__mem_new_handle(allocator, allocator_ctx, sizeof(kvr_posix_directory),
-                            offsetof(kvr_posix_directory, mem), &handle);
+    kvr_status status = kvr__mem_new_handle(allocator, allocator_ctx, sizeof(kvr_posix_directory),
+                                            offsetof(kvr_posix_directory, mem), &handle);
     if (status != KVR_OK) {
         return status;
     }

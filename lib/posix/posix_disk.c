@@ -246,8 +246,7 @@ static uint64_t now_ns(void)
 static void note_work(kvr_posix_disk *disk)
 {
     disk->maintenance_due = true;
-    disk->idle_at =
-        kvr_wal_has_unvouched(disk->wal) ? now_ns() + disk->config.idle_ns : UINT64_MAX;
+    disk->idle_at = kvr_wal_has_unvouched(disk->wal) ? now_ns() + disk->config.idle_ns : UINT64_MAX;
 }
 
 static kvr_status submit(void *ctx, const kvr_store_request *request, kvr_store_result *out_result)
@@ -339,8 +338,8 @@ void kvr_posix_disk_stop(kvr_posix_disk *disk)
 
 /* ------------------------------------------------------------------ disk's thread */
 
-/* How many of the queued requests may be performed now: up to the end of the ring, and up to a READ while
- * results of an earlier one are still lent. */
+/* How many of the queued requests may be performed now: up to the end of the ring, and up to a READ
+ * while results of an earlier one are still lent. */
 static uint32_t performable(const kvr_posix_disk *disk)
 {
     uint64_t first = slot(disk, disk->performed);
@@ -390,7 +389,8 @@ kvr_status kvr_posix_disk_wait(kvr_posix_disk *disk, uint64_t timeout_ns)
     return status;
 }
 
-/* A detail lends from the wal only until its next execute: what the owner will read is kept here. */
+/* A detail lends from the wal only until its next execute: what the owner will read is kept
+ * here. */
 static void keep_detail(kvr_posix_disk *disk, kvr_store_result *result)
 {
     if (result->detail == NULL) {
@@ -476,8 +476,7 @@ kvr_status kvr_posix_disk_perform(kvr_posix_disk *disk)
     uint32_t count = performable(disk);
     bool is_alone = disk->lent == 0;
     unlock(disk);
-    kvr_status status =
-        count > 0 ? perform_batch(disk, count, is_alone) : perform_other(disk);
+    kvr_status status = count > 0 ? perform_batch(disk, count, is_alone) : perform_other(disk);
     if (status != KVR_OK) {
         return status;
     }

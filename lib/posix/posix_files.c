@@ -47,7 +47,8 @@ static kvr_status files_open(void *ctx, const char *name, uint32_t flags, uint64
     return KVR_OK;
 }
 
-/* Not repeated when interrupted: on Linux the descriptor is gone, and may be another thread's by now. */
+/* Not repeated when interrupted: on Linux the descriptor is gone, and may be another thread's by
+ * now. */
 static kvr_status files_close(void *ctx, uint64_t file)
 {
     return result_of(ctx, close((int)file));

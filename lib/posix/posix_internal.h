@@ -27,8 +27,9 @@ struct kvr_posix_directory {
     char error[KVR__POSIX_TEXT_SIZE];
 };
 
-/* Writes the process id into the lock's file, for the message of whoever comes second. Not before the
- * store in the directory was accepted: one that is refused stays as it was, to the last byte. */
+/* Writes the process id into the lock's file, for the message of whoever comes second. Not before
+ * the store in the directory was accepted: one that is refused stays as it was, to the last
+ * byte. */
 void kvr__posix_directory_sign(kvr_posix_directory *directory);
 
 /* Closes and unlocks; no file in it is open any more. */

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* wal.c: the door: config, life of a handle, the batch of requests, questions. Reads as a table of
- * contents; each subject has a file of its own. A handle that has failed does nothing any more: what
- * it answered with KVR_OK before is durable, and it will never say so of anything else (W8). */
+ * contents; each subject has a file of its own. A handle that has failed does nothing any more:
+ * what it answered with KVR_OK before is durable, and it will never say so of anything else
+ * (W8). */
 #include "wal_internal.h"
 
 #include "base/array.h"
@@ -24,8 +25,10 @@ enum {
 
 #define SEGMENT_BYTES_MAX (UINT64_C(4) << 30)
 
-_Static_assert((int)READ_BYTES_MIN >= (int)KVR__WAL_BLOCK_SIZE, "a slice of a snapshot holds a block");
-_Static_assert((int)BATCH_BYTES_MIN >= 4 * (int)KVR__WAL_HEAD_SIZE, "a mark and its head fit one write");
+_Static_assert((int)READ_BYTES_MIN >= (int)KVR__WAL_BLOCK_SIZE,
+               "a slice of a snapshot holds a block");
+_Static_assert((int)BATCH_BYTES_MIN >= 4 * (int)KVR__WAL_HEAD_SIZE,
+               "a mark and its head fit one write");
 
 /* ------------------------------------------------------------------ config */
 
@@ -126,9 +129,8 @@ kvr_status kvr_wal_new(const kvr_wal_config *config, kvr_wal **out_wal)
         return KVR_EINVAL;
     }
     void *handle;
-    kvr_status status =
-        kvr__mem_new_handle(known.allocator, known.allocator_ctx, sizeof(kvr_wal),
-                            offsetof(kvr_wal, mem), &handle);
+    kvr_status status = kvr__mem_new_handle(known.allocator, known.allocator_ctx, sizeof(kvr_wal),
+                                            offsetof(kvr_wal, mem), &handle);
     if (status != KVR_OK) {
         return status;
     }
@@ -207,8 +209,8 @@ void kvr_wal_free(kvr_wal *wal)
     }
     kvr__array_free(&wal->mem, KVR__MEM_HANDLE, (void **)&wal->snapshots.items,
                     &wal->snapshots.capacity, sizeof(kvr__wal_snapshot));
-    kvr__array_free(&wal->mem, KVR__MEM_LOG, (void **)&wal->segments.items,
-                    &wal->segments.capacity, sizeof(kvr__wal_segment));
+    kvr__array_free(&wal->mem, KVR__MEM_LOG, (void **)&wal->segments.items, &wal->segments.capacity,
+                    sizeof(kvr__wal_segment));
     kvr__array_free(&wal->mem, KVR__MEM_LOG, (void **)&wal->ready.items, &wal->ready.capacity,
                     sizeof(kvr__wal_ready));
     kvr__array_free(&wal->mem, KVR__MEM_LOG, (void **)&wal->points.items, &wal->points.capacity,
@@ -330,8 +332,7 @@ static void answer(const job *work, uint32_t i, kvr_store_result *result)
 static bool is_append(const job *work, uint32_t i)
 {
     const kvr_store_request *request = request_at(work, i);
-    return request->kind == KVR_STORE_APPEND &&
-           request->group_id == work->wal->config.group_id &&
+    return request->kind == KVR_STORE_APPEND && request->group_id == work->wal->config.group_id &&
            (work->wal->config.flags & KVR_WAL_READ_ONLY) == 0;
 }
 

@@ -89,7 +89,8 @@ static kvr_status put_body(writer *out, const content *batch)
 
 /* ------------------------------------------------------------------ one record */
 
-/* Never 0, never one that was used before: what an earlier use left behind must not pass for ours. */
+/* Never 0, never one that was used before: what an earlier use left behind must not pass for
+ * ours. */
 static kvr_status new_segment_id(kvr_wal *wal, uint64_t *out_id)
 {
     uint8_t bytes[sizeof *out_id];
@@ -213,7 +214,8 @@ static kvr_status append(kvr_wal *wal, content *batch)
     KVR_ASSERT(kvr__wal_log_refuses(wal, &record) == NULL);
     status = write_record(wal, batch, &record, &place, &end);
     if (status != KVR_OK) {
-        /* Bytes of it may stand there: whatever comes next must not be taken for their continuation. */
+        /* Bytes of it may stand there: whatever comes next must not be taken for their
+         * continuation. */
         wal->head_due = true;
         return status;
     }
@@ -272,11 +274,11 @@ static kvr_status refuse(kvr_wal *wal, const char *what)
 static kvr_status check_first(kvr_wal *wal, const kvr_store_request *request)
 {
     if (request->first_index > wal->last_index + 1 && wal->refused) {
-        return kvr__wal_files_report(wal, &(kvr__wal_damage){
-                                              .status = KVR_ENOSPACE,
-                                              .file = "",
-                                              .what = "an append before this one found no room",
-                                              .remedy = "append that one again first"});
+        return kvr__wal_files_report(
+            wal, &(kvr__wal_damage){.status = KVR_ENOSPACE,
+                                    .file = "",
+                                    .what = "an append before this one found no room",
+                                    .remedy = "append that one again first"});
     }
     if (request->first_index > wal->last_index + 1 || request->first_index < wal->first_index) {
         return refuse(wal, "an append leaves a gap, or begins below the first index");
@@ -301,14 +303,17 @@ kvr_status kvr__wal_append(kvr_wal *wal, const kvr_store_request *const *request
         .body_size = bytes_of(requests[0]),
         .requests = requests,
     };
+    /* Heads and padding besides: one write, into a segment like all others. */
+    const uint64_t heads = (uint64_t)KVR__WAL_HEAD_SIZE * 4;
+    uint64_t room = wal->config.batch_bytes < wal->config.segment_bytes ? wal->config.batch_bytes
+                                                                        : wal->config.segment_bytes;
+    room = room > heads ? room - heads : 0;
     while (batch.request_count < count) {
         const kvr_store_request *next = requests[batch.request_count];
         uint64_t bytes = bytes_of(next);
         if (next->first_index != batch.first_index + batch.entry_count ||
             next->entry_count > UINT32_MAX - batch.entry_count || bytes > wal->config.batch_bytes ||
-            batch.body_size + bytes + 3 * KVR__WAL_HEAD_SIZE > wal->config.batch_bytes ||
-            batch.body_size + bytes + 4 * KVR__WAL_HEAD_SIZE > wal->config.segment_bytes ||
-            !is_whole(next)) {
+            batch.body_size + bytes > room || !is_whole(next)) {
             break;
         }
         batch.entry_count += next->entry_count;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* wal_check.c: the numbered invariants of README.md, called at the doors in builds with -DKVR_CHECK. */
+/* wal_check.c: the numbered invariants of README.md, called at the doors in builds with
+ * -DKVR_CHECK. */
 #include "wal_internal.h"
 
 #include "base/assertion.h"

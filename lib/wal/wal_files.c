@@ -84,8 +84,8 @@ kvr_status kvr__wal_files_report_stranger(kvr_wal *wal, const char *file,
     const kvr_wal_config *config = &wal->config;
     char what[KVR__WAL_TEXT_SIZE];
     kvr__text text = kvr__text_in(what, sizeof what);
-    const char *const words[] = {"files of cluster ", ", member ", ", group ", "; this is cluster ",
-                                 ", member ", ", group "};
+    const char *const words[] = {"files of cluster ",  ", member ", ", group ",
+                                 "; this is cluster ", ", member ", ", group "};
     const uint64_t numbers[] = {theirs->cluster_id, theirs->member_id, theirs->group_id,
                                 config->cluster_id, config->member_id, config->group_id};
     for (size_t i = 0; i < sizeof numbers / sizeof numbers[0]; i++) {
@@ -93,10 +93,11 @@ kvr_status kvr__wal_files_report_stranger(kvr_wal *wal, const char *file,
         kvr__text_add_u64(&text, numbers[i]);
     }
     return kvr__wal_files_report(
-        wal, &(kvr__wal_damage){.status = KVR_EMISMATCH,
-                                .file = file,
-                                .what = what,
-                                .remedy = "start with the ids or the directory that belong together"});
+        wal,
+        &(kvr__wal_damage){.status = KVR_EMISMATCH,
+                           .file = file,
+                           .what = what,
+                           .remedy = "start with the ids or the directory that belong together"});
 }
 
 static const char *cause_of(const kvr_wal *wal, kvr_status status)
@@ -105,7 +106,8 @@ static const char *cause_of(const kvr_wal *wal, kvr_status status)
     return phrase == NULL ? kvr_status_text(status) : phrase;
 }
 
-/* A table may answer with anything that is not KVR_OK; what is no error of ours is a broken disk. */
+/* A table may answer with anything that is not KVR_OK; what is no error of ours is a broken
+ * disk. */
 static kvr_status as_error(kvr_status status)
 {
     switch (status) {
@@ -251,8 +253,7 @@ kvr_status kvr__wal_files_flush(kvr_wal *wal, kvr__wal_file *file)
     KVR_ASSERT(file->is_open);
     wal->flush_count++;
     kvr_status status = wal->files.fdatasync(wal->config.files_ctx, file->handle);
-    return status == KVR_OK ? KVR_OK
-                            : failed_flush(wal, status, file->name.text, "flush failed");
+    return status == KVR_OK ? KVR_OK : failed_flush(wal, status, file->name.text, "flush failed");
 }
 
 kvr_status kvr__wal_files_truncate(kvr_wal *wal, kvr__wal_file *file, uint64_t size)
@@ -282,5 +283,6 @@ kvr_status kvr__wal_files_unlink(kvr_wal *wal, const char *name)
 kvr_status kvr__wal_files_flush_names(kvr_wal *wal)
 {
     kvr_status status = wal->files.sync_directory(wal->config.files_ctx);
-    return status == KVR_OK ? KVR_OK : failed_flush(wal, status, "", "flush of the directory failed");
+    return status == KVR_OK ? KVR_OK
+                            : failed_flush(wal, status, "", "flush of the directory failed");
 }

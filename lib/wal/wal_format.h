@@ -60,7 +60,7 @@ typedef struct kvr__wal_record {
     uint64_t log_first;      /* entries below are not needed */
     uint64_t snapshot_index; /* newest complete snapshot; 0: none yet */
     uint64_t vote_sequence;  /* the last vote known flushed when this one was written */
-    uint64_t body_checksum; /* XXH3-64 over entries and those zeros */
+    uint64_t body_checksum;  /* XXH3-64 over entries and those zeros */
     uint64_t checksum; /* of the head, with the cluster id as its seed: covers all of the record */
 } kvr__wal_record;
 

@@ -5,7 +5,8 @@
  *   execute   wal_append.c -> wal_segment.c; wal_read.c -> wal_scan.c; wal_vote.c; wal_snapshot.c
  *   maintain  wal_maintain.c
  *
- * All of them reach files through wal_files.c, which knows short counts and what a failure means. */
+ * All of them reach files through wal_files.c, which knows short counts and what a failure
+ * means. */
 #ifndef KVRAFT_LIB_WAL_INTERNAL_H
 #define KVRAFT_LIB_WAL_INTERNAL_H
 
@@ -79,8 +80,8 @@ typedef struct kvr__wal_snapshot {
     bool is_read_back; /* since it was written, or by open */
 } kvr__wal_snapshot;
 
-/* A snapshot that is being written. `hashed` is ahead of `written` only if the last request found no
- * room for what comes after the stream; it will be repeated. */
+/* A snapshot that is being written. `hashed` is ahead of `written` only if the last request found
+ * no room for what comes after the stream; it will be repeated. */
 typedef struct kvr__wal_part {
     kvr__wal_file file;
     uint64_t index;
@@ -154,11 +155,12 @@ struct kvr_wal {
     bool reset_due; /* the log on disk does not continue the snapshot: the next record is a RESET */
     bool unvouched; /* nothing vouches for the last record or vote yet */
     kvr__wal_failure failure;
-    uint64_t failure_count;          /* how many were recorded */
+    uint64_t failure_count;              /* how many were recorded */
     char details[KVR__WAL_DETAILS_SIZE]; /* texts that results of this execute point to */
     size_t details_used;
 
-    /* The log. Records are appended to the last segment; `file` is that segment, once it is open. */
+    /* The log. Records are appended to the last segment; `file` is that segment, once it is
+     * open. */
     struct {
         kvr__wal_segment *items;
         uint32_t count, capacity;
@@ -209,8 +211,9 @@ struct kvr_wal {
 
 /* ------------------------------------------------------------------ wal_files.c
  *
- * Each records a failure with its place. Reads: KVR_OK, KVR_EIO (the handle goes on). Writes: KVR_OK;
- * KVR_ENOSPACE (the handle goes on); all else is final: KVR_FSTORAGE, or in open the status itself. */
+ * Each records a failure with its place. Reads: KVR_OK, KVR_EIO (the handle goes on). Writes:
+ * KVR_OK; KVR_ENOSPACE (the handle goes on); all else is final: KVR_FSTORAGE, or in open the status
+ * itself. */
 
 /* Records `damage`. Returns its status. */
 kvr_status kvr__wal_files_report(kvr_wal *wal, const kvr__wal_damage *damage);
@@ -256,8 +259,8 @@ const char *kvr__wal_log_refuses(const kvr_wal *wal, const kvr__wal_record *reco
 /* A durable record at `place` becomes part of the log. Room for a point is reserved. */
 void kvr__wal_log_apply(kvr_wal *wal, const kvr__wal_record *record, const kvr__wal_place *place);
 
-/* Where reading must start to find entry `index`, which the log holds, and the index at which it must
- * stop, to start anew: what follows there in the files was replaced. */
+/* Where reading must start to find entry `index`, which the log holds, and the index at which it
+ * must stop, to start anew: what follows there in the files was replaced. */
 kvr__wal_place kvr__wal_log_find(const kvr_wal *wal, uint64_t index, uint64_t *out_until);
 
 /* The oldest segment is gone. */
@@ -265,38 +268,6 @@ void kvr__wal_log_drop_segment(kvr_wal *wal);
 
 /* The log is empty and goes on at first_index. */
 void kvr__wal_log_clear(kvr_wal *wal, uint64_t first_index);
-
-/* ------------------------------------------------------------------ wal_scan.c: read forward */
-
-/* Reads records from a place on, within one segment. */
-typedef struct kvr__wal_scan {
-    kvr_wal *wal;
-    kvr__wal_file file;
-    kvr__wal_place place;  /* of the next record */
-    uint64_t limit;        /* offset at which the segment ends */
-    uint64_t write_begin;  /* where the write of the last record began: at its segment head, if any */
-    uint64_t window_begin; /* file offset of the first byte in wal->read_buffer */
-    size_t window_size;
-    size_t chunk;     /* bytes read at a time */
-    const char *why;  /* after KVR_END: what stands there instead of a record */
-    bool contradicts; /* after KVR_END: a whole head with another predecessor; no crash makes that */
-    uint64_t bad_first; /* after KVR_END: entries of a record whose head alone is whole */
-    uint32_t bad_count; /* 0: not known */
-} kvr__wal_scan;
-
-/* KVR_OK, KVR_EIO, KVR_ENOTFOUND. Closed by _close in any case. */
-kvr_status kvr__wal_scan_open(kvr__wal_scan *scan, kvr_wal *wal, const kvr__wal_place *place,
-                              uint64_t limit);
-void kvr__wal_scan_close(kvr__wal_scan *scan);
-
-/* The record at the place, verified, and its entries, which lend until the next call; the place moves
- * behind it. KVR_END: no valid record stands there. KVR_EIO, KVR_ENOMEM, KVR_EVERSION, KVR_EMISMATCH. */
-kvr_status kvr__wal_scan_next(kvr__wal_scan *scan, kvr__wal_record *out_record,
-                              kvr_slice *out_body);
-
-/* Searches the rest of the segment, from `offset` on, for anything whole that vouches for a record:
- * *vouched becomes the highest sequence known to have been durable. KVR_OK, KVR_EIO, KVR_ENOMEM. */
-kvr_status kvr__wal_scan_vouched(kvr__wal_scan *scan, uint64_t offset, uint64_t *vouched);
 
 /* ------------------------------------------------------------------ wal_recover.c */
 
@@ -310,8 +281,8 @@ kvr__wal_segment *kvr__wal_segment_last(kvr_wal *wal);
 /* The segment with that number, which exists. */
 kvr__wal_segment *kvr__wal_segment_find(kvr_wal *wal, uint64_t number);
 
-/* The last segment has room for a record of `size` bytes (its segment head not counted), and is open.
- * `is_mark`: may use what is reserved for marks. KVR_OK, KVR_ENOSPACE, KVR_FSTORAGE. */
+/* The last segment has room for a record of `size` bytes (its segment head not counted), and is
+ * open. `is_mark`: may use what is reserved for marks. KVR_OK, KVR_ENOSPACE, KVR_FSTORAGE. */
 kvr_status kvr__wal_segment_room(kvr_wal *wal, uint64_t size, bool is_mark);
 
 /* A number that no file of the log has. */
@@ -319,8 +290,8 @@ uint64_t kvr__wal_segment_new_number(const kvr_wal *wal);
 
 /* ------------------------------------------------------------------ wal_append.c */
 
-/* Performs as many of the APPENDs at `requests` as share one record: at least one, at most `count`, which
- * is how many there are. All of them get the status that is returned. */
+/* Performs as many of the APPENDs at `requests` as share one record: at least one, at most `count`,
+ * which is how many there are. All of them get the status that is returned. */
 kvr_status kvr__wal_append(kvr_wal *wal, const kvr_store_request *const *requests, uint32_t count,
                            uint32_t *out_taken);
 
@@ -364,7 +335,8 @@ void kvr__wal_snapshot_close(kvr_wal *wal); /* files, and what was being written
  * recorded), KVR_ENOMEM. In any case _end follows. */
 kvr_status kvr__wal_verify_begin(kvr_wal *wal, kvr__wal_snapshot *snapshot);
 
-/* Goes on by one slice. KVR_AGAIN; KVR_OK: all of it is as it was written; KVR_ECORRUPT, KVR_EIO. */
+/* Goes on by one slice. KVR_AGAIN; KVR_OK: all of it is as it was written; KVR_ECORRUPT,
+ * KVR_EIO. */
 kvr_status kvr__wal_verify_step(kvr_wal *wal, const kvr__wal_snapshot *snapshot);
 void kvr__wal_verify_end(kvr_wal *wal);
 

@@ -34,8 +34,7 @@ const char *kvr__wal_log_refuses(const kvr_wal *wal, const kvr__wal_record *reco
         }
         return NULL;
     case KVR__WAL_MARK:
-        if (first != wal->last_index + 1 || record->log_first > first ||
-            record->entry_count != 0) {
+        if (first != wal->last_index + 1 || record->log_first > first || record->entry_count != 0) {
             return "a mark that does not stand at the end of the log";
         }
         return NULL;
@@ -113,7 +112,8 @@ kvr__wal_place kvr__wal_log_find(const kvr_wal *wal, uint64_t index, uint64_t *o
 {
     KVR_ASSERT(index >= wal->first_index);
     KVR_ASSERT(index <= wal->last_index);
-    uint32_t low = 0, high = wal->points.count; /* the last point at or before index is in [low, high) */
+    /* the last point at or before index is in [low, high) */
+    uint32_t low = 0, high = wal->points.count;
     while (high - low > 1) {
         uint32_t middle = low + (high - low) / 2;
         if (wal->points.items[middle].index <= index) {

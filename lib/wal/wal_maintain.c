@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* wal_maintain.c: what can wait, one slice a call, so that no request waits long behind it. The order
- * is the safety: a new snapshot is read back before the one before it goes; older snapshots go
- * before the segments that they would need; that a segment is not needed any more is durable before
- * it goes (W4, FAULTS 59, 81). */
+/* wal_maintain.c: what can wait, one slice a call, so that no request waits long behind it. The
+ * order is the safety: a new snapshot is read back before the one before it goes; older snapshots
+ * go before the segments that they would need; that a segment is not needed any more is durable
+ * before it goes (W4, FAULTS 59, 81). */
 #include "wal_internal.h"
 
 #include "base/array.h"
@@ -108,8 +108,8 @@ static kvr_status remove_oldest_segment(kvr_wal *wal)
 
 /* ------------------------------------------------------------------ files that are ready */
 
-/* Too many of them, or one that is too long: after a change of the config, or an entry as large as a
- * segment. */
+/* Too many of them, or one that is too long: after a change of the config, or an entry as large as
+ * a segment. */
 static kvr_status trim_ready(kvr_wal *wal)
 {
     uint32_t i = 0;
@@ -132,15 +132,14 @@ static kvr_status trim_ready(kvr_wal *wal)
     return KVR_AGAIN;
 }
 
-/* Writes zeros from *size on, up to the length of a segment, and makes them durable: so that the flush of a
- * record later has no blocks to allocate and no size to write. */
+/* Writes zeros from *size on, up to the length of a segment, and makes them durable: so that the
+ * flush of a record later has no blocks to allocate and no size to write. */
 static kvr_status fill(kvr_wal *wal, kvr__wal_file *file, uint64_t *size)
 {
     uint64_t left = wal->config.segment_bytes - *size;
     size_t now = left < wal->read_capacity ? (size_t)left : wal->read_capacity;
     memset(wal->read_buffer, 0, now);
-    kvr_status status =
-        kvr__wal_files_write(wal, file, (kvr_slice){wal->read_buffer, now}, *size);
+    kvr_status status = kvr__wal_files_write(wal, file, (kvr_slice){wal->read_buffer, now}, *size);
     if (status == KVR_OK) {
         status = kvr__wal_files_flush(wal, file);
     }
@@ -181,8 +180,8 @@ static kvr_status fill_ready(kvr_wal *wal)
     }
     kvr_status status = KVR_OK;
     if (!wal->fill.is_open) {
-        status = kvr__wal_files_open(
-            wal, name.text, KVR_FILE_READ | KVR_FILE_WRITE | KVR_FILE_CREATE, &wal->fill);
+        status = kvr__wal_files_open(wal, name.text,
+                                     KVR_FILE_READ | KVR_FILE_WRITE | KVR_FILE_CREATE, &wal->fill);
     }
     if (status == KVR_OK && is_new) {
         wal->ready.items[wal->ready.count++] = (kvr__wal_ready){number, 0};

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* wal_read.c: READ, and the memory that results are lent. Entries come from the disk, not from
  * memory, and are verified on the way: their record by its checksum, each of them by its head. */
-#include "wal_internal.h"
+#include "wal_scan.h"
 
 #include "base/assertion.h"
 #include "base/entry.h"
@@ -224,8 +224,8 @@ static kvr_status no_memory(kvr_wal *wal)
                                                          .remedy = "it will be asked for again"});
 }
 
-/* Copies entries from `entry` on, as many as fit, up to `last`. What stops it after the first one is for
- * the next READ to meet. */
+/* Copies entries from `entry` on, as many as fit, up to `last`. What stops it after the first one
+ * is for the next READ to meet. */
 static kvr_status copy_entries(reader *reading, kvr_entry entry, const kvr_store_request *request,
                                kvr_store_result *result)
 {

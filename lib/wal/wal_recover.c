@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* wal_recover.c: what open makes of the files it finds. The question that everything turns on is
- * whether the first place without a valid record is the end of the log, torn by a crash, or damage to
- * what was durable ("Protocol-Aware Recovery for Consensus-Based Storage", FAST'18):
+ * whether the first place without a valid record is the end of the log, torn by a crash, or damage
+ * to what was durable ("Protocol-Aware Recovery for Consensus-Based Storage", FAST'18):
  *
- *   let b be the sequence number that is missing there. If anything that is whole says that record b
- *   was durable once (a later record, a later segment head, the vote file), it is corruption, and
+ *   let b be the sequence number that is missing there. If anything that is whole says that record
+ *   b was durable once (a later record, a later segment head, the vote file), it is corruption, and
  *   refused; if nothing does, b was never acknowledged before the last flush, and is cut.
  *
  * Nothing on disk changes before the whole store was understood. Start at kvr__wal_recover. */
-#include "wal_internal.h"
+#include "wal_scan.h"
 
 #include "base/array.h"
 #include "base/assertion.h"
@@ -32,9 +32,9 @@ typedef struct recovering {
         kvr__wal_snapshot *items; /* damaged; removed once all else is well */
         uint32_t count, capacity;
     } damaged;
-    kvr__wal_place next;         /* of the next record */
-    kvr__wal_record record;      /* the last one; sequence 0: none */
-    uint64_t write_number;       /* the last write: its segment, and its bytes */
+    kvr__wal_place next;    /* of the next record */
+    kvr__wal_record record; /* the last one; sequence 0: none */
+    uint64_t write_number;  /* the last write: its segment, and its bytes */
     uint64_t write_begin;
     uint64_t write_end;
 } recovering;
@@ -61,9 +61,9 @@ static kvr_status add_stranger(recovering *recovery, uint64_t number, uint64_t s
 
 static kvr_status add_segment(kvr_wal *wal, uint64_t number, uint64_t size)
 {
-    kvr_status status = kvr__array_grow(&wal->mem, KVR__MEM_LOG, (void **)&wal->segments.items,
-                                        &wal->segments.capacity, wal->segments.count + 1,
-                                        sizeof(kvr__wal_segment));
+    kvr_status status =
+        kvr__array_grow(&wal->mem, KVR__MEM_LOG, (void **)&wal->segments.items,
+                        &wal->segments.capacity, wal->segments.count + 1, sizeof(kvr__wal_segment));
     if (status != KVR_OK) {
         return status;
     }
@@ -136,8 +136,8 @@ static kvr_status verify_all(kvr_wal *wal, kvr__wal_snapshot *snapshot)
     return status;
 }
 
-/* The newest one that is as it was written. Those after it wait for the log: if it goes on from here nothing
- * is lost. */
+/* The newest one that is as it was written. Those after it wait for the log: if it goes on from
+ * here nothing is lost. */
 static kvr_status choose_snapshot(recovering *recovery)
 {
     kvr_wal *wal = recovery->wal;
@@ -168,8 +168,8 @@ static kvr_status read_first_head(kvr_wal *wal, kvr__wal_segment *segment,
                                   kvr__wal_segment_head *out_head)
 {
     kvr__wal_file file = {.is_open = false};
-    kvr_status status = kvr__wal_files_open(wal, kvr__wal_name_log(segment->number).text,
-                                            KVR_FILE_READ, &file);
+    kvr_status status =
+        kvr__wal_files_open(wal, kvr__wal_name_log(segment->number).text, KVR_FILE_READ, &file);
     uint8_t bytes[KVR__WAL_HEAD_SIZE_MAX];
     size_t size = 0;
     if (status == KVR_OK) {
@@ -278,8 +278,8 @@ static kvr_status take_record(recovering *recovery, const kvr__wal_scan *scan,
     return KVR_OK;
 }
 
-/* Reads records of segment `i`, up to the sequence number at which the next one begins. KVR_END: there is no
- * valid record where one must be, or may be. */
+/* Reads records of segment `i`, up to the sequence number at which the next one begins. KVR_END:
+ * there is no valid record where one must be, or may be. */
 static kvr_status read_segment(recovering *recovery, uint32_t i, kvr__wal_scan *scan)
 {
     kvr_wal *wal = recovery->wal;
@@ -370,10 +370,9 @@ static kvr_status gap(recovering *recovery, uint64_t from, uint64_t to, const ch
         file = kvr__wal_name_snapshot(recovery->damaged.items[0].index,
                                       recovery->damaged.items[0].term);
     }
-    return lost(recovery, (kvr__wal_damage){.file = file.text,
-                                            .first_index = from,
-                                            .last_index = to,
-                                            .what = what});
+    return lost(
+        recovery,
+        (kvr__wal_damage){.file = file.text, .first_index = from, .last_index = to, .what = what});
 }
 
 static kvr_status join_without_snapshot(recovering *recovery)
@@ -386,7 +385,8 @@ static kvr_status join_without_snapshot(recovering *recovery)
     return KVR_OK;
 }
 
-/* Raft 7: the log goes on behind the snapshot if it reaches it and agrees with it (host.h, LOAD). */
+/* Raft 7: the log goes on behind the snapshot if it reaches it and agrees with it (host.h,
+ * LOAD). */
 static kvr_status join_snapshot(recovering *recovery, const kvr__wal_snapshot *snapshot)
 {
     kvr_wal *wal = recovery->wal;
@@ -396,7 +396,8 @@ static kvr_status join_snapshot(recovering *recovery, const kvr__wal_snapshot *s
                    "the log does not reach back to the snapshot");
     }
     if (wal->first_index > index + 1) {
-        wal->first_index = wal->oldest_index; /* a snapshot that is gone had made room up to there */
+        /* a snapshot that is gone had made room up to there */
+        wal->first_index = wal->oldest_index;
     }
     bool agrees = wal->last_index >= index;
     if (agrees && index >= wal->oldest_index) {
@@ -436,10 +437,11 @@ static kvr_status join_log(recovering *recovery)
     return newest == NULL ? join_without_snapshot(recovery) : join_snapshot(recovery, newest);
 }
 
-/* ------------------------------------------------------------------ what was found becomes durable */
+/* --------------------------------------------------------------- what was found becomes durable */
 
-/* The last write may have reached the page cache and not the disk. It is written once more, the same bytes to
- * the same place, because a flush alone may call pages clean that an earlier, failed flush has dropped. */
+/* The last write may have reached the page cache and not the disk. It is written once more, the
+ * same bytes to the same place, because a flush alone may call pages clean that an earlier, failed
+ * flush has dropped. */
 static kvr_status settle_last_write(recovering *recovery)
 {
     kvr_wal *wal = recovery->wal;
@@ -447,9 +449,8 @@ static kvr_status settle_last_write(recovering *recovery)
         return KVR_OK;
     }
     kvr__wal_file file = {.is_open = false};
-    kvr_status status =
-        kvr__wal_files_open(wal, kvr__wal_name_log(recovery->write_number).text,
-                            KVR_FILE_READ | KVR_FILE_WRITE, &file);
+    kvr_status status = kvr__wal_files_open(wal, kvr__wal_name_log(recovery->write_number).text,
+                                            KVR_FILE_READ | KVR_FILE_WRITE, &file);
     for (uint64_t at = recovery->write_begin; at < recovery->write_end && status == KVR_OK;) {
         uint64_t left = recovery->write_end - at;
         size_t want = left < wal->read_capacity ? (size_t)left : wal->read_capacity, size;
@@ -460,8 +461,7 @@ static kvr_status settle_last_write(recovering *recovery)
                                                       .what = "a file that becomes shorter"});
         }
         if (status == KVR_OK) {
-            status =
-                kvr__wal_files_write(wal, &file, (kvr_slice){wal->read_buffer, size}, at);
+            status = kvr__wal_files_write(wal, &file, (kvr_slice){wal->read_buffer, size}, at);
             at += size;
         }
     }
@@ -484,8 +484,7 @@ static kvr_status remove_orphans(recovering *recovery)
     }
     for (uint32_t i = 0; i < recovery->damaged.count && status == KVR_OK; i++) {
         const kvr__wal_snapshot *gone = &recovery->damaged.items[i];
-        status =
-            kvr__wal_files_unlink(wal, kvr__wal_name_snapshot(gone->index, gone->term).text);
+        status = kvr__wal_files_unlink(wal, kvr__wal_name_snapshot(gone->index, gone->term).text);
     }
     for (uint32_t i = 0; i < recovery->strangers.count && status == KVR_OK; i++) {
         const stranger *other = &recovery->strangers.items[i];
@@ -499,9 +498,9 @@ static kvr_status settle(recovering *recovery)
     kvr_wal *wal = recovery->wal;
     wal->head_due = true;
     const kvr__wal_record *last = &recovery->record;
-    wal->unvouched = last->sequence == 0 ? wal->vote.sequence > 1
-                                         : last->kind != KVR__WAL_MARK ||
-                                               last->vote_sequence < wal->vote.sequence;
+    wal->unvouched = last->sequence == 0
+                         ? wal->vote.sequence > 1
+                         : last->kind != KVR__WAL_MARK || last->vote_sequence < wal->vote.sequence;
     if ((wal->config.flags & KVR_WAL_READ_ONLY) != 0) {
         return KVR_OK;
     }
@@ -521,8 +520,7 @@ static kvr_status begin_store(recovering *recovery)
         return lost(recovery, (kvr__wal_damage){.file = KVR__WAL_VOTE_NAME,
                                                 .what = "the file of term and vote is gone"});
     }
-    if ((wal->config.flags & KVR_WAL_CREATE) == 0 ||
-        (wal->config.flags & KVR_WAL_READ_ONLY) != 0) {
+    if ((wal->config.flags & KVR_WAL_CREATE) == 0 || (wal->config.flags & KVR_WAL_READ_ONLY) != 0) {
         return kvr__wal_files_report(wal,
                                      &(kvr__wal_damage){.status = KVR_ENOTFOUND,
                                                         .file = "",

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* wal_scan.c: reads one segment forward in large pieces and hands out its records. A record is valid
- * here only if it carries the id that is in force, its own offset, the next sequence number and the
- * checksum of the record before: a right record in a wrong place is none (FAULTS 84). Nothing is
- * believed before its checksum, and no length before it fits the file (FAULTS 79). */
-#include "wal_internal.h"
+/* wal_scan.c: reads one segment forward in large pieces and hands out its records. A record is
+ * valid here only if it carries the id that is in force, its own offset, the next sequence number
+ * and the checksum of the record before: a right record in a wrong place is none (FAULTS 84).
+ * Nothing is believed before its checksum, and no length before it fits the file (FAULTS 79). */
+#include "wal_scan.h"
 
 #include "base/assertion.h"
 #include "base/codec.h"
@@ -30,8 +30,8 @@ void kvr__wal_scan_close(kvr__wal_scan *scan)
 
 static kvr_status grow_buffer(kvr_wal *wal, size_t size)
 {
-    uint8_t *buffer = kvr__mem_realloc(&wal->mem, KVR__MEM_HANDLE, wal->read_buffer,
-                                       wal->read_capacity, size);
+    uint8_t *buffer =
+        kvr__mem_realloc(&wal->mem, KVR__MEM_HANDLE, wal->read_buffer, wal->read_capacity, size);
     if (buffer == NULL) {
         return KVR_ENOMEM;
     }
@@ -97,7 +97,8 @@ static kvr_status refused(kvr__wal_scan *scan, kvr_status status, const char *wh
                                             });
 }
 
-/* A segment head at the place: from here on records carry its id. KVR_AGAIN: it is something else. */
+/* A segment head at the place: from here on records carry its id. KVR_AGAIN: it is something
+ * else. */
 static kvr_status take_segment_head(kvr__wal_scan *scan, kvr_slice bytes)
 {
     kvr__wal_place *place = &scan->place;
@@ -113,8 +114,7 @@ static kvr_status take_segment_head(kvr__wal_scan *scan, kvr_slice bytes)
         return none(scan, "a damaged segment head");
     }
     if (status != KVR_OK || head.number != place->number || head.offset != place->offset ||
-        head.first_sequence != place->sequence ||
-        head.cluster_id != scan->wal->config.cluster_id ||
+        head.first_sequence != place->sequence || head.cluster_id != scan->wal->config.cluster_id ||
         head.member_id != scan->wal->config.member_id) {
         return none(scan, "no segment head");
     }
@@ -223,9 +223,9 @@ kvr_status kvr__wal_scan_next(kvr__wal_scan *scan, kvr__wal_record *out_record, 
 
 /* ------------------------------------------------------------------ what comes after */
 
-/* The highest sequence that a whole head at `offset` vouches for, whatever the id in force: after damage
- * that id may be unknown. Heads that a recycled file still holds from an earlier use vouch only for records
- * that are older than all that is in question. */
+/* The highest sequence that a whole head at `offset` vouches for, whatever the id in force: after
+ * damage that id may be unknown. Heads that a recycled file still holds from an earlier use vouch
+ * only for records that are older than all that is in question. */
 static uint64_t vouches_for(const kvr__wal_scan *scan, kvr_slice bytes, uint64_t offset)
 {
     const kvr_wal_config *config = &scan->wal->config;
@@ -255,7 +255,8 @@ kvr_status kvr__wal_scan_vouched(kvr__wal_scan *scan, uint64_t offset, uint64_t 
         if (bytes.size < KVR__WAL_HEAD_SIZE) {
             return KVR_OK;
         }
-        /* Heads that are longer than ours need look() to show all of them: go on in steps that leave that. */
+        /* Heads that are longer than ours need look() to show all of them: go on in steps that
+         * leave that. */
         size_t step = bytes.size > 2 * KVR__WAL_HEAD_SIZE_MAX ? bytes.size - KVR__WAL_HEAD_SIZE_MAX
                                                               : KVR__WAL_ALIGN;
         for (size_t i = 0; i < step; i += KVR__WAL_ALIGN) {

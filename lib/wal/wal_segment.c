@@ -59,8 +59,7 @@ static kvr_status make_file(kvr_wal *wal, const char *name, uint64_t *out_size)
     }
     kvr__wal_ready ready = wal->ready.items[best];
     kvr__wal_files_close(wal, &wal->fill);
-    kvr_status status =
-        kvr__wal_files_rename(wal, kvr__wal_name_ready(ready.number).text, name);
+    kvr_status status = kvr__wal_files_rename(wal, kvr__wal_name_ready(ready.number).text, name);
     if (status != KVR_OK) {
         return status;
     }
@@ -71,9 +70,9 @@ static kvr_status make_file(kvr_wal *wal, const char *name, uint64_t *out_size)
 
 static kvr_status begin_segment(kvr_wal *wal)
 {
-    kvr_status status = kvr__array_grow(&wal->mem, KVR__MEM_LOG, (void **)&wal->segments.items,
-                                        &wal->segments.capacity, wal->segments.count + 1,
-                                        sizeof(kvr__wal_segment));
+    kvr_status status =
+        kvr__array_grow(&wal->mem, KVR__MEM_LOG, (void **)&wal->segments.items,
+                        &wal->segments.capacity, wal->segments.count + 1, sizeof(kvr__wal_segment));
     if (status != KVR_OK) {
         return KVR_ENOSPACE;
     }

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* wal_snapshot.c: snapshots, written chunk by chunk under a passing name, one for each source, and
  * renamed when all of it is durable (W5): so a snapshot that can be found is complete. Behind the
- * stream stands a checksum for each 64 KiB of it, so that any part can be read and verified alone. */
+ * stream stands a checksum for each 64 KiB of it, so that any part can be read and verified
+ * alone. */
 #include "wal_internal.h"
 
 #include "base/array.h"
@@ -189,7 +190,8 @@ static kvr_status write_end(kvr_wal *wal, kvr__wal_part *part, const kvr_snapsho
     memcpy(tail.hash, meta->hash, sizeof tail.hash);
     uint8_t bytes[KVR__WAL_HEAD_SIZE];
     kvr__wal_snapshot_tail_write(bytes, &tail);
-    const kvr_slice runs[] = {{part->table, table_size}, meta->configuration, {bytes, sizeof bytes}};
+    const kvr_slice runs[] = {
+        {part->table, table_size}, meta->configuration, {bytes, sizeof bytes}};
     uint64_t offset = KVR__WAL_HEAD_SIZE + part->hashed;
     for (size_t i = 0; i < sizeof runs / sizeof runs[0]; i++) {
         kvr_status status = kvr__wal_files_write(wal, &part->file, runs[i], offset);

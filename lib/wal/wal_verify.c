@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* wal_verify.c: reads a snapshot file and holds every byte of it against its checksums, a slice at a
- * time: at open, and before a new snapshot may replace the one before. */
+/* wal_verify.c: reads a snapshot file and holds every byte of it against its checksums, a slice at
+ * a time: at open, and before a new snapshot may replace the one before. */
 #include "wal_internal.h"
 
 #include "base/assertion.h"
@@ -69,8 +69,7 @@ static kvr_status read_tail(kvr_wal *wal)
     uint8_t bytes[KVR__WAL_HEAD_SIZE];
     size_t size;
     uint64_t offset = verify->file_size - KVR__WAL_HEAD_SIZE;
-    kvr_status status =
-        kvr__wal_files_read(wal, &verify->file, offset, bytes, sizeof bytes, &size);
+    kvr_status status = kvr__wal_files_read(wal, &verify->file, offset, bytes, sizeof bytes, &size);
     if (status != KVR_OK) {
         return status;
     }
@@ -94,8 +93,8 @@ static kvr_status read_table(kvr_wal *wal)
     uint64_t end = verify->file_size - KVR__WAL_HEAD_SIZE;
     kvr__xxh3_reset(&wal->hash);
     for (uint64_t offset = begin; offset < end;) {
-        size_t want = end - offset < wal->read_capacity ? (size_t)(end - offset)
-                                                        : wal->read_capacity;
+        size_t want =
+            end - offset < wal->read_capacity ? (size_t)(end - offset) : wal->read_capacity;
         size_t size;
         kvr_status status =
             kvr__wal_files_read(wal, &verify->file, offset, wal->read_buffer, want, &size);
@@ -125,8 +124,7 @@ static kvr_status read_configuration(kvr_wal *wal, kvr__wal_snapshot *snapshot)
         return KVR_ENOMEM;
     }
     uint64_t offset = verify->file_size - KVR__WAL_HEAD_SIZE - want;
-    kvr_status status =
-        kvr__wal_files_read(wal, &verify->file, offset, configuration, want, &size);
+    kvr_status status = kvr__wal_files_read(wal, &verify->file, offset, configuration, want, &size);
     if (status == KVR_OK && size < want) {
         status = damaged(wal, offset, "a snapshot that ends too soon");
     }
@@ -191,15 +189,15 @@ kvr_status kvr__wal_verify_blocks(kvr_wal *wal, kvr__wal_file *file,
         }
         for (size_t i = 0; i < count; i++, block++) {
             size_t size = bytes.size < KVR__WAL_BLOCK_SIZE ? bytes.size : KVR__WAL_BLOCK_SIZE;
-            if (got < (i + 1) * CHECKSUM_SIZE || kvr__load_u64(checksums + i * CHECKSUM_SIZE) !=
-                                                     kvr__xxh3_64(bytes.data, size)) {
+            if (got < (i + 1) * CHECKSUM_SIZE ||
+                kvr__load_u64(checksums + i * CHECKSUM_SIZE) != kvr__xxh3_64(bytes.data, size)) {
                 return kvr__wal_files_report(
-                    wal, &(kvr__wal_damage){
-                             .status = KVR_ECORRUPT,
-                             .file = file->name.text,
-                             .offset = snapshot->stream_offset + block * KVR__WAL_BLOCK_SIZE,
-                             .what = "a damaged block of a snapshot",
-                             .remedy = remedy_snapshot});
+                    wal, &(kvr__wal_damage){.status = KVR_ECORRUPT,
+                                            .file = file->name.text,
+                                            .offset = snapshot->stream_offset +
+                                                      block * KVR__WAL_BLOCK_SIZE,
+                                            .what = "a damaged block of a snapshot",
+                                            .remedy = remedy_snapshot});
             }
             bytes.data += size;
             bytes.size -= size;
@@ -217,18 +215,18 @@ kvr_status kvr__wal_verify_step(kvr_wal *wal, const kvr__wal_snapshot *snapshot)
     size_t want = wal->read_capacity / KVR__WAL_BLOCK_SIZE * KVR__WAL_BLOCK_SIZE;
     want = left < want ? (size_t)left : want;
     size_t size;
-    kvr_status status = kvr__wal_files_read(wal, &verify->file,
-                                            snapshot->stream_offset + verify->offset,
-                                            wal->read_buffer, want, &size);
+    kvr_status status =
+        kvr__wal_files_read(wal, &verify->file, snapshot->stream_offset + verify->offset,
+                            wal->read_buffer, want, &size);
     if (status != KVR_OK) {
         return status;
     }
     if (size < want) {
         return damaged(wal, verify->offset, "a snapshot that ends too soon");
     }
-    status = kvr__wal_verify_blocks(wal, &verify->file, snapshot,
-                                    verify->offset / KVR__WAL_BLOCK_SIZE,
-                                    (kvr_slice){wal->read_buffer, size});
+    status =
+        kvr__wal_verify_blocks(wal, &verify->file, snapshot, verify->offset / KVR__WAL_BLOCK_SIZE,
+                               (kvr_slice){wal->read_buffer, size});
     if (status != KVR_OK) {
         return status;
     }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* wal_vote.c: term, vote and incarnation. Two slots in different 4-KiB blocks are written in turn, so
- * a torn write spoils only the slot that nobody was told of yet. Within its block a slot stands
+/* wal_vote.c: term, vote and incarnation. Two slots in different 4-KiB blocks are written in turn,
+ * so a torn write spoils only the slot that nobody was told of yet. Within its block a slot stands
  * twice, in different sectors: a sector that rots does not bring the older vote back. Beyond that,
  * slots and log vouch for each other: a slot names the last durable record, a record the last
  * durable slot (Raft, Figure 2: persistent state, updated before responding). */
@@ -106,8 +106,8 @@ static kvr_status write_slot(kvr_wal *wal, const kvr__wal_vote *vote)
                                      &wal->vote_file);
     }
     if (status == KVR_OK) {
-        status = kvr__wal_files_write(wal, &wal->vote_file, (kvr_slice){block, sizeof block},
-                                      offset);
+        status =
+            kvr__wal_files_write(wal, &wal->vote_file, (kvr_slice){block, sizeof block}, offset);
     }
     return status == KVR_OK ? kvr__wal_files_flush(wal, &wal->vote_file) : status;
 }
@@ -161,8 +161,7 @@ static const char *refuses(const kvr__wal_vote *now, const kvr_store_request *re
     if (request->term < now->term) {
         return "a term that goes back";
     }
-    if (request->term == now->term && now->voted_for != 0 &&
-        request->voted_for != now->voted_for) {
+    if (request->term == now->term && now->voted_for != 0 && request->voted_for != now->voted_for) {
         return "a second vote in one term";
     }
     return request->incarnation < now->incarnation ? "an incarnation that goes back" : NULL;

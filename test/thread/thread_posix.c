@@ -2,8 +2,8 @@
 /* thread_posix.c: the hand-over between the owner of a disk and the thread that performs. Run under
  * ThreadSanitizer (a plain main, for Criterion does not start there), and as it is.
  *
- * The owner keeps the queue full of appends, votes and reads, reaps on a poll() loop, and holds every
- * byte that comes back against what it wrote; at the end another open finds all of it. */
+ * The owner keeps the queue full of appends, votes and reads, reaps on a poll() loop, and holds
+ * every byte that comes back against what it wrote; at the end another open finds all of it. */
 #include <kvraft/posix.h>
 
 #include "base/checksum.h"
@@ -81,10 +81,8 @@ static void submit_some(void)
     while (submitted < ENTRIES && submit_append(submitted + 1)) {
         submitted++;
         if (submitted % 50 == 0) {
-            (void)submit((kvr_store_request){.kind = KVR_STORE_VOTE,
-                                             .token = 1U << 20,
-                                             .term = submitted,
-                                             .incarnation = 1});
+            (void)submit((kvr_store_request){
+                .kind = KVR_STORE_VOTE, .token = 1U << 20, .term = submitted, .incarnation = 1});
         }
         if (submitted % 7 == 0 && durable > 0) {
             uint64_t index = 1 + submitted * 31 % durable;

@@ -5,7 +5,8 @@
 
 #include <kvraft/host.h>
 
-/* Makes a private directory below $TMPDIR or /tmp and returns its path, which stays until _leave. */
+/* Makes a private directory below $TMPDIR or /tmp and returns its path, which stays until
+ * _leave. */
 const char *posix_place_enter(void);
 
 /* A path in it. Lends until the next call. */

@@ -77,8 +77,8 @@ Test(posix_directory, that_others_may_write_to_is_refused)
 
 Test(posix_directory, that_is_none_is_refused)
 {
-    expect_error(kvr_posix_directory_open(directory, posix_place_path("absent"), 0),
-                 KVR_ENOTFOUND, "absent");
+    expect_error(kvr_posix_directory_open(directory, posix_place_path("absent"), 0), KVR_ENOTFOUND,
+                 "absent");
     expect_error(kvr_posix_directory_open(directory, posix_place_path("a/b"), KVR_POSIX_CREATE),
                  KVR_ENOTFOUND, "cannot be made");
     FILE *plain = fopen(posix_place_path("plain"), "w");

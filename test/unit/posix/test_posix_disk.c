@@ -158,7 +158,8 @@ Test(posix_disk, the_queue_is_bounded)
     }
 }
 
-/* Results that were reaped stay whole until the next reap: a READ behind them waits, appends before it do not. */
+/* Results that were reaped stay whole until the next reap: a READ behind them waits, appends before
+ * it do not. */
 Test(posix_disk, lent_results_hold_the_next_read_back)
 {
     open_disk();

@@ -494,7 +494,8 @@ Test(wal_contract, calls_out_of_their_time_are_refused)
     kvr_wal_free(NULL);
 }
 
-/* What results point to lends until the next request that lends; appends in between do not end it. */
+/* What results point to lends until the next request that lends; appends in between do not end
+ * it. */
 Test(wal_contract, lent_memory_outlives_appends)
 {
     wal_world_open(&world);

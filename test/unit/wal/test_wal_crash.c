@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* test_wal_crash.c: every state in which a crash can leave the disk, built in memory and opened. What
- * comes back must be one of the states between the last answer and the last question (W2), every
- * byte of it; a second crash while it is being recovered changes nothing; then it must work on. */
+/* test_wal_crash.c: every state in which a crash can leave the disk, built in memory and opened.
+ * What comes back must be one of the states between the last answer and the last question (W2),
+ * every byte of it; a second crash while it is being recovered changes nothing; then it must work
+ * on. */
 #include <criterion/criterion.h>
 
 #include "wal_world.h"
@@ -134,8 +135,8 @@ static void report(const char *name)
                   seen.count);
 }
 
-/* FAULTS 59, 63, 69, 71, 73, 74, 75, 81, 87: rotation, replaced suffixes, snapshots of both kinds, discards,
- * votes, restarts, all in small segments. */
+/* FAULTS 59, 63, 69, 71, 73, 74, 75, 81, 87: rotation, replaced suffixes, snapshots of both kinds,
+ * discards, votes, restarts, all in small segments. */
 Test(wal_crash, every_state_recovers_to_what_was_answered, .timeout = 300)
 {
     for (uint64_t seed = 1; seed <= 30; seed++) {

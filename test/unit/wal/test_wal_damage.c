@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* test_wal_damage.c: bytes that rot after they were durable. Each must be noticed, or not matter: an
- * open that succeeds holds exactly what was answered (W6, W7). */
+/* test_wal_damage.c: bytes that rot after they were durable. Each must be noticed, or not matter:
+ * an open that succeeds holds exactly what was answered (W6, W7). */
 #include <criterion/criterion.h>
 
 #include "base/checksum.h"
@@ -102,7 +102,8 @@ Test(wal_damage, every_flipped_byte_is_noticed_or_does_not_matter, .timeout = 12
     cr_assert_gt(noticed, 2000);
 }
 
-/* The same for whole sectors: zeroed (FAULTS 76), exchanged (84), replaced by what stood there before. */
+/* The same for whole sectors: zeroed (FAULTS 76), exchanged (84), replaced by what stood there
+ * before. */
 Test(wal_damage, every_wrong_sector_is_noticed_or_does_not_matter, .timeout = 120)
 {
     small_store();
@@ -165,8 +166,8 @@ Test(wal_damage, every_missing_file_is_noticed)
     cr_assert_eq(refused, wal_disk_file_count(world.disk) - ready);
 }
 
-/* The window that man 5 describes: until the next record, mark or vote, the last batch alone can be taken
- * for a torn tail. Everything before it is vouched for at once. */
+/* The window that man 5 describes: until the next record, mark or vote, the last batch alone can be
+ * taken for a torn tail. Everything before it is vouched for at once. */
 Test(wal_damage, without_a_mark_only_the_last_batch_can_be_lost)
 {
     small_store();
@@ -326,8 +327,8 @@ Test(wal_damage, a_newer_format_is_named_not_guessed)
     }
 }
 
-/* FAULTS 79, 80: a head with a right checksum and impossible fields: huge lengths and counts, indices that
- * jump, wrap or repeat. Memory stays bounded by what the file holds. */
+/* FAULTS 79, 80: a head with a right checksum and impossible fields: huge lengths and counts,
+ * indices that jump, wrap or repeat. Memory stays bounded by what the file holds. */
 Test(wal_damage, impossible_fields_under_a_right_checksum_are_survived)
 {
     closed_store();
@@ -418,7 +419,8 @@ Test(wal_damage, rot_under_an_open_store_is_reported_by_the_read)
     cr_assert_not_null(strstr(result.detail, "snapshot-"));
 }
 
-/* A new snapshot that does not read back as it was written stops the member, and keeps the one before. */
+/* A new snapshot that does not read back as it was written stops the member, and keeps the one
+ * before. */
 Test(wal_damage, a_snapshot_that_cannot_be_read_back_replaces_nothing)
 {
     wal_world_open(&world);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* test_wal_faults.c: every file call and every allocation fails once, and for ever, each in turn. After
- * that the store holds what was answered; a handle that could not write makes no claim any more. */
+/* test_wal_faults.c: every file call and every allocation fails once, and for ever, each in turn.
+ * After that the store holds what was answered; a handle that could not write makes no claim any
+ * more. */
 #include <criterion/criterion.h>
 
 #include "support/fault_sweep.h"
@@ -103,8 +104,8 @@ static void expect_survival(void)
     }
 }
 
-/* FAULTS 78: a failed flush is final, in three manners of failing; 83: and so is every other failed write but one
- * that found no room. */
+/* FAULTS 78: a failed flush is final, in three manners of failing; 83: and so is every other failed
+ * write but one that found no room. */
 Test(wal_faults, every_failed_file_call_is_survived, .timeout = 120)
 {
     const uint32_t faults[] = {WAL_DISK_EIO, WAL_DISK_FLUSH_LOSES, WAL_DISK_UNKNOWN,
@@ -117,7 +118,8 @@ Test(wal_faults, every_failed_file_call_is_survived, .timeout = 120)
     }
 }
 
-/* FAULTS 78: after a flush that lost what it should have written, its record is not claimed, then or later. */
+/* FAULTS 78: after a flush that lost what it should have written, its record is not claimed, then
+ * or later. */
 Test(wal_faults, a_failed_flush_is_never_asked_again)
 {
     wal_world_open(&world);
@@ -159,7 +161,8 @@ Test(wal_faults, no_room_at_any_call_changes_nothing, .timeout = 120)
     });
 }
 
-/* FAULTS 83: a disk that fills up, and is cleared. What follows a refused append is refused too, in order. */
+/* FAULTS 83: a disk that fills up, and is cleared. What follows a refused append is refused too, in
+ * order. */
 Test(wal_faults, a_full_disk_refuses_and_resumes)
 {
     wal_world_open(&world);
@@ -195,7 +198,8 @@ Test(wal_faults, an_open_that_fails_leaves_the_store_as_it_was, .timeout = 120)
                 prepared(faults[i]);
                 wal_world_kill(&world);
             },
-            status = wal_world_try_open(&world), {
+            status = wal_world_try_open(&world),
+            {
                 if (status != KVR_OK) {
                     cr_assert_neq(fault_fired(), 0);
                     cr_assert_neq(kvr_wal_error(world.wal)[0], '\0', "%s", fault_text());
@@ -219,7 +223,8 @@ Test(wal_faults, a_store_that_was_half_made_is_made_again)
             wal_world_release(&world);
             wal_world_init(&world);
         },
-        status = wal_world_try_open(&world), {
+        status = wal_world_try_open(&world),
+        {
             cr_assert(status == KVR_OK || fault_fired() > 0);
             wal_world_kill(&world);
             expect_survival();
@@ -281,7 +286,8 @@ Test(wal_faults, open_without_memory_leaves_the_store_as_it_was)
             prepared(WAL_DISK_EIO);
             wal_world_kill(&world);
         },
-        status = wal_world_try_open(&world), {
+        status = wal_world_try_open(&world),
+        {
             cr_assert(status == (fault_fired() == 0 ? KVR_OK : KVR_ENOMEM), "%s: %s", fault_text(),
                       kvr_status_name(status));
             wal_world_kill(&world);

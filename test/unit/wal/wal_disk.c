@@ -133,6 +133,9 @@ static void resize(disk_file *file, size_t size)
 
 static void write_bytes(disk_file *file, uint64_t offset, const uint8_t *data, size_t size)
 {
+    if (size == 0) {
+        return;
+    }
     if (offset + size > file->size) {
         resize(file, (size_t)offset + size);
     }
@@ -368,8 +371,8 @@ static kvr_status disk_pread(void *ctx, uint64_t file, uint8_t *out_data, size_t
     return KVR_OK;
 }
 
-/* After a flush that loses, what it should have written is gone from the disk and, as after a reboot or an
- * eviction, from what reads see. */
+/* After a flush that loses, what it should have written is gone from the disk and, as after a
+ * reboot or an eviction, from what reads see. */
 static void lose_unflushed(wal_disk *disk, size_t file)
 {
     disk_file *now = &disk->now.inodes[file];
@@ -592,7 +595,8 @@ uint64_t wal_disk_hash(const wal_disk *disk)
         const disk_name *item = &disk->now.names[i];
         const disk_file *file = &disk->now.inodes[item->inode];
         uint64_t hash = kvr__xxh3_64(item->text, strlen(item->text));
-        sum += kvr__xxh3_64_seed(file->size == 0 ? (const void *)"" : file->bytes, file->size, hash);
+        sum +=
+            kvr__xxh3_64_seed(file->size == 0 ? (const void *)"" : file->bytes, file->size, hash);
     }
     return sum;
 }

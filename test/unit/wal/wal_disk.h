@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* wal_disk.h: a directory in memory under wal.h that remembers every call, so that each state in
- * which a crash could leave a real one can be built afterwards: unsynced writes lost, kept or torn at
- * 512-byte borders, names without a directory sync lost or kept. What was synced stays. */
+ * which a crash could leave a real one can be built afterwards: unsynced writes lost, kept or torn
+ * at 512-byte borders, names without a directory sync lost or kept. What was synced stays. */
 #ifndef KVRAFT_TEST_UNIT_WAL_DISK_H
 #define KVRAFT_TEST_UNIT_WAL_DISK_H
 
@@ -25,7 +25,8 @@ enum {
 };
 void wal_disk_set_fault(wal_disk *disk, uint32_t fault);
 void wal_disk_set_stutter(wal_disk *disk, size_t bytes); /* 0: off; else at most so many a call */
-void wal_disk_set_room(wal_disk *disk, uint64_t bytes);  /* all files together; UINT64_MAX at first */
+/* all files together; UINT64_MAX at first */
+void wal_disk_set_room(wal_disk *disk, uint64_t bytes);
 
 /* ------------------------------------------------------------------ what was done */
 

@@ -171,14 +171,14 @@ kvr_status wal_world_ask(wal_world *world, const kvr_store_request *request,
     return result->status;
 }
 
-/* Asks; if it is done the model becomes `next`, and either way that is a state a crash may leave. */
-static kvr_status ask_for(wal_world *world, const kvr_store_request *request,
-                          const wal_model *next)
+/* Asks; if it is done the model becomes `next`, and either way that is a state a crash may
+ * leave. */
+static kvr_status ask_for(wal_world *world, const kvr_store_request *request, const wal_model *next)
 {
     cr_assert_lt(world->history_count, HISTORY_MAX);
     wal_state *state = &world->history[world->history_count++];
-    *state = (wal_state){
-        .model = *next, .asked = wal_disk_calls(world->disk), .answered = SIZE_MAX};
+    *state =
+        (wal_state){.model = *next, .asked = wal_disk_calls(world->disk), .answered = SIZE_MAX};
     kvr_store_result result;
     kvr_status status = wal_world_ask(world, request, &result);
     if (status == KVR_OK) {
@@ -286,9 +286,8 @@ kvr_status wal_world_discard(wal_world *world, uint64_t first, bool all)
         next.base = first;
         next.last = first - 1;
     }
-    kvr_store_request request = {.kind = KVR_STORE_DISCARD,
-                                 .flags = all ? KVR_STORE_ALL : 0,
-                                 .first_index = first};
+    kvr_store_request request = {
+        .kind = KVR_STORE_DISCARD, .flags = all ? KVR_STORE_ALL : 0, .first_index = first};
     return ask_for(world, &request, &next);
 }
 
@@ -353,7 +352,8 @@ void wal_world_step(wal_world *world, kvr__random *random)
         status = kvr_wal_idle(world->wal);
         break;
     default:
-        status = wal_world_append(world, last + 1, 1 + (uint32_t)kvr__random_below(random, 6), term);
+        status =
+            wal_world_append(world, last + 1, 1 + (uint32_t)kvr__random_below(random, 6), term);
     }
     cr_assert_eq(status, KVR_OK, "%s: %s", kvr_status_name(status), kvr_wal_error(world->wal));
 }
@@ -409,9 +409,8 @@ static const char *differs_snapshot(wal_world *world, const wal_model *model)
         if (result.snapshot.bytes != meta.bytes ||
             memcmp(result.snapshot.hash, meta.hash, sizeof meta.hash) != 0 ||
             result.snapshot.configuration.size != meta.configuration.size ||
-            (meta.configuration.size > 0 &&
-             memcmp(result.snapshot.configuration.data, configuration, meta.configuration.size) !=
-                 0)) {
+            (meta.configuration.size > 0 && memcmp(result.snapshot.configuration.data,
+                                                   configuration, meta.configuration.size) != 0)) {
             return "the snapshot has another meta";
         }
         if (result.chunk.size == 0) {
@@ -466,7 +465,8 @@ void wal_world_check(wal_world *world)
     cr_assert_null(what, "%s (%s)", what, kvr_wal_error(world->wal));
 }
 
-/* A vote that was refused for want of room may be found all the same, until a later one is answered. */
+/* A vote that was refused for want of room may be found all the same, until a later one is
+ * answered. */
 static bool is_refused_vote(wal_world *world, const wal_world *from, const wal_model *model,
                             size_t calls)
 {
@@ -518,8 +518,7 @@ const char *wal_world_file(const wal_world *world, const char *prefix, bool last
     const char *best = NULL;
     for (size_t i = 0; wal_disk_name(world->disk, i) != NULL; i++) {
         const char *name = wal_disk_name(world->disk, i);
-        if (begins(name, prefix) &&
-            (best == NULL || (strcmp(name, best) < 0) != last)) {
+        if (begins(name, prefix) && (best == NULL || (strcmp(name, best) < 0) != last)) {
             best = name;
         }
     }

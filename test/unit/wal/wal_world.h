@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* wal_world.h: a wal on a disk in memory, and beside it a model of what must be in it. Entries and
- * snapshots are functions of (index, term), so the model keeps numbers only. Every request that goes
- * through here is also a state in the history: what a crash may leave is one of the states between
- * the last one answered and the last one asked for (W2). */
+ * snapshots are functions of (index, term), so the model keeps numbers only. Every request that
+ * goes through here is also a state in the history: what a crash may leave is one of the states
+ * between the last one answered and the last one asked for (W2). */
 #ifndef KVRAFT_TEST_UNIT_WAL_WORLD_H
 #define KVRAFT_TEST_UNIT_WAL_WORLD_H
 
@@ -46,10 +46,11 @@ void wal_world_init(wal_world *world);
 /* Frees all; asserts that no memory and no file is still held. */
 void wal_world_release(wal_world *world);
 
-kvr_status wal_world_try_open(wal_world *world); /* new and open; on failure the wal stays, failed */
-void wal_world_open(wal_world *world);           /* asserts KVR_OK */
-void wal_world_close(wal_world *world);          /* asserts KVR_OK; frees the wal */
-void wal_world_kill(wal_world *world);           /* frees the wal as it is */
+/* new and open; on failure the wal stays, failed */
+kvr_status wal_world_try_open(wal_world *world);
+void wal_world_open(wal_world *world);  /* asserts KVR_OK */
+void wal_world_close(wal_world *world); /* asserts KVR_OK; frees the wal */
+void wal_world_kill(wal_world *world);  /* frees the wal as it is */
 
 /* Puts another disk under the world, which owns it; the wal was killed before. */
 void wal_world_use(wal_world *world, wal_disk *disk);
@@ -90,7 +91,8 @@ size_t wal_world_entry(uint64_t index, uint32_t term, uint8_t *out); /* at most 
 size_t wal_world_entry_size(uint64_t index, uint32_t term);
 size_t wal_world_stream(uint64_t index, uint64_t term, uint8_t *out); /* at most 256 KiB */
 
-/* The first file whose name begins with `prefix`, in the order of names; NULL: none. `last`: the last one. */
+/* The first file whose name begins with `prefix`, in the order of names; NULL: none. `last`: the
+ * last one. */
 const char *wal_world_file(const wal_world *world, const char *prefix, bool last);
 
 #endif
