@@ -13,7 +13,8 @@
  *   6. kvr_posix_disk_close, _free
  *
  * While one flush is under way the next batch fills: group commit. A host without a thread sets
- * KVR_POSIX_SYNCHRONOUS and needs only 1, 3 and 6. */
+ * KVR_POSIX_SYNCHRONOUS and needs only 1, 3 and 6; kvr_posix_disk_perform, when it has nothing else
+ * to do, then zero-fills ahead and removes what is not needed. */
 #ifndef KVRAFT_POSIX_H
 #define KVRAFT_POSIX_H
 
@@ -27,8 +28,7 @@ extern "C" {
 
 /* ------------------------------------------------------------------ clock, entropy, log
  *
- * Constant tables; their ctx is ignored and may be NULL. Legal on any thread. They lend for ever.
- * */
+ * Constant tables that lend for ever; their ctx is ignored and may be NULL. Legal on any thread. */
 
 /* CLOCK_MONOTONIC. */
 KVR_API const kvr_clock *kvr_posix_clock(void);
