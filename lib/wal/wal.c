@@ -245,7 +245,7 @@ static kvr_status load(kvr_wal *wal, kvr_store_result *result)
 
 static kvr_status discard(kvr_wal *wal, const kvr_store_request *request)
 {
-    if (request->first_index == 0) {
+    if (request->first_index == 0 || request->first_index > KVR__WAL_NUMBER_MAX) {
         return KVR_EINVAL;
     }
     if ((request->flags & KVR_STORE_ALL) != 0) {

@@ -280,7 +280,8 @@ static kvr_status check_first(kvr_wal *wal, const kvr_store_request *request)
                                     .what = "an append before this one found no room",
                                     .remedy = "append that one again first"});
     }
-    if (request->first_index > wal->last_index + 1 || request->first_index < wal->first_index) {
+    if (request->first_index > wal->last_index + 1 || request->first_index < wal->first_index ||
+        request->first_index > KVR__WAL_NUMBER_MAX) {
         return refuse(wal, "an append leaves a gap, or begins below the first index");
     }
     return is_whole(request) ? KVR_OK : refuse(wal, "an append holds something else than it says");

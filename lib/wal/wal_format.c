@@ -92,7 +92,10 @@ kvr_status kvr__wal_segment_head_read(kvr_slice bytes, kvr__wal_segment_head *ou
         .last_index = kvr__load_u64(p + 64),
         .key_id = kvr__load_u64(p + 72),
     };
-    return KVR_OK;
+    return out->first_sequence > 0 && out->first_sequence <= KVR__WAL_NUMBER_MAX &&
+                   out->last_index <= KVR__WAL_NUMBER_MAX
+               ? KVR_OK
+               : KVR_ECORRUPT;
 }
 
 /* ------------------------------------------------------------------ records */
@@ -151,6 +154,10 @@ kvr_status kvr__wal_record_read(kvr_slice bytes, uint64_t cluster_id, kvr__wal_r
     if (record.kind < KVR__WAL_APPEND || record.kind > KVR__WAL_RESET) {
         return KVR_EVERSION;
     }
+    if (record.sequence > KVR__WAL_NUMBER_MAX || record.durable_sequence >= record.sequence ||
+        record.first_index > KVR__WAL_NUMBER_MAX) {
+        return KVR_ECORRUPT;
+    }
     *out = record;
     return KVR_OK;
 }
@@ -190,7 +197,7 @@ kvr_status kvr__wal_vote_read(kvr_slice bytes, kvr__wal_vote *out)
         .record_sequence = kvr__load_u64(p + 64),
         .record_checksum = kvr__load_u64(p + 72),
     };
-    return KVR_OK;
+    return out->sequence > 0 && out->sequence <= KVR__WAL_NUMBER_MAX ? KVR_OK : KVR_ECORRUPT;
 }
 
 /* ------------------------------------------------------------------ snapshots */
@@ -322,7 +329,7 @@ static bool is_numbered(const char *name, const char *prefix, uint64_t *out_numb
 {
     uint64_t number;
     if (strncmp(name, prefix, strlen(prefix)) != 0 ||
-        !kvr__text_read_hex(name + strlen(prefix), &number) ||
+        !kvr__text_read_hex(name + strlen(prefix), &number) || number > KVR__WAL_NUMBER_MAX ||
         strcmp(name, numbered(prefix, number).text) != 0) {
         return false;
     }
@@ -346,7 +353,7 @@ bool kvr__wal_name_is_snapshot(const char *name, uint64_t *out_index, uint64_t *
     uint64_t index, term;
     if (strncmp(name, KVR__WAL_SNAPSHOT_PREFIX, prefix) != 0 ||
         !kvr__text_read_hex(name + prefix, &index) || name[prefix + digits] != '-' ||
-        !kvr__text_read_hex(name + prefix + digits + 1, &term) ||
+        !kvr__text_read_hex(name + prefix + digits + 1, &term) || index > KVR__WAL_NUMBER_MAX ||
         strcmp(name, kvr__wal_name_snapshot(index, term).text) != 0) {
         return false;
     }

@@ -105,6 +105,10 @@ void kvr__wal_vote_write(uint8_t *out, const kvr__wal_vote *vote);
 void kvr__wal_snapshot_head_write(uint8_t *out, const kvr__wal_snapshot_head *head);
 void kvr__wal_snapshot_tail_write(uint8_t *out, const kvr__wal_snapshot_tail *tail);
 
+/* No number that counts up over the life of a store comes near this; one that does is no number of
+ * ours, so that none of them can wrap. */
+#define KVR__WAL_NUMBER_MAX (UINT64_MAX / 2)
+
 /* Each _read verifies and decodes the head at the start of `bytes`. KVR_OK; KVR_END (another magic,
  * or fewer bytes than it needs: it is not there); KVR_ECORRUPT (it is there, and damaged);
  * KVR_EVERSION (whole, and newer than this release). */
@@ -142,7 +146,7 @@ kvr__wal_name kvr__wal_name_log(uint64_t number);
 kvr__wal_name kvr__wal_name_ready(uint64_t number);
 kvr__wal_name kvr__wal_name_snapshot(uint64_t index, uint64_t term);
 
-/* False if `name` is not of that kind. */
+/* False if `name` is not of that kind, or holds a number above KVR__WAL_NUMBER_MAX. */
 bool kvr__wal_name_is_log(const char *name, uint64_t *out_number);
 bool kvr__wal_name_is_ready(const char *name, uint64_t *out_number);
 bool kvr__wal_name_is_snapshot(const char *name, uint64_t *out_index, uint64_t *out_term);

@@ -24,7 +24,7 @@ const char *kvr__wal_log_refuses(const kvr_wal *wal, const kvr__wal_record *reco
     if (record->group_id != wal->config.group_id) {
         return "a record of another group";
     }
-    if (record->log_first == 0 || first == 0 || record->entry_count > UINT64_MAX - first) {
+    if (record->log_first == 0 || first == 0 || first > KVR__WAL_NUMBER_MAX) {
         return "a record with an impossible index";
     }
     switch (record->kind) {

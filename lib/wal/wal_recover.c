@@ -186,8 +186,7 @@ static kvr_status read_first_head(kvr_wal *wal, kvr__wal_segment *segment,
                                                              .what = "a newer format version",
                                                              .remedy = "use a newer release"});
     }
-    if (status != KVR_OK || out_head->number != segment->number || out_head->offset != 0 ||
-        out_head->first_sequence == 0) {
+    if (status != KVR_OK || out_head->number != segment->number || out_head->offset != 0) {
         return KVR_END;
     }
     if (out_head->cluster_id == wal->config.cluster_id &&

@@ -237,7 +237,7 @@ static uint64_t vouches_for(const kvr__wal_scan *scan, kvr_slice bytes, uint64_t
     kvr__wal_segment_head head;
     if (kvr__wal_segment_head_read(bytes, &head) == KVR_OK && head.offset == offset &&
         head.number == scan->place.number && head.cluster_id == config->cluster_id &&
-        head.member_id == config->member_id && head.first_sequence > 0) {
+        head.member_id == config->member_id) {
         return head.first_sequence - 1;
     }
     return 0;

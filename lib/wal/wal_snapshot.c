@@ -258,6 +258,7 @@ static kvr_status finish(kvr_wal *wal, kvr__wal_part *part, const kvr_snapshot_m
 kvr_status kvr__wal_snapshot_write(kvr_wal *wal, const kvr_store_request *request)
 {
     if (request->source > KVR_SNAPSHOT_RECEIVED || request->snapshot.index == 0 ||
+        request->snapshot.index > KVR__WAL_NUMBER_MAX ||
         request->snapshot.configuration.size > KVR__WAL_CONFIGURATION_BYTES_MAX) {
         return refuse(wal, "a snapshot of no known source, without index or too many members");
     }
