@@ -59,7 +59,10 @@ static void catch_up(run_world *world, uint32_t member, uint64_t index, uint64_t
 
 static void on_completed(void *ctx, uint32_t member, const kvr_completion *completion)
 {
-    catch_up(ctx, member, completion->index, completion->revision);
+    bool is_question = completion->kind == KVR_CALL_LEASE_KEEP_ALIVE ||
+                       completion->kind == KVR_CALL_LEASE_TIME_TO_LIVE;
+    /* What a leader knows of a lease may come of an entry of this very event, which nothing names. */
+    catch_up(ctx, member, is_question ? UINT64_MAX : completion->index, completion->revision);
     run_clients_completed(ctx, member, completion);
 }
 
