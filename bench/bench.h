@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* bench.h: what a benchmark file sees of the harness.
  *
- * A question has two or more sides, ours first, that do the same work. Each run of a side is a child
- * process of its own, so no run inherits another's heap, and sides take turns (A B A B ...), so a
- * noisy minute falls on all of them. A side reports numbers under names; a row of the table is the
- * median of one of our numbers, beside the median of a peer's if it has a peer.
+ * A question has two or more sides, ours first, that do the same work. Each run of a side is a
+ * child process of its own, so no run inherits another's heap, and sides take turns (A B A B ...),
+ * so a noisy minute falls on all of them. A side reports numbers under names; a row of the table is
+ * the median of one of our numbers, beside the median of a peer's if it has a peer.
  * Start reading at bench_questions in bench_main.c. */
-#ifndef KVR_BENCH_H
-#define KVR_BENCH_H
+#ifndef KVRAFT_BENCH_H
+#define KVRAFT_BENCH_H
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -28,8 +28,8 @@ typedef struct bench_run bench_run;
 /* Reports `value` as the run's `metric` (shorter than BENCH_NAME_MAX; each once). */
 void bench_report(bench_run *run, const char *metric, double value);
 
-/* What our side last reported as `metric` in this question: how a peer gets to do the same work (the
- * bytes that a WAL record took, say). Ends the run if our side did not. */
+/* What our side last reported as `metric` in this question: how a peer gets to do the same work
+ * (the bytes that a WAL record took, say). Ends the run if our side did not. */
 double bench_ours(const bench_run *run, const char *metric);
 
 /* The number that the question gives this side, such as its batch size. */
@@ -38,11 +38,15 @@ uint64_t bench_parameter(const bench_run *run);
 /* A directory on a real disk, empty when the run starts and emptied after it. */
 const char *bench_directory(const bench_run *run);
 
+/* Waits until every file in it is on the disk, so that what follows waits for its own writes
+ * alone. */
+void bench_settle(const bench_run *run);
+
 /* Ends the run with a message. */
 void bench_fail(const char *what);
 
-/* The same if `ok` is false. A benchmark checks each call and each answer: a fast wrong result is none.
- * Inline, so that it costs a measured loop next to nothing. */
+/* The same if `ok` is false. A benchmark checks each call and each answer: a fast wrong result is
+ * none. Inline, so that it costs a measured loop next to nothing. */
 static inline void bench_require(bool ok, const char *what)
 {
     if (!ok) {
@@ -59,7 +63,7 @@ uint64_t bench_resident_bytes(void); /* this process's resident memory now */
 /* Keeps the compiler from dropping work whose result nobody reads. */
 void bench_consume(uint64_t value);
 
-/* ------------------------------------------------------------------ input, the same for each side */
+/* ---------------------------------------------------------------- input, the same for each side */
 
 enum { BENCH_KEY_SIZE = 16, BENCH_VALUE_SIZE = 100, BENCH_KEY_COUNT = 1000000 };
 
@@ -93,9 +97,9 @@ typedef struct bench_row {
     const char *name;   /* in the table and in bench.json */
     const char *metric; /* as both sides report it */
     const char *unit;
-    uint32_t peer;       /* index into sides; 0 for a row without a peer */
-    uint32_t goal_kind;  /* BENCH_GOAL_ */
-    double goal;         /* of the ratio if there is a peer, else of the value */
+    uint32_t peer;      /* index into sides; 0 for a row without a peer */
+    uint32_t goal_kind; /* BENCH_GOAL_ */
+    double goal;        /* of the ratio if there is a peer, else of the value */
 } bench_row;
 
 typedef struct bench_question {

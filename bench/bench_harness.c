@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* bench_harness.c: runs the sides of a question in turn, each run in a child of its own, and collects
- * what they report over a pipe. A child that fails says why on standard error; its row is missing
- * and the program ends with 1. */
+/* bench_harness.c: runs the sides of a question in turn, each run in a child of its own, and
+ * collects what they report over a pipe. A child that fails says why on standard error; its row is
+ * missing and the program ends with 1. */
 #include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
@@ -11,6 +12,8 @@
 #include <unistd.h>
 
 #include "bench_internal.h"
+
+enum { RUN_SECONDS_MAX = 300 };
 
 typedef struct report {
     char metric[BENCH_NAME_MAX];
@@ -62,6 +65,19 @@ const char *bench_directory(const bench_run *run)
     return run->directory;
 }
 
+void bench_settle(const bench_run *run)
+{
+    DIR *directory = opendir(run->directory);
+    bench_require(directory != NULL, "opendir");
+    for (struct dirent *entry; (entry = readdir(directory)) != NULL;) {
+        char name[4096];
+        snprintf(name, sizeof name, "%s/%s", run->directory, entry->d_name);
+        int file = open(name, O_RDONLY);
+        bench_require(file >= 0 && fsync(file) == 0 && close(file) == 0, "fsync");
+    }
+    closedir(directory);
+}
+
 /* ------------------------------------------------------------------ measuring */
 
 static uint64_t clock_ns(clockid_t clock)
@@ -90,6 +106,15 @@ uint64_t bench_resident_bytes(void)
     return resident * (uint64_t)sysconf(_SC_PAGESIZE);
 }
 
+double bench_load(void)
+{
+    double load = 0;
+    FILE *file = fopen("/proc/loadavg", "r");
+    bench_require(file != NULL && fscanf(file, "%lf", &load) == 1, "loadavg");
+    fclose(file);
+    return load;
+}
+
 static volatile uint64_t consumed;
 
 void bench_consume(uint64_t value)
@@ -107,7 +132,8 @@ uint64_t bench_random(uint64_t *state)
     return z ^ (z >> 31);
 }
 
-/* splitmix64 is a bijection of its counter, so the keys of one seed are distinct by construction. */
+/* splitmix64 is a bijection of its counter, so the keys of one seed are distinct by
+ * construction. */
 bench_key *bench_keys_new(size_t count, uint64_t seed)
 {
     bench_key *keys = malloc(count * sizeof *keys);
@@ -191,6 +217,7 @@ static bool run_side(const bench_question *question, size_t side, const char *di
     if (child == 0) {
         bench_run run = {question, result, directory, ends[1]};
         close(ends[0]);
+        alarm(RUN_SECONDS_MAX); /* a run that hangs is a failure, not a hanging `make bench` */
         question->sides[side].measure(&run);
         _exit(0);
     }
@@ -210,8 +237,9 @@ static bool run_side(const bench_question *question, size_t side, const char *di
     return status == 0;
 }
 
-/* On a virtual machine the first touch of a page since its boot is a fault of the host's as well, and
- * costs many times what it will later. This pays for the pages that the runs will use, whoever comes first. */
+/* On a virtual machine the first touch of a page since its boot is a fault of the host's as well,
+ * and costs many times what it will later. This pays for the pages that the runs will use, whoever
+ * comes first. */
 static void touch_memory(void)
 {
     enum { SIZE = 1 << 30, PAGE = 4096 };

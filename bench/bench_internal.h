@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* bench_internal.h: what the harness's own files share: the results of a question, and the three
  * things done with them (measure, print, write as JSON). */
-#ifndef KVR_BENCH_INTERNAL_H
-#define KVR_BENCH_INTERNAL_H
+#ifndef KVRAFT_BENCH_INTERNAL_H
+#define KVRAFT_BENCH_INTERNAL_H
 
 #include <stdio.h>
 
@@ -27,8 +27,10 @@ typedef struct bench_summary {
     double max;
 } bench_summary;
 
-/* Runs all sides (or ours only) `runs` times in turn, with progress on standard error. False if a run
- * failed; what the others reported is still in `out_result`. */
+double bench_load(void); /* processes that want a core now, averaged over the last minute */
+
+/* Runs all sides (or ours only) `runs` times in turn, with progress on standard error. False if a
+ * run failed; what the others reported is still in `out_result`. */
 bool bench_measure(const bench_question *question, size_t runs, bool ours_only,
                    const char *directory, bench_result *out_result);
 

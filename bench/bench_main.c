@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* bench_main.c: kvr-bench, the program behind `make bench`: asks each question, prints one table and
- * writes bench.json. Exits 0 if every side ran, whatever it measured: a number that misses its goal is
- * printed as MISSED, not hidden and not an error. */
+/* bench_main.c: kvr-bench, the program behind `make bench`: asks each question, prints one table
+ * and writes bench.json. Exits 0 if every side ran, whatever it measured: a number that misses its
+ * goal is printed as MISSED, not hidden and not an error. */
 #include <errno.h>
 #include <limits.h>
 #include <stdlib.h>
@@ -12,9 +12,9 @@
 #include "bench_questions.h"
 
 static const bench_question *const questions[] = {
-    &bench_raft_1,      &bench_raft_64, &bench_raft_compact_1, &bench_raft_compact_64,
-    &bench_mvcc,        &bench_watch_1, &bench_watch_10000,    &bench_wal_1,
-    &bench_wal_8,       &bench_wal_64,  &bench_start,          &bench_sim,
+    &bench_raft_1, &bench_raft_64, &bench_raft_compact_1, &bench_raft_compact_64,
+    &bench_mvcc,   &bench_watch_1, &bench_watch_10000,    &bench_wal_1,
+    &bench_wal_8,  &bench_wal_64,  &bench_start,          &bench_sim,
 };
 enum { QUESTION_COUNT = sizeof questions / sizeof *questions };
 
@@ -32,14 +32,16 @@ static void help(void)
            "  --only NAME  ask only the questions whose name begins with NAME\n"
            "  --ours       leave the peers out, as for a profiler\n"
            "  --runs N     runs of each side, alternating, 1 to %d (default 5)\n"
-           "  --dir DIR    where to make (and remove) a directory for files; on a real disk (default .)\n"
+           "  --dir DIR    where to make (and remove) a directory for files; on a real disk "
+           "(default .)\n"
            "  --json FILE  where to write the results (default: no file)\n\nquestions:\n",
            BENCH_RUNS_MAX);
     for (size_t i = 0; i < QUESTION_COUNT; i++) {
         printf("  %-14s %s\n", questions[i]->name, questions[i]->title);
     }
-    printf("\nRatio: ours divided by the peer's, in the unit of the row. Times are CPU times, except\n"
-           "where a disk is waited for.\n");
+    printf(
+        "\nRatio: ours divided by the peer's, in the unit of the row. Times are CPU times, except\n"
+        "where a disk is waited for.\n");
 }
 
 static int usage(const char *what, const char *text)
@@ -48,9 +50,18 @@ static int usage(const char *what, const char *text)
     return 2;
 }
 
+/* A whole name means that question alone, though it begins another's. */
 static bool selected(const options *opt, const bench_question *question)
 {
-    return opt->only == NULL || strncmp(question->name, opt->only, strlen(opt->only)) == 0;
+    if (opt->only == NULL) {
+        return true;
+    }
+    for (size_t i = 0; i < QUESTION_COUNT; i++) {
+        if (strcmp(questions[i]->name, opt->only) == 0) {
+            return question == questions[i];
+        }
+    }
+    return strncmp(question->name, opt->only, strlen(opt->only)) == 0;
 }
 
 /* 0: go on; otherwise the exit status plus 1. */
@@ -118,7 +129,10 @@ int main(int argc, char **argv)
         rmdir(directory);
         return 1;
     }
-    printf("median of %zu runs a side; ratio: ours divided by the peer's\n", opt.runs);
+    printf(
+        "Median of %zu runs a side, with minimum and maximum. Ratio: ours divided by the peer's.\n"
+        "%ld cores; load before the start %.1f: what else runs here shares them.\n\n",
+        opt.runs, sysconf(_SC_NPROCESSORS_ONLN), bench_load());
     bench_print_header(stdout);
     for (size_t i = 0; i < QUESTION_COUNT; i++) {
         if (!selected(&opt, questions[i])) {

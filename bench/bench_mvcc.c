@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* bench_mvcc.c: the store alone with a million random keys of 16 bytes and values of 100. A put is a
- * transaction of its own, with revision, version, history and hash. Reads are checked: each get by its
- * value, each scan and count by its number. Start reading at measure. */
+/* bench_mvcc.c: the store alone with a million random keys of 16 bytes and values of 100. A put is
+ * a transaction of its own, with revision, version, history and hash. Reads are checked: each get
+ * by its value, each scan and count by its number. Start reading at measure. */
 #include <kvraft/mvcc.h>
 #include <stdlib.h>
 #include <string.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* bench_questions.h: all questions, one definition in each file named after its room. */
-#ifndef KVR_BENCH_QUESTIONS_H
-#define KVR_BENCH_QUESTIONS_H
+#ifndef KVRAFT_BENCH_QUESTIONS_H
+#define KVRAFT_BENCH_QUESTIONS_H
 
 #include "bench.h"
 

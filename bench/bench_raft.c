@@ -2,9 +2,9 @@
 /* bench_raft.c: what one committed proposal costs. Three members in one process and one thread; a
  * message is bytes, encoded and checksummed by its sender and decoded by its receiver; the disk is
  * memory that takes a copy of each entry and answers at once. Every member applies every proposal
- * (adds a number up). Asked twice: with logs that grow, and with logs that are compacted as the peer
- * does it by default, each 1,024 entries, keeping 128: its costs differ much, so both are told.
- * Start reading at measure. */
+ * (adds a number up). Asked twice: with logs that grow, and with logs that are compacted as the
+ * peer does it by default, each 1,024 entries, keeping 128: its costs differ much, so both are
+ * told. Start reading at measure. */
 #include <kvraft/raft.h>
 #include <stdlib.h>
 #include <string.h>
@@ -26,7 +26,7 @@ typedef struct member {
     uint64_t sum;
     uint64_t applied_index;
     uint64_t snapshot_index;
-    uint8_t *disk;    /* the block that is written */
+    uint8_t *disk; /* the block that is written */
     size_t disk_end;
     uint64_t disk_bytes;
 } member;
@@ -46,8 +46,8 @@ static void must(kvr_status status)
 
 /* ------------------------------------------------------------------ the host of one member */
 
-/* Copies the entries and keeps them, since no snapshot replaces them; if one does, in the same block
- * again and again. */
+/* Copies the entries and keeps them, since no snapshot replaces them; if one does, in the same
+ * block again and again. */
 static void disk_append(member *self, const kvr_store_request *request)
 {
     for (uint32_t i = 0; i < request->piece_count; i++) {
@@ -89,7 +89,8 @@ static void apply(member *self, const kvr_entry *entry)
 
 static void compact(member *self, uint64_t term)
 {
-    kvr_snapshot_meta meta = {.index = self->applied_index, .term = term, .bytes = sizeof self->sum};
+    kvr_snapshot_meta meta = {
+        .index = self->applied_index, .term = term, .bytes = sizeof self->sum};
     must(kvr_raft_configuration(self->raft, meta.index, &meta.configuration));
     must(kvr_raft_snapshotted(self->raft, &meta, SNAPSHOT_KEEP));
     self->snapshot_index = self->applied_index;
@@ -228,7 +229,13 @@ static void measure(bench_run *bench)
     bench_report(bench, "bytes", (double)(message_bytes - bytes) / count);
 }
 
-#define SIDES {{"kvraft", measure}, {"canonical/raft", peer_raft_measure}}
+#define SIDES                                   \
+    {                                           \
+        {"kvraft", measure},                    \
+        {                                       \
+            "canonical/raft", peer_raft_measure \
+        }                                       \
+    }
 
 const bench_question bench_raft_1 = {
     "consensus-1",

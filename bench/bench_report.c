@@ -54,8 +54,9 @@ static const char *goal_text(const bench_row *row, double measured, char text[64
     if (row->goal_kind == BENCH_GOAL_NONE) {
         return "";
     }
-    snprintf(text, 64, "%s %s %s", row->goal_kind == BENCH_GOAL_AT_MOST ? "<=" : ">=",
-             number_text(row->goal, number), met ? "met" : "MISSED");
+    snprintf(text, 64, "%s %s %s",
+             row->goal_kind == BENCH_GOAL_AT_MOST ? "<=" : ">=", number_text(row->goal, number),
+             met ? "met" : "MISSED");
     return text;
 }
 
@@ -92,7 +93,8 @@ void bench_print_question(FILE *out, const bench_question *question, const bench
             fprintf(out, "  %-22s no result\n", row->name);
             continue;
         }
-        snprintf(range, sizeof range, "%s .. %s", number_text(ours.min, a), number_text(ours.max, b));
+        snprintf(range, sizeof range, "%s .. %s", number_text(ours.min, a),
+                 number_text(ours.max, b));
         fprintf(out, "  %-22s %8s %17s %-11s", row->name, number_text(ours.median, c), range,
                 row->unit);
         if (row->peer == 0) {

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* bench_sim.c: how much simulated life a CPU-second buys: events of a cluster of three whole members
- * (node, wal, simulated disk and network) with a client that puts, once in good weather and once with
- * loss, repetition, partitions and crashes. An event is a message delivered, a storage completion, a
- * timer that fired or a client call. Start reading at measure. */
+/* bench_sim.c: how much simulated life a CPU-second buys: events of a cluster of three whole
+ * members (node, wal, simulated disk and network) with a client that puts, once in good weather and
+ * once with loss, repetition, partitions and crashes. An event is a message delivered, a storage
+ * completion, a timer that fired or a client call. Start reading at measure. */
 #include <kvraft/sim.h>
 #include <string.h>
 

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* bench_start.c: how long a member takes to start. A first process writes a million random keys through
- * a member on real files, takes a snapshot and ends; the run itself opens the directory, recovers the
- * log, verifies and loads the snapshot, until the member takes part and has every key. Wall time, with
- * the files in the page cache; no election is waited for. Start reading at measure. */
-#define _XOPEN_SOURCE 700 /* sync */
+/* bench_start.c: how long a member takes to start. A first process writes a million random keys
+ * through a member on real files, takes a snapshot and ends; the run itself opens the directory,
+ * recovers the log, verifies and loads the snapshot, until the member takes part and has every key.
+ * Wall time, with the files in the page cache; no election is waited for. Start reading at
+ * measure. */
 
 #include <kvraft/node.h>
 #include <kvraft/posix.h>
@@ -14,7 +14,12 @@
 
 #include "bench_questions.h"
 
-enum { PUTS_PER_TXN = 100, TXNS = BENCH_KEY_COUNT / PUTS_PER_TXN, UNDER_WAY_MAX = 64, PATIENCE = 1000000 };
+enum {
+    PUTS_PER_TXN = 100,
+    TXNS = BENCH_KEY_COUNT / PUTS_PER_TXN,
+    UNDER_WAY_MAX = 64,
+    PATIENCE = 1000000
+};
 
 typedef struct host {
     kvr_posix_disk *disk;
@@ -86,7 +91,8 @@ static void run(host *self)
     bench_require(status == KVR_OK || status == KVR_AGAIN, kvr_node_error(self->node));
 }
 
-/* What a disk does when nothing waits for it: old segments and snapshots go, new segments are filled. */
+/* What a disk does when nothing waits for it: old segments and snapshots go, new segments are
+ * filled. */
 static void maintain(host *self)
 {
     kvr_status status;
@@ -163,7 +169,7 @@ static void measure(bench_run *bench)
         _exit(0);
     }
     bench_require(waitpid(child, &status, 0) == child && status == 0, "preparing the directory");
-    sync(); /* what the first process left to be written is not part of this start */
+    bench_settle(bench);
 
     uint64_t resident = bench_resident_bytes(), begin = bench_wall_ns(), cpu = bench_cpu_ns();
     host_open(&self, directory);

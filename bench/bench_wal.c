@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* bench_wal.c: appends to the log on real files. A batch is 1, 8 or 64 requests of one entry each, given
- * to one kvr_wal_execute, as they wait for a disk that is busy. Time is wall time, because the disk is
- * what is waited for; the entries are made before. The peer writes as many bytes a batch as we did,
- * record headers included. Start reading at measure. */
+/* bench_wal.c: appends to the log on real files. A batch is 1, 8 or 64 requests of one entry each,
+ * given to one kvr_wal_execute, as they wait for a disk that is busy. Time is wall time, because
+ * the disk is what is waited for; the entries are made before. The peer writes as many bytes a
+ * batch as we did, record headers included. Start reading at measure. */
 #include <kvraft/posix.h>
 #include <kvraft/wal.h>
 #include <stdlib.h>
@@ -150,7 +150,13 @@ static void measure(bench_run *run)
     kvr_posix_directory_free(directory);
 }
 
-#define SIDES {{"kvraft", measure}, {"pwrite+fdatasync", peer_wal_measure}}
+#define SIDES                                    \
+    {                                            \
+        {"kvraft", measure},                     \
+        {                                        \
+            "pwrite+fdatasync", peer_wal_measure \
+        }                                        \
+    }
 
 const bench_question bench_wal_1 = {
     "wal-1",

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* bench_watch.c: what it costs to tell watchers. An event is one change handed to one watcher. Watchers
- * that keep up are served after each put; the same puts into a store without watchers are measured
- * beside it and taken off, so the number is the watchers' alone. Start reading at measure_live. */
+/* bench_watch.c: what it costs to tell watchers. An event is one change handed to one watcher.
+ * Watchers that keep up are served after each put; the same puts into a store without watchers are
+ * measured beside it and taken off, so the number is the watchers' alone. Start reading at
+ * measure_live. */
 #include <kvraft/watch.h>
 #include <stdlib.h>
 #include <string.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* peer_judy.c: JudySL as an ordered map, asked twice. Bare, its best case, a key has one word: no value,
- * version, history or hash. With values the word points to a copy of 100 bytes from malloc, as a program
- * that keeps values needs it, and a read reads through it. */
+/* peer_judy.c: JudySL as an ordered map, asked twice. Bare, its best case, a key has one word: no
+ * value, version, history or hash. With values the word points to a copy of 100 bytes from malloc,
+ * as a program that keeps values needs it, and a read reads through it. */
 #include <Judy.h>
 #include <stdlib.h>
 #include <string.h>
@@ -47,7 +47,8 @@ void peer_judy_bare_measure(bench_run *run)
         *insert(&keys[i]) = i + 1;
     }
     bench_report(run, "put-ns", (double)(bench_cpu_ns() - begin) / (double)count);
-    bench_report(run, "resident-bytes", (double)(bench_resident_bytes() - resident) / (double)count);
+    bench_report(run, "resident-bytes",
+                 (double)(bench_resident_bytes() - resident) / (double)count);
 
     begin = bench_cpu_ns();
     for (size_t i = 0; i < count; i++) {
@@ -109,7 +110,8 @@ void peer_judy_measure(bench_run *run)
     uint64_t sum = 0, resident = bench_resident_bytes();
 
     bench_report(run, "put-ns", put_all(keys, count));
-    bench_report(run, "resident-bytes", (double)(bench_resident_bytes() - resident) / (double)count);
+    bench_report(run, "resident-bytes",
+                 (double)(bench_resident_bytes() - resident) / (double)count);
     uint64_t begin = bench_cpu_ns();
     for (size_t i = 0; i < count; i++) {
         sum += value_number(lookup(&lookups[i]));

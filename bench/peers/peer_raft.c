@@ -162,7 +162,8 @@ static int io_send(struct raft_io *io, struct raft_io_send *request,
 {
     member *self = io->impl;
     event *e = queue_push(EVENT_SENT);
-    bench_require(message->type != RAFT_IO_INSTALL_SNAPSHOT, "canonical/raft: a follower is behind");
+    bench_require(message->type != RAFT_IO_INSTALL_SNAPSHOT,
+                  "canonical/raft: a follower is behind");
     e->request.send = request;
     e->sent = cb;
     e->to = &members[message->server_id - 1];
@@ -294,7 +295,8 @@ static void propose(struct raft_apply *request, unsigned batch, uint64_t *number
         memcpy(bufs[i].base, number, sizeof *number);
         ++*number;
     }
-    bench_require(raft_apply(&members[0].raft, request, bufs, batch, on_applied) == 0, "raft_apply");
+    bench_require(raft_apply(&members[0].raft, request, bufs, batch, on_applied) == 0,
+                  "raft_apply");
     run_until_idle();
 }
 

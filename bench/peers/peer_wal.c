@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* peer_wal.c: the fastest plain log there is on this file system: as many bytes a batch as our record
- * took, written with pwrite into a file that was filled with zeros before, one fdatasync a batch. */
+/* peer_wal.c: the fastest plain log there is on this file system: as many bytes a batch as our
+ * record took, written with pwrite into a file that was filled with zeros before, one fdatasync a
+ * batch. */
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
