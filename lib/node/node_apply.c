@@ -67,6 +67,18 @@ static kvr_status read_front(kvr_node *node)
     return KVR_OK;
 }
 
+/* A watcher that keeps up is not overtaken by a compaction only because both came in one ready:
+ * events of before are handed out first. Bounded, for one that catches up from far behind must not
+ * hold up the log. */
+static bool must_wait_for_watchers(kvr_node *node)
+{
+    kvr__apply *apply = &node->apply;
+    bool waits = apply->command.kind == KVR__COMMAND_COMPACT && kvr_watch_has_work(node->hub) &&
+                 apply->waited < KVR__COMPACT_WAITS_MAX;
+    apply->waited = waits ? apply->waited + 1 : 0;
+    return waits;
+}
+
 static kvr_status begin_command(kvr_node *node)
 {
     kvr__apply *apply = &node->apply;
@@ -77,6 +89,9 @@ static kvr_status begin_command(kvr_node *node)
     if (status != KVR_OK) {
         apply->outcome = status; /* some member's garbage: the same nothing everywhere */
         return KVR_OK;
+    }
+    if (must_wait_for_watchers(node)) {
+        return KVR_AGAIN;
     }
     const kvr__origin_id *origin = &apply->command.origin;
     if (origin->sequence != 0) {
@@ -233,7 +248,7 @@ kvr_status kvr__apply_run(kvr_node *node, uint32_t *budget)
         finish(node); /* costs nothing: a store that moved its head is not left without its index */
     }
     kvr_status told = tell_raft(node);
-    return status != KVR_OK ? status : told;
+    return status < 0 ? status : told;
 }
 
 bool kvr__apply_has_work(const kvr_node *node)

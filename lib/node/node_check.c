@@ -76,9 +76,9 @@ static void check_applied(const kvr_node *node)
     const kvr__apply *apply = &node->apply;
     if (node->snapshots.installing == NULL) {
         KVR_ASSERT(apply->told_index == node->applied.index); /* 3 */
-    }
-    if (node->hashes.count > 0) {
-        KVR_ASSERT(node->hashes.points[node->hashes.count - 1].index <= node->applied.index);
+        if (node->hashes.count > 0) {
+            KVR_ASSERT(node->hashes.points[node->hashes.count - 1].index <= node->applied.index);
+        }
     }
     KVR_ASSERT(node->applied.level <= KVR__NODE_LEVEL);
     KVR_ASSERT((apply->stage != KVR__APPLY_IDLE) == (apply->entry.buffer != NULL));

@@ -26,10 +26,11 @@ enum {
     KVR__ROUNDS_MAX = 64,   /* read rounds under way: further reads wait and share the next */
     /* lease questions that a leader holds: dropped, as a network may */
     KVR__ASKS_MAX = 65536,
-    KVR__COMPLETIONS_MAX = 1024, /* in one ready */
-    KVR__LEASE_BATCH_MAX = 256,  /* leases revoked, or recorded, by one look */
-    KVR__SENT_MAX = 4096,        /* messages lent to a transport that sends later: dropped */
-    KVR__NODE_BUDGET = 10000,    /* of a run that names none */
+    KVR__COMPLETIONS_MAX = 1024,  /* in one ready */
+    KVR__COMPACT_WAITS_MAX = 256, /* readies that a compaction leaves to watchers */
+    KVR__LEASE_BATCH_MAX = 256,   /* leases revoked, or recorded, by one look */
+    KVR__SENT_MAX = 4096,         /* messages lent to a transport that sends later: dropped */
+    KVR__NODE_BUDGET = 10000,     /* of a run that names none */
     KVR__COMMAND_BYTES_MAX = KVR_VALUE_BYTES_MAX + 65536 + KVR__COMMAND_HEAD,
     KVR__NODE_ERROR_SIZE = 320,
     KVR__NODE_LEVEL = 1 /* the highest cluster level that this version can apply */
@@ -72,6 +73,7 @@ typedef struct kvr__apply {
     kvr_mvcc_changes changes;
     uint64_t changed_from; /* head before it */
     kvr_status outcome;
+    uint32_t waited; /* readies that the compaction at the front left to watchers */
     uint8_t stage;
     bool compacting; /* the store has compacted history to free */
     bool remembered; /* its origin is to be marked */

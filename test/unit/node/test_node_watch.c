@@ -52,6 +52,29 @@ Test(node_watch, one_that_starts_in_the_past_gets_it_all)
     cr_assert_str_eq(c.members[1].watched, "PUT a=1@2 PUT a=2@3 PUT a=3@4 ");
 }
 
+/* Events and the compaction above them are committed together: who keeps up hears the events. */
+Test(node_watch, one_that_keeps_up_is_not_overtaken_by_a_compaction)
+{
+    uint32_t leader = cluster_leader(&c);
+    uint32_t follower = cluster_follower(&c);
+    (void)cluster_watch(&c, follower, "a", NULL, 0);
+    c.drop_type = 5;
+    c.drop_to = follower + 1;
+    (void)cluster_put(&c, leader, "a", "1");
+    (void)cluster_put(&c, leader, "a", "2");
+    (void)cluster_put(&c, leader, "a", "3");
+    cluster_settle(&c);
+    uint32_t call = cluster_compact(&c, leader, 4);
+    cluster_settle(&c);
+    cluster_expect(&c, call, KVR_OUTCOME_DONE, KVR_OK);
+    c.drop_type = 0;
+    cluster_pass(&c, 1 * SECOND);
+
+    cr_assert_str_eq(c.members[follower].watched, "PUT a=1@2 PUT a=2@3 PUT a=3@4 ");
+    cr_assert_eq(cluster_status(&c, follower).store.compacted, 4);
+    cluster_expect_same(&c);
+}
+
 Test(node_watch, a_paused_one_goes_on_where_it_was)
 {
     uint64_t id = cluster_watch(&c, 1, "a", NULL, 0);
