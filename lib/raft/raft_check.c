@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* raft_check.c: the invariants of README.md, by number, of one state and between two (after LogCabin's
  * RaftConsensusInvariants). Called at every door in builds with -DKVR_CHECK, so a door costs
- * O(members); the log is walked whole only by kvr__raft_log_check, which tests call. */
+ * O(members); the log is walked whole with each new term, and by tests. */
 #include "base/buffer.h"
 #include "base/codec.h"
 #include "raft_internal.h"
@@ -214,5 +214,10 @@ void kvr__raft_check(kvr_raft *raft)
     check_role(raft);
     check_leader(raft);
     check_rest(raft);
+#ifdef KVR_CHECK
+    if (raft->term != raft->before.term) {
+        kvr__raft_log_check(&raft->log);
+    }
+#endif
     check_delta(raft);
 }

@@ -1,18 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* raft_log.h: the log in memory. Entries lie whole and one after the other in counted segments, so that a
- * message or a storage request takes runs of them as they are; beside them a ring of items says where
- * each begins.
- *
- *          base   base+1 ...                        last
- *           |    +------+------+------+------+------+
- *   items   |    |  24 bytes each, at index & mask  |
- *           |    +------+------+------+------+------+
- *   segments     [ e e e e e ..][ e e e e][ E      ][ e e ...    ]
- *                 512 B, doubling to 64 KiB    a big one has its own
- *
- * The entry at base is not in memory (storage or a snapshot has it), but its term is known. `position` numbers the bytes
- * of all entries, so that the size of any run is a subtraction: every window and limit of this room is
- * derived from it, no counter can leak. After truncation the cut segment is closed: its bytes may be lent. */
+/* raft_log.h: the log in memory. Entries lie whole, one after the other, in counted segments, so that a
+ * message or a storage request takes runs of them as they are; a ring of items says where each begins. */
 #ifndef KVRAFT_LIB_RAFT_LOG_H
 #define KVRAFT_LIB_RAFT_LOG_H
 
@@ -39,6 +27,17 @@ typedef struct kvr__raft_segment {
     uint64_t position; /* of its first byte */
 } kvr__raft_segment;
 
+/*          base   base+1 ...                        last
+ *           |    +------+------+------+------+------+
+ *   items   |    |  24 bytes each, at index & mask  |
+ *           |    +------+------+------+------+------+
+ *   segments     [ e e e e e ..][ e e e e][ E      ][ e e ...    ]
+ *                 512 B, doubling to 64 KiB    a big one has its own
+ *
+ * The entry at base is not in memory (storage or a snapshot has it), but its term is known. `position`
+ * numbers the bytes of all entries, so that the size of any run is a subtraction: every window and limit of
+ * this room is derived from it, no counter can leak. After truncation the cut segment is closed: its bytes
+ * may be lent. */
 typedef struct kvr__raft_log {
     kvr__mem *mem;
     kvr__raft_log_item *items;   /* index i at i & (item_capacity - 1) */

@@ -438,22 +438,24 @@ const cluster_read *cluster_find_read(cluster *c, uint64_t id, uint64_t context)
 
 /* ------------------------------------------------------------------ forged messages */
 
-kvr_slice cluster_forge(uint64_t from, uint64_t to, uint64_t term, uint8_t type, const void *body,
-                        size_t body_size, const void *tail, size_t tail_size)
+kvr_slice cluster_forge(const cluster_forged *forged)
 {
     static uint8_t bytes[1 << 20];
-    size_t length = KVR__RAFT_HEAD_SIZE + body_size + tail_size;
+    size_t length = KVR__RAFT_HEAD_SIZE + forged->body.size + forged->tail.size;
     cr_assert_leq(length, sizeof bytes);
     kvr_message_info head = {.cluster_id = CLUSTER_ID,
                              .group_id = CLUSTER_GROUP,
-                             .from = from,
-                             .to = to,
-                             .term = term,
-                             .type = type};
+                             .from = forged->from,
+                             .to = forged->to,
+                             .term = forged->term,
+                             .type = forged->type};
     kvr__raft_message_write_head(bytes, &head);
-    memcpy(bytes + KVR__RAFT_HEAD_SIZE, body, body_size);
-    if (tail_size > 0) {
-        memcpy(bytes + KVR__RAFT_HEAD_SIZE + body_size, tail, tail_size);
+    memcpy(bytes + KVR__RAFT_HEAD_SIZE, forged->body.data, forged->body.size);
+    if (forged->tail.size > 0) {
+        memcpy(bytes + KVR__RAFT_HEAD_SIZE + forged->body.size, forged->tail.data, forged->tail.size);
+    }
+    if (forged->type == KVR__RAFT_APPEND) {
+        kvr__raft_message_exempt(bytes, (uint32_t)forged->tail.size);
     }
     kvr__raft_message_seal(bytes, (uint32_t)length);
     return (kvr_slice){bytes, length};

@@ -151,9 +151,17 @@ uint64_t cluster_leader(cluster *c); /* the member that leads in the highest ter
 kvr_raft_progress cluster_progress(cluster *c, uint64_t leader, uint64_t id);
 const cluster_read *cluster_find_read(cluster *c, uint64_t id, uint64_t context);
 
-/* A sealed message of this cluster with `body` after the head. Lends until the next call. */
-kvr_slice cluster_forge(uint64_t from, uint64_t to, uint64_t term, uint8_t type, const void *body,
-                        size_t body_size, const void *tail, size_t tail_size);
+typedef struct cluster_forged {
+    uint64_t from;
+    uint64_t to;
+    uint64_t term;
+    uint8_t type;
+    kvr_slice body;
+    kvr_slice tail;
+} cluster_forged;
+
+/* A sealed message of this cluster. Lends until the next call. */
+kvr_slice cluster_forge(const cluster_forged *forged);
 /* An entry as bytes, appended at out[*size]. */
 void cluster_forge_entry(uint8_t *out, size_t *size, uint64_t index, uint64_t term,
                          const char *command);

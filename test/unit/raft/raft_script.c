@@ -83,8 +83,8 @@ static cluster_filter filter(const script *s)
         .count = (uint32_t)option_number(s, "count", 0),
     };
     const char *type = option(s, "type");
-    for (uint8_t i = 1; type != NULL && i < KVR__RAFT_TYPES; i++) {
-        f.type = strcmp(type, type_names[i]) == 0 ? i : f.type;
+    for (uint32_t i = 1; type != NULL && i < KVR__RAFT_TYPES; i++) {
+        f.type = strcmp(type, type_names[i]) == 0 ? (uint8_t)i : f.type;
     }
     cr_assert(type == NULL || f.type != 0, "there is no message type %s", type);
     return f;
@@ -158,8 +158,8 @@ static void elect(script *s)
             cr_assert_eq(kvr_raft_campaign(cluster_at(&s->c, id)->raft), KVR_OK);
             cluster_run(&s->c, id);
         }
-        for (uint8_t type = KVR__RAFT_PREVOTE; type <= KVR__RAFT_VOTE_REPLY; type++) {
-            cluster_deliver(&s->c, (cluster_filter){.type = type});
+        for (uint32_t type = KVR__RAFT_PREVOTE; type <= KVR__RAFT_VOTE_REPLY; type++) {
+            cluster_deliver(&s->c, (cluster_filter){.type = (uint8_t)type});
             for (uint64_t other = 1; other <= s->c.member_count; other++) {
                 cluster_run(&s->c, other);
                 while (s->c.members[other - 1].raft != NULL &&
@@ -485,9 +485,16 @@ static const struct {
 static void run_command(script *s, char *line)
 {
     s->word_count = 0;
-    for (char *word = strtok(line, " "); word != NULL; word = strtok(NULL, " ")) {
+    while (*line != '\0') {
+        size_t size = strcspn(line, " ");
         cr_assert_lt(s->word_count, WORDS_MAX);
-        s->words[s->word_count++] = word;
+        if (size > 0) {
+            s->words[s->word_count++] = line;
+        }
+        line += size;
+        if (*line == ' ') {
+            *line++ = '\0';
+        }
     }
     for (size_t i = 0; s->word_count > 0 && i < sizeof commands / sizeof commands[0]; i++) {
         if (strcmp(commands[i].name, s->words[0]) == 0) {
@@ -526,10 +533,17 @@ static char *next_line(char **at)
     return line;
 }
 
-static void put(char *out, const char *line)
+/* The text of a script as it would be written. */
+typedef struct text_out {
+    char text[SCRIPT_MAX + OUTPUT_MAX];
+    size_t size;
+} text_out;
+
+static void put(text_out *out, const char *text, const char *end)
 {
-    strcat(out, line);
-    strcat(out, "\n");
+    int n = snprintf(out->text + out->size, sizeof out->text - out->size, "%s%s", text, end);
+    cr_assert(n >= 0 && (size_t)n < sizeof out->text - out->size);
+    out->size += (size_t)n;
 }
 
 bool raft_script_run(const char *path, bool accept)
@@ -537,18 +551,15 @@ bool raft_script_run(const char *path, bool accept)
     script *s = calloc(1, sizeof *s);
     char *content = read_file(path);
     char *before = read_file(path);
-    char *after = calloc(1, SCRIPT_MAX + OUTPUT_MAX);
+    text_out *after = calloc(1, sizeof *after);
     char *at = content;
     cluster_init(&s->c);
     for (char *line = next_line(&at); line != NULL; line = next_line(&at)) {
-        put(after, line);
+        put(after, line, "\n");
         if (strcmp(line, "----") == 0) { /* skip what was expected, put what was said */
             for (line = next_line(&at); line != NULL && *line != '\0'; line = next_line(&at)) {
             }
-            strcat(after, s->output);
-            if (line != NULL) {
-                put(after, "");
-            }
+            put(after, s->output, line == NULL ? "" : "\n");
             s->output_size = 0;
             s->output[0] = '\0';
         } else if (*line != '#') {
@@ -556,14 +567,14 @@ bool raft_script_run(const char *path, bool accept)
         }
     }
     cluster_release(&s->c);
-    bool same = strcmp(before, after) == 0;
+    bool same = strcmp(before, after->text) == 0;
     if (!same && accept) {
         FILE *file = fopen(path, "w");
         cr_assert_not_null(file);
-        fputs(after, file);
+        fputs(after->text, file);
         fclose(file);
     } else if (!same) {
-        fprintf(stderr, "%s says:\n%s", path, after);
+        fprintf(stderr, "%s says:\n%s", path, after->text);
     }
     free(s);
     free(content);

@@ -99,7 +99,7 @@ Test(raft_door, each_constraint_of_a_config_has_its_sentence)
         cr_assert_str_eq(kvr_raft_config_check(&config), sentence);       \
         cr_assert_eq(kvr_raft_new(&config, &raft), KVR_EINVAL);           \
     } while (0)
-#define MEMBERS(list) config.members = list, config.member_count = sizeof(list) / sizeof(list)[0]
+#define MEMBERS(list) config.members = (list), config.member_count = sizeof(list) / sizeof(list)[0]
     REFUSED(config.cluster_id = 0, "cluster_id is 0");
     REFUSED(config.member_id = 0, "member_id is 0");
     REFUSED(config.heartbeat_ns = config.election_ns / 2,
@@ -343,6 +343,12 @@ Test(raft_door, configuration_is_told_from_applied_to_last)
     cr_assert_eq(member.id, 3);
 }
 
+static kvr_slice heartbeat(uint64_t from, uint64_t term, const uint8_t *body)
+{
+    return cluster_forge(&(cluster_forged){
+        from, 2, term, KVR__RAFT_HEARTBEAT, {body, KVR__RAFT_HEARTBEAT_SIZE}, {NULL, 0}});
+}
+
 Test(raft_door, messages_of_strangers_are_counted_and_dropped)
 {
     uint8_t body[KVR__RAFT_HEARTBEAT_SIZE];
@@ -354,8 +360,7 @@ Test(raft_door, messages_of_strangers_are_counted_and_dropped)
         kvr_status status;
     } wrong[] = {{16, KVR_EMISMATCH}, {24, KVR_EMISMATCH}, {40, KVR_EMISMATCH}, {0, KVR_ECORRUPT}};
     for (int i = 0; i < 4; i++) {
-        kvr_slice message =
-            cluster_forge(1, 2, 1, KVR__RAFT_HEARTBEAT, body, sizeof body, NULL, 0);
+        kvr_slice message = heartbeat(1, 1, body);
         ((uint8_t *)message.data)[wrong[i].at] ^= 1;
         if (wrong[i].at != 0) {
             kvr__raft_message_seal((uint8_t *)message.data, (uint32_t)message.size);
@@ -363,10 +368,9 @@ Test(raft_door, messages_of_strangers_are_counted_and_dropped)
         cr_assert_eq(kvr_raft_receive(raft, &message), wrong[i].status);
         cr_assert_eq(cluster_status(&c, 2).bad_messages, (uint64_t)i + 1);
     }
-    kvr_slice own = cluster_forge(2, 2, 1, KVR__RAFT_HEARTBEAT, body, sizeof body, NULL, 0);
+    kvr_slice own = heartbeat(2, 1, body);
     cr_assert_eq(kvr_raft_receive(raft, &own), KVR_ECORRUPT);
-    kvr_slice jump = cluster_forge(1, 2, (1ULL << 32) + 1, KVR__RAFT_HEARTBEAT, body, sizeof body,
-                                   NULL, 0);
+    kvr_slice jump = heartbeat(1, (1ULL << 32) + 1, body);
     cr_assert_eq(kvr_raft_receive(raft, &jump), KVR_ECORRUPT);
     cr_assert_eq(cluster_status(&c, 2).term, 0);
 }
@@ -412,7 +416,8 @@ Test(raft_door, every_queue_has_its_bound)
 
     uint8_t post[KVR__RAFT_POST_SIZE];
     kvr__raft_message_write_post(post, 1);
-    kvr_slice message = cluster_forge(1, 2, 0, KVR__RAFT_POST, post, sizeof post, "x", 1);
+    kvr_slice message = cluster_forge(&(cluster_forged){
+        1, 2, 0, KVR__RAFT_POST, {post, sizeof post}, {(const uint8_t *)"x", 1}});
     for (int i = 0; i < KVR__RAFT_POSTS_MAX; i++) {
         cr_assert_eq(kvr_raft_receive(cluster_at(&c, 2)->raft, &message), KVR_OK);
     }

@@ -233,15 +233,15 @@ Test(raft_message, short_bodies_are_refused)
 {
     uint8_t body[64] = {0};
     kvr__raft_message out;
-    for (uint8_t type = 1; type < KVR__RAFT_TRANSFER; type++) {
+    for (uint32_t type = 1; type < KVR__RAFT_TRANSFER; type++) {
         for (uint8_t size = 0; size < 8; size++) {
             body[0] = size;
-            cr_assert_eq(kvr__raft_message_read(make(type, body, 64, ""), &out), KVR_ECORRUPT);
+            cr_assert_eq(kvr__raft_message_read(make((uint8_t)type, body, 64, ""), &out), KVR_ECORRUPT);
         }
         body[0] = 65;
-        cr_assert_eq(kvr__raft_message_read(make(type, body, 64, ""), &out), KVR_ECORRUPT);
+        cr_assert_eq(kvr__raft_message_read(make((uint8_t)type, body, 64, ""), &out), KVR_ECORRUPT);
         body[0] = 7;
-        cr_assert_eq(kvr__raft_message_read(make(type, body, 7, ""), &out), KVR_ECORRUPT);
+        cr_assert_eq(kvr__raft_message_read(make((uint8_t)type, body, 7, ""), &out), KVR_ECORRUPT);
     }
 }
 
@@ -271,7 +271,8 @@ Test(raft_message, sealed_nonsense_does_a_live_member_no_harm)
         uint64_t to = 1 + kvr__random_below(&random, 3);
         uint64_t from = 1 + kvr__random_below(&random, 4);
         uint64_t term = cluster_status(&c, to).term + kvr__random_below(&random, 20) / 19;
-        kvr_slice message = cluster_forge(from, to, term, type, body, size, NULL, 0);
+        kvr_slice message =
+            cluster_forge(&(cluster_forged){from, to, term, type, {body, size}, {NULL, 0}});
 
         kvr_status status = kvr_raft_receive(cluster_at(&c, to)->raft, &message);
 

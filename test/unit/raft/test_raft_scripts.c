@@ -21,8 +21,9 @@ static int compare(const void *a, const void *b)
 ParameterizedTestParameters(raft_scripts, says_what_is_expected)
 {
     size_t count = 0;
-    char directory[NAME_MAX_SIZE] = __FILE__;
-    strcpy(strrchr(directory, '/') + 1, "testdata");
+    char directory[NAME_MAX_SIZE];
+    snprintf(directory, sizeof directory, "%.*stestdata",
+             (int)(strrchr(__FILE__, '/') + 1 - __FILE__), __FILE__);
     DIR *dir = opendir(directory);
     struct dirent *entry;
     while (dir != NULL && count < SCRIPTS_MAX && (entry = readdir(dir)) != NULL) {

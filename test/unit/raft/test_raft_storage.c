@@ -2,6 +2,7 @@
 /* test_raft_storage.c: what storage may say, at start and later: damage is said and never believed, a full
  * disk is waited for, a failed one ends the member before it acknowledges anything. */
 #include <criterion/criterion.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "raft/raft_internal.h"
@@ -198,7 +199,7 @@ Test(raft_storage, any_failing_write_ends_the_member_and_nothing_acknowledged_is
             }
             cr_assert_eq(cluster_status(&c, id).role, KVR_ROLE_FAILED);
             char acknowledged[64];
-            strcpy(acknowledged, cluster_at(&c, 2)->text);
+            snprintf(acknowledged, sizeof acknowledged, "%s", cluster_at(&c, 2)->text);
             for (int i = 0; i < 60; i++) {
                 cluster_tick(&c, 100 * CLUSTER_MS);
                 cluster_stabilize(&c);
@@ -370,8 +371,9 @@ Test(raft_storage, impossible_chunks_are_refused)
             .flags = table[i].flags,
         };
         kvr__raft_message_write_snapshot(body, &chunk);
-        kvr_slice message = cluster_forge(1, 2, 1, KVR__RAFT_SNAPSHOT, body, sizeof body, tail,
-                                          configuration_size + table[i].size);
+        kvr_slice message = cluster_forge(
+            &(cluster_forged){1, 2, 1, KVR__RAFT_SNAPSHOT, {body, sizeof body},
+                              {tail, configuration_size + table[i].size}});
         cr_assert_eq(kvr_raft_receive(cluster_at(&c, 2)->raft, &message),
                      table[i].sound ? KVR_OK : KVR_ECORRUPT, "row %zu", i);
         cr_assert_eq(cluster_at(&c, 2)->raft->incoming.active, table[i].sound, "row %zu", i);
