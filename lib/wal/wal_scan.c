@@ -153,7 +153,8 @@ static kvr_status take_record_head(kvr__wal_scan *scan, kvr_slice bytes, kvr__wa
         return none(scan, "a record with another predecessor");
     }
     uint64_t left = scan->limit - place->offset - record->head_size;
-    if (record->body_size > left || kvr__wal_padded(record->body_size) > left) {
+    if (record->body_size > left || kvr__wal_padded(record->body_size) > left ||
+        record->body_size > SIZE_MAX / 2) {
         return none(scan, "a record that is longer than its file");
     }
     return KVR_OK;
