@@ -165,6 +165,12 @@ kvr_slice cluster_forge(const cluster_forged *forged);
 /* An entry as bytes, appended at out[*size]. */
 void cluster_forge_entry(uint8_t *out, size_t *size, uint64_t index, uint64_t term,
                          const char *command);
+/* A configuration entry at `out`; returns its size. */
+size_t cluster_forge_configuration(uint8_t *out, uint64_t index, uint64_t term,
+                                   const kvr_member *members, uint32_t count);
+
+/* One more entry at the end of a crashed member's disk, as it is. */
+void cluster_disk_put(cluster_disk *disk, const uint8_t *entry, size_t size);
 
 /* Asserts FAULTS.md 3.1 as far as it can be seen from outside: R1, R3, R4, R5, R7, R8, R9. */
 void cluster_check(cluster *c);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* raft_disk.c: a disk that does what host.h says and nothing more: a request takes effect when it is
- * answered, so a crash before leaves no trace of it. It asserts what the contract promises it. */
+/* raft_disk.c: a disk that does what host.h says and nothing more: a request takes effect when it
+ * is answered, so a crash before leaves no trace of it. It asserts what the contract promises
+ * it. */
 #include <criterion/criterion.h>
 #include <stdlib.h>
 #include <string.h>
@@ -45,6 +46,17 @@ void cluster_disk_submit(cluster_disk *disk, const kvr_store_request *request)
 
 /* ------------------------------------------------------------------ effects */
 
+void cluster_disk_put(cluster_disk *disk, const uint8_t *entry, size_t size)
+{
+    if (disk->entry_count == disk->entry_capacity) {
+        disk->entry_capacity = disk->entry_capacity == 0 ? 64 : disk->entry_capacity * 2;
+        disk->entries = realloc(disk->entries, disk->entry_capacity * sizeof *disk->entries);
+    }
+    uint8_t *bytes = malloc(size);
+    memcpy(bytes, entry, size);
+    disk->entries[disk->entry_count++] = (cluster_entry){bytes, size};
+}
+
 static void append(cluster_disk *disk, const kvr_store_request *request)
 {
     uint64_t index = request->first_index;
@@ -60,14 +72,7 @@ static void append(cluster_disk *disk, const kvr_store_request *request)
             cr_assert_eq(kvr__entry_read(rest, true, &entry), KVR_OK);
             cr_assert_eq(entry.index, index);
             cr_assert_leq(entry.term, disk->term, "an entry before its term is durable");
-            if (disk->entry_count == disk->entry_capacity) {
-                disk->entry_capacity = disk->entry_capacity == 0 ? 64 : disk->entry_capacity * 2;
-                disk->entries =
-                    realloc(disk->entries, disk->entry_capacity * sizeof *disk->entries);
-            }
-            uint8_t *bytes = malloc(entry.bytes.size);
-            memcpy(bytes, entry.bytes.data, entry.bytes.size);
-            disk->entries[disk->entry_count++] = (cluster_entry){bytes, entry.bytes.size};
+            cluster_disk_put(disk, entry.bytes.data, entry.bytes.size);
             rest.data += entry.bytes.size;
             rest.size -= entry.bytes.size;
             index++;
@@ -94,8 +99,8 @@ static void load(cluster_disk *disk, kvr_store_result *result)
 {
     uint64_t snapshot = disk->snapshot.meta.index;
     uint64_t last = disk->first_index + disk->entry_count - 1;
-    if (last < snapshot || (snapshot >= disk->first_index &&
-                            disk_term(disk, snapshot) != disk->snapshot.meta.term)) {
+    if (last < snapshot ||
+        (snapshot >= disk->first_index && disk_term(disk, snapshot) != disk->snapshot.meta.term)) {
         drop_entries(disk, 0); /* the log does not continue the snapshot */
         disk->first_index = snapshot + 1;
         last = snapshot;
@@ -130,7 +135,8 @@ static void discard(cluster_disk *disk, const kvr_store_request *request)
     disk->first_index = first;
 }
 
-/* Copies `count` entries, each in a piece of its own every third time, so that runs are cut anywhere. */
+/* Copies `count` entries, each in a piece of its own every third time, so that runs are cut
+ * anywhere. */
 static void read_entries(cluster_disk *disk, const kvr_store_request *request,
                          kvr_store_result *result)
 {
@@ -201,7 +207,8 @@ static kvr_status read_snapshot(cluster_disk *disk, const kvr_store_request *req
                                           request->snapshot.term != snapshot->meta.term))) {
         return KVR_ENOTFOUND;
     }
-    uint64_t left = request->offset < snapshot->meta.bytes ? snapshot->meta.bytes - request->offset : 0;
+    uint64_t left =
+        request->offset < snapshot->meta.bytes ? snapshot->meta.bytes - request->offset : 0;
     result->snapshot = snapshot->meta;
     result->chunk = (kvr_slice){snapshot->bytes + request->offset,
                                 (size_t)(left < request->byte_max ? left : request->byte_max)};
@@ -304,8 +311,7 @@ uint32_t cluster_disk_complete(cluster *c, uint64_t id, uint32_t count)
 kvr_status cluster_compact(cluster *c, uint64_t id, uint64_t keep)
 {
     cluster_member *m = cluster_at(c, id);
-    kvr_snapshot_meta meta = {
-        .index = m->applied, .term = m->applied_term, .bytes = m->text_size};
+    kvr_snapshot_meta meta = {.index = m->applied, .term = m->applied_term, .bytes = m->text_size};
     kvr_status status = kvr_raft_configuration(m->raft, meta.index, &meta.configuration);
     if (status != KVR_OK) {
         return status;

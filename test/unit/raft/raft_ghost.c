@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* raft_ghost.c: what has ever been true in a test's cluster, kept outside the library, and the promises of
- * FAULTS.md 3.1 that can be checked from outside: R1, R4, R5, R7, R8, R9 and, over whole logs, R3. */
+/* raft_ghost.c: what has ever been true in a test's cluster, kept outside the library, and the
+ * promises of FAULTS.md 3.1 that can be checked from outside: R1, R4, R5, R7, R8, R9 and, over
+ * whole logs, R3. */
 #include <criterion/criterion.h>
 #include <stdlib.h>
 #include <string.h>
@@ -149,7 +150,8 @@ void cluster_check(cluster *c)
         kvr__raft_log_check(&raft->log);
         for (uint32_t j = i + 1; j < c->member_count; j++) {
             const kvr_raft *other = c->members[j].raft;
-            if (other != NULL && other->role != KVR_ROLE_LOADING && other->role != KVR_ROLE_FAILED) {
+            if (other != NULL && other->role != KVR_ROLE_LOADING &&
+                other->role != KVR_ROLE_FAILED) {
                 check_log_matching(raft, other);
             }
         }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* test_raft_configuration.c: the encoded configuration: golden bytes, round trips, and bytes that are none. */
+/* test_raft_configuration.c: the encoded configuration: golden bytes, round trips, and bytes that
+ * are none. */
 #include <criterion/criterion.h>
 #include <string.h>
 
@@ -24,9 +25,10 @@ Test(raft_configuration, bytes_are_pinned)
     const kvr_member members[] = {
         {.id = 1, .role = KVR_MEMBER_VOTER, .attributes = {(const uint8_t *)"ab", 2}},
         {.id = 0x0203, .role = KVR_MEMBER_LEARNER}};
-    const uint8_t golden[] = {16, 0, 1, 0, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,             /* head */
-                              16, 0, 0, 255, 2, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 'a', 'b', /* 1 */
-                              16, 0, 1, 255, 0, 0, 0, 0, 3, 2, 0, 0, 0, 0, 0, 0};          /* 515 */
+    /* head */
+    const uint8_t golden[] = {16, 0, 1,   0,   2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,   16,
+                              0,  0, 255, 2,   0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 'a', 'b', /* 1 */
+                              16, 0, 1,   255, 0, 0, 0, 0, 3, 2, 0, 0, 0, 0, 0, 0};       /* 515 */
 
     kvr_slice encoded = encode(members, 2);
 

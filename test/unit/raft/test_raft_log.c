@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* test_raft_log.c: the segmented log against a plain array of entries, and what its picture promises. */
+/* test_raft_log.c: the segmented log against a plain array of entries, and what its picture
+ * promises. */
 #include <criterion/criterion.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -162,7 +163,8 @@ static void random_step(kvr__random *random, uint64_t *term)
         }
         break;
     default: {
-        size_t size = (size_t)kvr__random_below(random, kvr__random_below(random, 10) == 0 ? 30000 : 300);
+        size_t size =
+            (size_t)kvr__random_below(random, kvr__random_below(random, 10) == 0 ? 30000 : 300);
         *term += kvr__random_below(random, 5) == 0;
         cr_assert(append(*term, size));
         model_append(*term, size);
@@ -181,7 +183,8 @@ Test(raft_log, behaves_like_a_plain_array)
             random_step(&random, &term);
             compare();
             if (model.last > model.base) {
-                uint64_t first = model.base + 1 + kvr__random_below(&random, model.last - model.base);
+                uint64_t first =
+                    model.base + 1 + kvr__random_below(&random, model.last - model.base);
                 compare_run(first, first + kvr__random_below(&random, model.last - first + 1));
             }
         }
@@ -289,7 +292,8 @@ Test(raft_log, memory_follows_what_is_held)
     cr_assert_eq(big.buffer->capacity, big.bytes.size);
 }
 
-/* In a steady state of appending and discarding, segments come from the one that was let go last. */
+/* In a steady state of appending and discarding, segments come from the one that was let go
+ * last. */
 Test(raft_log, steady_state_does_not_allocate)
 {
     for (int i = 0; i < 3000; i++) {

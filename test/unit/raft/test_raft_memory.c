@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* test_raft_memory.c: every allocation of a whole scenario fails once, or from then on; and how little a
- * member costs. FAULTS 39: nothing is freed twice, used after it, or lost. */
+/* test_raft_memory.c: every allocation of a whole scenario fails once, or from then on; and how
+ * little a member costs. FAULTS 39: nothing is freed twice, used after it, or lost. */
 #include <criterion/criterion.h>
 #include <stdio.h>
 #include <string.h>
@@ -35,7 +35,8 @@ static void pass(int heartbeats)
     }
 }
 
-/* Elections, proposals here and there, reads, a follower that is cut off and comes back to a snapshot. */
+/* Elections, proposals here and there, reads, a follower that is cut off and comes back to a
+ * snapshot. */
 static void scenario(void)
 {
     kvr_status status = kvr_raft_campaign(cluster_at(&c, 1)->raft);
@@ -81,8 +82,10 @@ static void recover(void)
     pass(15);
     cluster_check(&c);
     for (uint64_t id = 1; id <= 3; id++) {
-        cr_assert(strncmp(cluster_at(&c, id)->text, before, strlen(before)) == 0, "%s", fault_text());
-        cr_assert_str_eq(cluster_at(&c, id)->text, cluster_at(&c, leader)->text, "%s", fault_text());
+        cr_assert(strncmp(cluster_at(&c, id)->text, before, strlen(before)) == 0, "%s",
+                  fault_text());
+        cr_assert_str_eq(cluster_at(&c, id)->text, cluster_at(&c, leader)->text, "%s",
+                         fault_text());
         cr_assert(strstr(cluster_at(&c, id)->text, "end ") != NULL, "%s: %llu", fault_text(),
                   (unsigned long long)id);
     }

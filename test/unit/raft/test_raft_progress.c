@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* test_raft_progress.c: what a leader knows of one follower: the transitions, and a window that is derived
- * and so cannot leak. */
+/* test_raft_progress.c: what a leader knows of one follower: the transitions, and a window that is
+ * derived and so cannot leak. */
 #include <criterion/criterion.h>
 
 #include "base/random.h"
@@ -151,7 +151,8 @@ Test(raft_progress, window_is_what_was_sent_and_not_answered)
             send(last);
             sent[sent_count++] = last;
         } else if (dice < 9) {
-            uint64_t index = progress.match + kvr__random_below(&random, progress.next - progress.match);
+            uint64_t index =
+                progress.match + kvr__random_below(&random, progress.next - progress.match);
             kvr__raft_progress_accept(&progress, index);
         } else {
             kvr__raft_progress_refuse(&progress, progress.next - 1, 0);

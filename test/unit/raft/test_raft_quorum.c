@@ -56,7 +56,8 @@ Test(raft_quorum, no_voters_hold_nothing_back)
     cr_assert_eq(kvr__raft_quorum_vote(0, 0, 0), KVR__RAFT_VOTE_WON);
 }
 
-/* FAULTS 36: an election is won by more than half, lost when more than half can no longer be had. */
+/* FAULTS 36: an election is won by more than half, lost when more than half can no longer be
+ * had. */
 Test(raft_quorum, election_is_decided_exactly_when_the_rest_cannot_change_it)
 {
     for (uint32_t count = 1; count <= SIZE_MAX_TESTED; count++) {
@@ -67,9 +68,10 @@ Test(raft_quorum, election_is_decided_exactly_when_the_rest_cannot_change_it)
 
                 uint8_t result = kvr__raft_quorum_vote(count, granted, refused);
 
-                cr_assert_eq(result, won    ? KVR__RAFT_VOTE_WON
-                                     : lost ? KVR__RAFT_VOTE_LOST
-                                            : KVR__RAFT_VOTE_PENDING,
+                cr_assert_eq(result,
+                             won    ? KVR__RAFT_VOTE_WON
+                             : lost ? KVR__RAFT_VOTE_LOST
+                                    : KVR__RAFT_VOTE_PENDING,
                              "%u of %u, %u against", granted, count, refused);
             }
         }
