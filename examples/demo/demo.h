@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* demo.h: what the files of the demo share. To be read in this order: demo_serve.c (a member, its main
- * loop first), demo_peers.c, demo_clients.c, demo_disk.c (its three concerns), demo_net.c and
+/* demo.h: what the files of the demo share. To be read in this order: demo_serve.c (a member, its
+ * main loop first), demo_peers.c, demo_clients.c, demo_disk.c (its three concerns), demo_net.c and
  * demo_wire.c (sockets, bytes), demo_client.c (the other end), demo_commands.c, demo_tour.c.
  *
- * Only public headers of libkvraft are used. When this program is out of memory it says so and ends;
- * the library itself never does that. */
+ * Only public headers of libkvraft are used. When this program is out of memory it says so and
+ * ends; the library itself never does that. */
 #ifndef KVRAFT_EXAMPLES_DEMO_DEMO_H
 #define KVRAFT_EXAMPLES_DEMO_DEMO_H
 
@@ -17,7 +17,7 @@
 
 enum { EXIT_OK = 0, EXIT_FAILED = 1, EXIT_USAGE = 2, MEMBERS_MAX = 9 };
 
-/* ---------------------------------------------------------------- demo_flags.c: the command line */
+/* --------------------------------------------------------------- demo_flags.c: the command line */
 
 enum { FLAG_TEXT, FLAG_NUMBER, FLAG_TIME, FLAG_SWITCH };
 
@@ -28,11 +28,12 @@ typedef struct flag {
     const char *help;
 } flag;
 
-/* Takes flags out of argv; what is left are words. Returns how many, or -1 after one line on standard
- * error that says what is wrong and the nearest right flag. */
+/* Takes flags out of argv; what is left are words. Returns how many, or -1 after one line on
+ * standard error that says what is wrong and the nearest right flag. */
 int flags_parse(const char *command, const flag *flags, size_t flag_count, int argc, char **argv);
 void flags_help(const flag *flags, size_t flag_count);
-const char *nearest(const char *word, const char *const *names, size_t count); /* NULL: none is near */
+/* NULL: none is near */
+const char *nearest(const char *word, const char *const *names, size_t count);
 bool parse_address(const char *text, struct sockaddr_in *out_address); /* false: it said why */
 bool parse_time(const char *text, uint64_t *out_ns);                   /* 10s, 250ms, 2m, 5 */
 
@@ -59,17 +60,18 @@ bool net_read(int fd, buffer *in);   /* once, what is there; false: closed or br
 bool net_write(int fd, buffer *out); /* as much as goes; false: broken */
 uint64_t net_now(void);              /* monotonic ns */
 
-/* ---------------------------------------------------------------- demo_wire.c: bytes between clients and members
+/* -------------------------------------------------- demo_wire.c: bytes between clients and members
  *
- * A frame is u32 size of what follows, u8 kind, u64 request id, fields. Numbers are little-endian; a run
- * of bytes is its u32 length, then the bytes. */
+ * A frame is u32 size of what follows, u8 kind, u64 request id, fields. Numbers are little-endian;
+ * a run of bytes is its u32 length, then the bytes. */
 enum {
-    WIRE_WRITE = 1,    /* an operation: a put, delete, or transaction of these and ranges */
-    WIRE_READ = 2,     /* u32 flags, key, range_end, u64 revision, u64 limit */
-    WIRE_WATCH = 3,    /* u32 flags, key, range_end, u64 start revision */
-    WIRE_LEASE = 4,    /* u8 KVR_CALL_LEASE_*, u64 id, u64 ttl ns */
-    WIRE_COMPACT = 5,  /* u64 revision */
-    WIRE_STATUS = 6,   /* answered by STATUS_COUNT numbers, then u64 id, match, state of each member */
+    WIRE_WRITE = 1,   /* an operation: a put, delete, or transaction of these and ranges */
+    WIRE_READ = 2,    /* u32 flags, key, range_end, u64 revision, u64 limit */
+    WIRE_WATCH = 3,   /* u32 flags, key, range_end, u64 start revision */
+    WIRE_LEASE = 4,   /* u8 KVR_CALL_LEASE_*, u64 id, u64 ttl ns */
+    WIRE_COMPACT = 5, /* u64 revision */
+    /* answered by STATUS_COUNT numbers, then u64 id, match, state of each member */
+    WIRE_STATUS = 6,
     WIRE_SNAPSHOT = 7, /* take one now */
 
     WIRE_REPLY = 64,  /* u32 status, u8 outcome, u64 revision, then what the request's kind says */
@@ -81,14 +83,36 @@ enum {
 enum { READ_STALE = 1, READ_KEYS_ONLY = 2, READ_COUNT_ONLY = 4 };
 
 enum {
-    STATUS_ID, STATUS_ROLE, STATUS_LEADER, STATUS_TERM, STATUS_FIRST, STATUS_LAST, STATUS_COMMIT,
-    STATUS_APPLIED, STATUS_SNAPSHOT, STATUS_REVISION, STATUS_COMPACTED, STATUS_KEYS, STATUS_BYTES,
-    STATUS_LEASES, STATUS_WATCHERS, STATUS_HASH_INDEX, STATUS_HASH_CHAIN, STATUS_HASH_LIVE,
-    STATUS_TAKEN, STATUS_INSTALLED, STATUS_MEMORY, STATUS_NO_SPACE, STATUS_CORRUPT, STATUS_FAILURE,
-    STATUS_GARBAGE, STATUS_COUNT
+    STATUS_ID,
+    STATUS_ROLE,
+    STATUS_LEADER,
+    STATUS_TERM,
+    STATUS_FIRST,
+    STATUS_LAST,
+    STATUS_COMMIT,
+    STATUS_APPLIED,
+    STATUS_SNAPSHOT,
+    STATUS_REVISION,
+    STATUS_COMPACTED,
+    STATUS_KEYS,
+    STATUS_BYTES,
+    STATUS_LEASES,
+    STATUS_WATCHERS,
+    STATUS_HASH_INDEX,
+    STATUS_HASH_CHAIN,
+    STATUS_HASH_LIVE,
+    STATUS_TAKEN,
+    STATUS_INSTALLED,
+    STATUS_MEMORY,
+    STATUS_NO_SPACE,
+    STATUS_CORRUPT,
+    STATUS_FAILURE,
+    STATUS_GARBAGE,
+    STATUS_COUNT
 };
 
-/* Reads what may be hostile: the first field that is not there makes it failed, and all others zero. */
+/* Reads what may be hostile: the first field that is not there makes it failed, and all others
+ * zero. */
 typedef struct reader {
     const uint8_t *at;
     const uint8_t *end;
@@ -112,8 +136,8 @@ void wire_kv(buffer *out, const kvr_kv *kv);
 void wire_op(buffer *out, const kvr_op *op);
 void wire_result(buffer *out, const kvr_op_result *result);
 
-/* 1 and a whole frame's parts (they lie in the buffer until buffer_take(in, *out_size)); 0: not yet;
- * -1: no frame at all. */
+/* 1 and a whole frame's parts (they lie in the buffer until buffer_take(in, *out_size)); 0: not
+ * yet; -1: no frame at all. */
 int wire_next(const buffer *in, uint8_t *out_kind, uint64_t *out_id, reader *out_fields,
               size_t *out_size);
 uint8_t read_u8(reader *in);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* demo_client.c: a client's connection: to one endpoint at a time, and to the next when it fails, with
- * a timeout. A call whose connection broke is not repeated by itself: it may have been executed. */
+/* demo_client.c: a client's connection: to one endpoint at a time, and to the next when it fails,
+ * with a timeout. A call whose connection broke is not repeated by itself: it may have been
+ * executed. */
 #include "demo.h"
 
 #include <poll.h>

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* demo_clients.c: what clients ask a member for, over TCP. A request becomes a call of node.h with
- * itself as `user`; the completion finds it there and writes the reply. Large answers are read through
- * a cursor, a piece at a time, as the client takes them; a watcher whose client is slow is paused,
- * which costs nothing and loses nothing. */
+ * itself as `user`; the completion finds it there and writes the reply. Large answers are read
+ * through a cursor, a piece at a time, as the client takes them; a watcher whose client is slow is
+ * paused, which costs nothing and loses nothing. */
 #include "demo.h"
 
 #include <poll.h>
@@ -14,8 +14,8 @@ enum { CLIENTS_MAX = 512, OUT_HIGH = 1 << 20, OUT_LOW = 1 << 18, PIECE_BYTES = 6
 
 typedef struct client client;
 
-/* One request until its reply is written. A client that leaves forgets its requests: `owner` becomes
- * NULL, and their completion frees them. */
+/* One request until its reply is written. A client that leaves forgets its requests: `owner`
+ * becomes NULL, and their completion frees them. */
 typedef struct request {
     struct request *next;
     client *owner;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* demo_disk.c: a member's disk: one thread performs what the node submits, so that heartbeats and reads
- * never wait for a flush. The library offers the loop (kvr_posix_disk_run), this file the thread. */
+/* demo_disk.c: a member's disk: one thread performs what the node submits, so that heartbeats and
+ * reads never wait for a flush. The library offers the loop (kvr_posix_disk_run), this file the
+ * thread. */
 #include "demo.h"
 
 #include <inttypes.h>

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* demo_flags.c: flags, addresses and times from the command line. A mistake gets one line that quotes
- * it and names the nearest thing that would have been right. */
+/* demo_flags.c: flags, addresses and times from the command line. A mistake gets one line that
+ * quotes it and names the nearest thing that would have been right. */
 #include "demo.h"
 
 #include <arpa/inet.h>

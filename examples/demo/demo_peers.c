@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* demo_peers.c: messages between members over TCP. Each member connects to each other one and only
- * sends on that connection; what it accepts it only reads. Raft repeats what matters, so a message to a
- * member that is away or too slow is dropped. A stranger's bytes do not pass the checksum, cluster and
- * length of the envelope: he is disconnected and counted. */
+ * sends on that connection; what it accepts it only reads. Raft repeats what matters, so a message
+ * to a member that is away or too slow is dropped. A stranger's bytes do not pass the checksum,
+ * cluster and length of the envelope: he is disconnected and counted. */
 #include "demo.h"
 
 #include <inttypes.h>

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* demo_serve.c: one member of the cluster as a process. Start reading at main_loop: it is all that a
- * host of libkvraft must do. The concerns that it hands work to have a file each. */
+/* demo_serve.c: one member of the cluster as a process. Start reading at main_loop: it is all that
+ * a host of libkvraft must do. The concerns that it hands work to have a file each. */
 #include "demo.h"
 
 #include <inttypes.h>
@@ -33,9 +33,9 @@ static int wait_ms(uint64_t deadline_ns, uint64_t now_ns)
     return wait_ns > 1000000000 ? 1000 : (int)((wait_ns + 999999) / 1000000);
 }
 
-/* Feed, run, wait. Peers' messages, clients' requests and disk completions go in; kvr_node_run does the
- * work and calls peers_send, clients_completed and clients_watched; then poll, until something arrives
- * or time has come. */
+/* Feed, run, wait. Peers' messages, clients' requests and disk completions go in; kvr_node_run does
+ * the work and calls peers_send, clients_completed and clients_watched; then poll, until something
+ * arrives or time has come. */
 static void main_loop(server *self)
 {
     static struct pollfd fds[WAITS_MAX];

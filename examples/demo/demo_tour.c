@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* demo_tour.c: starts three members as processes and shows, a line or two a step, what they can do. A
- * line is printed after what it says was checked; the exit status is 0 only if every step did. All of
- * it happens in a directory of its own, and nothing is left running or behind. */
+/* demo_tour.c: starts three members as processes and shows, a line or two a step, what they can do.
+ * A line is printed after what it says was checked; the exit status is 0 only if every step did.
+ * All of it happens in a directory of its own, and nothing is left running or behind. */
 #include "demo.h"
 
 #include <dirent.h>

@@ -1,14 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* kvraft/host.h: what a host supplies. The library owns no thread, socket, file or clock; it asks for
- * them in the words of this header: storage requests with tokens, messages, nanoseconds, random bytes.
+/* kvraft/host.h: what a host supplies. The library owns no thread, socket, file or clock; it asks
+ * for them in the words of this header: storage requests with tokens, messages, nanoseconds, random
+ * bytes.
  *
  *   1. fill the tables that you can serve (kvr_posix and kvr_sim offer ready-made ones)
  *   2. hand each over with its ctx in a config; both are borrowed for the handle's whole life
  *   3. answer each storage and crypto request once, on the handle's thread
  *
- * Functions of a table are called only from inside the library's `_run` functions, and may call intake
- * functions (`_receive`, `_storage_done`, `_put` ...) of the same handle, nothing else of it. Hosts that want
- * no callbacks at all use `_ready`/`_advance` and read the same structs from arrays. */
+ * Functions of a table are called only from inside the library's `_run` functions, and may call
+ * intake functions (`_receive`, `_storage_done`, `_put` ...) of the same handle, nothing else of
+ * it. Hosts that want no callbacks at all use `_ready`/`_advance` and read the same structs from
+ * arrays. */
 #ifndef KVRAFT_HOST_H
 #define KVRAFT_HOST_H
 
@@ -20,8 +22,8 @@ extern "C" {
 
 /* ------------------------------------------------------------------ entries
  *
- * One entry of the replicated log is a fixed header, then its command. The same bytes stand in memory, in
- * the WAL and in messages; they never change after the leader's append. Little-endian:
+ * One entry of the replicated log is a fixed header, then its command. The same bytes stand in
+ * memory, in the WAL and in messages; they never change after the leader's append. Little-endian:
  *
  *   offset size
  *        0    2  header size (56 in version 1)
@@ -45,8 +47,8 @@ enum {
     KVR_ENTRY_COMMAND = 2 /* command: the state machine's bytes */
 };
 
-/* A decoded entry. `command` and `bytes` point into `buffer`, which is lent as the giver says; retain it to
- * keep them longer. */
+/* A decoded entry. `command` and `bytes` point into `buffer`, which is lent as the giver says;
+ * retain it to keep them longer. */
 typedef struct kvr_entry {
     uint64_t index;
     uint64_t term;
@@ -62,40 +64,43 @@ typedef struct kvr_entry {
 
 /* Names a snapshot and says how its bytes can be verified. */
 typedef struct kvr_snapshot_meta {
-    uint64_t index;   /* last entry that it contains; 0: there is none */
-    uint64_t term;    /* that entry's term */
-    uint64_t bytes;   /* length of the stream */
-    uint8_t hash[16]; /* XXH3-128 of the stream */
+    uint64_t index;          /* last entry that it contains; 0: there is none */
+    uint64_t term;           /* that entry's term */
+    uint64_t bytes;          /* length of the stream */
+    uint8_t hash[16];        /* XXH3-128 of the stream */
     kvr_slice configuration; /* in force at index, as encoded in a config entry */
 } kvr_snapshot_meta;
 
 /* ------------------------------------------------------------------ storage */
 
-/* What a storage request asks for. In all of them the group comes from the request; one store may serve
- * many groups.
+/* What a storage request asks for. In all of them the group comes from the request; one store may
+ * serve many groups.
  *
- * LOAD            once, first. The result tells what is durable: term, vote and incarnation, the newest
- *                 complete snapshot, first and last index of the log. Without any: KVR_OK, all zero.
- *                 If the log does not continue the snapshot (it ends before it, or holds another term at
- *                 its index), the store reports it as empty: first_index = snapshot.index + 1, last = first - 1.
- * APPEND          make `entry_count` whole entries durable, from `first_index` on, replacing whatever
- *                 stood from there on. `pieces` are runs of whole entries, in order. Appends complete in
- *                 the order of their submission.
+ * LOAD            once, first. The result tells what is durable: term, vote and incarnation, the
+ *                 newest complete snapshot, first and last index of the log. Without any: KVR_OK,
+ *                 all zero. If the log does not continue the snapshot (it ends before it, or holds
+ *                 another term at its index), the store reports it as empty: first_index =
+ *                 snapshot.index + 1, last = first - 1.
+ * APPEND          make `entry_count` whole entries durable, from `first_index` on, replacing
+ *                 whatever stood from there on. `pieces` are runs of whole entries, in order.
+ *                 Appends complete in the order of their submission.
  * VOTE            make term, voted_for (0: none) and incarnation durable.
  * READ            entries from `first_index` up to `last_index`, at least one, then as many as fit
  *                 `byte_max`. Verified: a damaged one is KVR_ECORRUPT.
- * SNAPSHOT_WRITE  `chunk` at `offset` of snapshot (`snapshot`.index, .term) from `source`; offsets arrive in order
- *                 and offset 0 discards an unfinished one of the same source. The request with
- *                 KVR_STORE_LAST carries the complete meta: when it is done the snapshot is verified
- *                 against bytes and hash, durable, and what LOAD and SNAPSHOT_READ find; the one before may go.
- * SNAPSHOT_READ   up to `byte_max` bytes at `offset` of the snapshot with `snapshot`.index and .term (index 0: the
- *                 newest). The result's meta names it; an empty chunk says that offset is its end.
- *                 KVR_ENOTFOUND if it is gone.
+ * SNAPSHOT_WRITE  `chunk` at `offset` of snapshot (`snapshot`.index, .term) from `source`; offsets
+ *                 arrive in order and offset 0 discards an unfinished one of the same source. The
+ *                 request with KVR_STORE_LAST carries the complete meta: when it is done the
+ *                 snapshot is verified against bytes and hash, durable, and what LOAD and
+ *                 SNAPSHOT_READ find; the one before may go.
+ * SNAPSHOT_READ   up to `byte_max` bytes at `offset` of the snapshot with `snapshot`.index and
+ *                 .term (index 0: the newest). The result's meta names it; an empty chunk says that
+ *                 offset is its end. KVR_ENOTFOUND if it is gone.
  * DISCARD         entries below `first_index` are no longer needed. With KVR_STORE_ALL those from
  *                 `first_index` on go too: the log is empty and continues at first_index.
  *
- * Statuses of results: KVR_OK; KVR_ENOSPACE: nothing was written, the core asks again later; KVR_ENOTFOUND,
- * KVR_ECORRUPT where named; KVR_EIO and all others: final, the member stops taking part. */
+ * Statuses of results: KVR_OK; KVR_ENOSPACE: nothing was written, the core asks again later;
+ * KVR_ENOTFOUND, KVR_ECORRUPT where named; KVR_EIO and all others: final, the member stops taking
+ * part. */
 enum {
     KVR_STORE_LOAD = 1,
     KVR_STORE_APPEND = 2,
@@ -120,8 +125,8 @@ enum {
  * answered, so a disk thread may read it. */
 typedef struct kvr_store_request {
     uint32_t size;
-    uint8_t kind;  /* KVR_STORE_LOAD.. */
-    uint8_t flags; /* KVR_STORE_LAST, KVR_STORE_ALL */
+    uint8_t kind;   /* KVR_STORE_LOAD.. */
+    uint8_t flags;  /* KVR_STORE_LAST, KVR_STORE_ALL */
     uint8_t source; /* SNAPSHOT_WRITE: KVR_SNAPSHOT_LOCAL or _RECEIVED */
     uint8_t reserved;
     uint64_t group_id;
@@ -141,8 +146,8 @@ typedef struct kvr_store_request {
     kvr_snapshot_meta snapshot;
 } kvr_store_request;
 
-/* The answer to one request. What it points to must stay until the intake call that receives it returns
- * (for KVR_DONE: until the library's next call into the table). */
+/* The answer to one request. What it points to must stay until the intake call that receives it
+ * returns (for KVR_DONE: until the library's next call into the table). */
 typedef struct kvr_store_result {
     uint32_t size;
     kvr_status status;
@@ -159,13 +164,13 @@ typedef struct kvr_store_result {
     uint32_t entry_count;
     kvr_slice chunk;            /* SNAPSHOT_READ */
     kvr_snapshot_meta snapshot; /* LOAD, SNAPSHOT_READ */
-    const char *detail; /* NULL, or one line: file, offset, remedy */
+    const char *detail;         /* NULL, or one line: file, offset, remedy */
 } kvr_store_result;
 
-/* submit takes one request. KVR_OK: it will be answered later through the handle's `_storage_done`. KVR_DONE:
- * *out_result (its size, group and token preset) is filled in and the request is over. KVR_EBUSY: not taken,
- * the library submits it again at its next run. Any other status: final, as if the result had it. Must
- * not block if the host's other work must go on meanwhile. */
+/* submit takes one request. KVR_OK: it will be answered later through the handle's `_storage_done`.
+ * KVR_DONE: *out_result (its size, group and token preset) is filled in and the request is over.
+ * KVR_EBUSY: not taken, the library submits it again at its next run. Any other status: final, as
+ * if the result had it. Must not block if the host's other work must go on meanwhile. */
 typedef struct kvr_storage {
     uint32_t size;
     uint32_t reserved;
@@ -174,9 +179,9 @@ typedef struct kvr_storage {
 
 /* ------------------------------------------------------------------ transport */
 
-/* One message to one member. It may be lost, repeated or reordered; it carries its own checksum, cluster,
- * group, sender, receiver and term. A host may put several into one frame by writing them one after
- * the other: each says its own length (kvr_message_peek, raft.h). */
+/* One message to one member. It may be lost, repeated or reordered; it carries its own checksum,
+ * cluster, group, sender, receiver and term. A host may put several into one frame by writing them
+ * one after the other: each says its own length (kvr_message_peek, raft.h). */
 typedef struct kvr_message {
     uint64_t to;
     uint64_t token; /* for kvr_node_sent, if the table sends later */
@@ -184,7 +189,8 @@ typedef struct kvr_message {
 } kvr_message;
 
 enum {
-    KVR_TRANSPORT_SENDS_LATER = 1 /* bytes are lent until kvr_node_sent(token), not only during send */
+    /* bytes are lent until kvr_node_sent(token), not only during send */
+    KVR_TRANSPORT_SENDS_LATER = 1
 };
 
 /* send takes one message and tells nobody whether it arrived. Dropping is always allowed. */
@@ -227,7 +233,8 @@ typedef struct kvr_trace_event {
     uint64_t term;
     uint64_t index; /* log, commit, snapshot or applied index, as the name says */
     uint64_t peer;  /* the other member, 0: none */
-    const char *name; /* "become-leader", "append", "commit", "apply", "vote" ...: listed in kvraft-raft(3) */
+    /* "become-leader", "append", "commit", "apply", "vote" ...: listed in kvraft-raft(3) */
+    const char *name;
 } kvr_trace_event;
 
 typedef struct kvr_trace {
@@ -239,14 +246,16 @@ typedef struct kvr_trace {
 /* ------------------------------------------------------------------ crypto: slow pure work */
 
 enum {
-    KVR_CRYPTO_PASSWORD_HASH = 1,   /* input: password; output: a self-describing hash string */
-    KVR_CRYPTO_PASSWORD_VERIFY = 2, /* input: password, extra: hash string; KVR_OK or KVR_EAUTHFAILED */
-    KVR_CRYPTO_SIGN = 3,            /* input: message; output: signature */
-    KVR_CRYPTO_VERIFY = 4           /* input: message, extra: signature; KVR_OK or KVR_EAUTHFAILED */
+    KVR_CRYPTO_PASSWORD_HASH = 1, /* input: password; output: a self-describing hash string */
+    /* input: password, extra: hash string; KVR_OK or KVR_EAUTHFAILED */
+    KVR_CRYPTO_PASSWORD_VERIFY = 2,
+    KVR_CRYPTO_SIGN = 3, /* input: message; output: signature */
+    /* input: message, extra: signature; KVR_OK or KVR_EAUTHFAILED */
+    KVR_CRYPTO_VERIFY = 4
 };
 
-/* One piece of work; its bytes are lent until it is answered, so another thread may do it. At most four
- * wait at a time. */
+/* One piece of work; its bytes are lent until it is answered, so another thread may do it. At most
+ * four wait at a time. */
 typedef struct kvr_crypto_request {
     uint32_t size;
     uint8_t kind;
@@ -270,7 +279,8 @@ typedef struct kvr_crypto_result {
 typedef struct kvr_crypto {
     uint32_t size;
     uint32_t reserved;
-    kvr_status (*submit)(void *ctx, const kvr_crypto_request *request, kvr_crypto_result *out_result);
+    kvr_status (*submit)(void *ctx, const kvr_crypto_request *request,
+                         kvr_crypto_result *out_result);
 } kvr_crypto;
 
 #ifdef __cplusplus

@@ -1,21 +1,23 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* kvraft/mvcc.h: a multi-version ordered key-value store in memory, with etcd's revisions. It knows no
- * log, no message, no lease but by number, and can be used alone.
+/* kvraft/mvcc.h: a multi-version ordered key-value store in memory, with etcd's revisions. It knows
+ * no log, no message, no lease but by number, and can be used alone.
  *
  *   1. kvr_mvcc_new
  *   2. write:  kvr_mvcc_apply (or _apply_begin, _step ..., _finish: a large change in slices)
- *   3. read:   kvr_mvcc_get at the head; kvr_mvcc_view_open, then cursors and counts at any revision that
- *              is not compacted; kvr_mvcc_changes for what happened
+ *   3. read:   kvr_mvcc_get at the head; kvr_mvcc_view_open, then cursors and counts at any
+ *              revision that is not compacted; kvr_mvcc_changes for what happened
  *   4. kvr_mvcc_compact, then kvr_mvcc_compact_step until KVR_OK
- *   5. kvr_mvcc_save_* writes a snapshot from a view while writes go on; kvr_mvcc_load_* replaces the content
+ *   5. kvr_mvcc_save_* writes a snapshot from a view while writes go on; kvr_mvcc_load_* replaces
+ *      the content
  *   6. kvr_mvcc_free, after every view and result was freed
  *
- * The store starts at revision 1. Each transaction that changes something takes the next revision ("main");
- * its changes are numbered within it ("sub", from 0). The same operations in the same order give the same
- * store, revision by revision and hash by hash, on every machine. Contract: etcd v3 KV.
+ * The store starts at revision 1. Each transaction that changes something takes the next revision
+ * ("main"); its changes are numbered within it ("sub", from 0). The same operations in the same
+ * order give the same store, revision by revision and hash by hash, on every machine. Contract:
+ * etcd v3 KV.
  *
- * One handle, one thread at a time, except that any one thread may read a view and free it. No clock.
- * Nothing here calls back. */
+ * One handle, one thread at a time, except that any one thread may read a view and free it. No
+ * clock. Nothing here calls back. */
 #ifndef KVRAFT_MVCC_H
 #define KVRAFT_MVCC_H
 
@@ -35,10 +37,13 @@ typedef struct kvr_mvcc_result kvr_mvcc_result;
 enum {
     KVR_KEY_BYTES_MAX = 65535,
     KVR_VALUE_BYTES_MAX = 1572864, /* 1.5 MiB */
-    KVR_TXN_OPS_MAX = 128,         /* compares, then-operations or else-operations of one transaction, each */
-    KVR_TXN_DEPTH_MAX = 4,         /* a transaction inside a transaction counts one more */
-    KVR_TXN_ALL_OPS_MAX = 1024,    /* operations of one transaction and of all inside it, both branches */
-    KVR_MVCC_SHARE_BYTES = 4096    /* values up to this size are copied, larger ones share op->owner */
+    /* compares, then-operations or else-operations of one transaction, each */
+    KVR_TXN_OPS_MAX = 128,
+    KVR_TXN_DEPTH_MAX = 4, /* a transaction inside a transaction counts one more */
+    /* operations of one transaction and of all inside it, both branches */
+    KVR_TXN_ALL_OPS_MAX = 1024,
+    /* values up to this size are copied, larger ones share op->owner */
+    KVR_MVCC_SHARE_BYTES = 4096
 };
 
 /* ------------------------------------------------------------------ types */
@@ -65,10 +70,10 @@ typedef struct kvr_event {
     uint8_t reserved[6];
 } kvr_event;
 
-/* Which keys, and as of when. range_end empty: the one key; "\0" (one zero byte): every key from `key` on; else
- * the half-open interval [key, range_end). key "\0" with range_end "\0" is everything; an interval that is
- * not upright holds nothing. Borrowed, except by a cursor, whose user keeps both until its end. etcd
- * contract: "Key intervals". */
+/* Which keys, and as of when. range_end empty: the one key; "\0" (one zero byte): every key from
+ * `key` on; else the half-open interval [key, range_end). key "\0" with range_end "\0" is
+ * everything; an interval that is not upright holds nothing. Borrowed, except by a cursor, whose
+ * user keeps both until its end. etcd contract: "Key intervals". */
 typedef struct kvr_range {
     uint32_t size;
     uint32_t reserved;
@@ -77,8 +82,9 @@ typedef struct kvr_range {
     uint64_t revision; /* 0: the view's head */
 } kvr_range;
 
-/* Writes into *out_end the end of the interval of all keys that begin with `prefix`: the prefix with its last byte
- * below 255 raised and the rest cut, in `room` (borrowed, prefix->size bytes); "\0" if there is no such byte. */
+/* Writes into *out_end the end of the interval of all keys that begin with `prefix`: the prefix
+ * with its last byte below 255 raised and the rest cut, in `room` (borrowed, prefix->size bytes);
+ * "\0" if there is no such byte. */
 KVR_API void kvr_prefix_end(const kvr_slice *prefix, uint8_t *room, kvr_slice *out_end);
 
 enum {
@@ -86,7 +92,8 @@ enum {
     KVR_OP_RANGE = 2,
     KVR_OP_DELETE = 3,
     KVR_OP_TXN = 4,
-    KVR_OP_DELETE_KEYS = 5 /* each of `keys` that is there, in their order, under one revision: how a lease
+    KVR_OP_DELETE_KEYS =
+        5 /* each of `keys` that is there, in their order, under one revision: how a lease
                               ends. Only by itself, never in a transaction; any number of keys */
 };
 
@@ -96,17 +103,18 @@ enum {
     KVR_OP_IGNORE_LEASE = 4, /* put: keep the present lease; KVR_ENOTFOUND without a key */
     KVR_OP_KEYS_ONLY = 8,    /* range: no values in the result */
     KVR_OP_COUNT_ONLY = 16,  /* range: only the count */
-    KVR_OP_NO_LEASE = 32     /* put: its lease does not exist, says the caller, who knows leases: if this put
+    KVR_OP_NO_LEASE =
+        32 /* put: its lease does not exist, says the caller, who knows leases: if this put
                                 lies on the path taken, the whole is refused with KVR_ENOLEASE */
 };
 
 typedef struct kvr_txn kvr_txn;
 
-/* One operation. Fields that its kind does not name are zero. Everything it points to is borrowed until the
- * apply that got it ends. */
+/* One operation. Fields that its kind does not name are zero. Everything it points to is borrowed
+ * until the apply that got it ends. */
 typedef struct kvr_op {
     uint32_t size;
-    uint8_t kind;  /* KVR_OP_* */
+    uint8_t kind; /* KVR_OP_* */
     uint8_t reserved[3];
     uint32_t flags;
     uint32_t key_count;
@@ -114,24 +122,31 @@ typedef struct kvr_op {
     kvr_slice key;
     kvr_slice range_end; /* range, delete */
     kvr_slice value;     /* put */
-    kvr_buf *owner;      /* put: NULL, or the buffer that value lies in; shared if the value is large */
-    int64_t lease;       /* put */
-    uint64_t revision;   /* range: 0 head */
-    uint64_t limit;      /* range: 0 none */
+    /* put: NULL, or the buffer that value lies in; shared if the value is large */
+    kvr_buf *owner;
+    int64_t lease;     /* put */
+    uint64_t revision; /* range: 0 head */
+    uint64_t limit;    /* range: 0 none */
     const kvr_txn *txn;
 } kvr_op;
 
 enum {
-    KVR_COMPARE_VERSION = 0, /* number; a key that is not there has version, create and mod 0, lease 0 */
+    /* number; a key that is not there has version, create and mod 0, lease 0 */
+    KVR_COMPARE_VERSION = 0,
     KVR_COMPARE_CREATE = 1,
     KVR_COMPARE_MOD = 2,
     KVR_COMPARE_VALUE = 3, /* bytes; false whatever the result if the key is not there */
     KVR_COMPARE_LEASE = 4
 };
-enum { KVR_COMPARE_EQUAL = 0, KVR_COMPARE_GREATER = 1, KVR_COMPARE_LESS = 2, KVR_COMPARE_NOT_EQUAL = 3 };
+enum {
+    KVR_COMPARE_EQUAL = 0,
+    KVR_COMPARE_GREATER = 1,
+    KVR_COMPARE_LESS = 2,
+    KVR_COMPARE_NOT_EQUAL = 3
+};
 
-/* One condition on the state before the transaction. With a range_end it must hold for every key in the
- * interval; an empty interval is like a missing key. etcd contract: "Txn". */
+/* One condition on the state before the transaction. With a range_end it must hold for every key in
+ * the interval; an empty interval is like a missing key. etcd contract: "Txn". */
 typedef struct kvr_compare {
     uint32_t size;
     uint8_t target;
@@ -143,8 +158,9 @@ typedef struct kvr_compare {
     int64_t number;  /* the others */
 } kvr_compare;
 
-/* If all compares hold, then_ops, else else_ops, one after the other, all or nothing, under one revision.
- * Later operations see what earlier ones did. No key may be put twice, nor put and deleted, on one path. */
+/* If all compares hold, then_ops, else else_ops, one after the other, all or nothing, under one
+ * revision. Later operations see what earlier ones did. No key may be put twice, nor put and
+ * deleted, on one path. */
 struct kvr_txn {
     uint32_t size;
     uint32_t compare_count;
@@ -166,7 +182,8 @@ typedef struct kvr_mvcc_config {
 
 KVR_API kvr_status kvr_mvcc_config_init(kvr_mvcc_config *config, uint32_t size) KVR_MUST_USE;
 
-/* An empty store at revision 1. Gives *out_store, freed by kvr_mvcc_free. KVR_EINVAL, KVR_ENOMEM. */
+/* An empty store at revision 1. Gives *out_store, freed by kvr_mvcc_free. KVR_EINVAL,
+ * KVR_ENOMEM. */
 KVR_API kvr_status kvr_mvcc_new(const kvr_mvcc_config *config, kvr_mvcc **out_store) KVR_MUST_USE;
 
 /* Every view and result must have been freed. NULL is ignored. */
@@ -174,8 +191,9 @@ KVR_API void kvr_mvcc_free(kvr_mvcc *store);
 
 /* ------------------------------------------------------------------ writing */
 
-/* Looks at an operation alone, without a store: limits, empty keys, flags that contradict, nesting, duplicate
- * keys. KVR_OK, KVR_EINVAL, KVR_ETOOBIG, KVR_EDUPKEY. kvr_mvcc_apply does the same first. */
+/* Looks at an operation alone, without a store: limits, empty keys, flags that contradict, nesting,
+ * duplicate keys. KVR_OK, KVR_EINVAL, KVR_ETOOBIG, KVR_EDUPKEY. kvr_mvcc_apply does the same
+ * first. */
 KVR_API kvr_status kvr_mvcc_op_check(const kvr_op *op) KVR_MUST_USE;
 
 /* What one operation did. Everything lends until kvr_mvcc_result_free. */
@@ -187,51 +205,57 @@ typedef struct kvr_op_result {
     uint32_t kv_count;
     uint64_t count;    /* range: keys in the interval, whatever the limit; delete: keys deleted */
     const kvr_kv *kvs; /* range: the keys; put and delete with PREV_KV: what was there */
-    const kvr_mvcc_view *view; /* not NULL: too many for an array (over 1,024); read them with a cursor over
+    const kvr_mvcc_view
+        *view; /* not NULL: too many for an array (over 1,024); read them with a cursor over
                                   this view, over the operation's interval; kvs is NULL then */
     const struct kvr_op_result *results; /* txn: one an operation of the path taken */
     uint32_t result_count;
     uint32_t reserved2;
 } kvr_op_result;
 
-/* Executes one operation of any kind, whole or not at all, and moves the head if it changed something.
- * out_result may be NULL: the store ends up the same. Else it gives what kvr_mvcc_result_free frees.
- * KVR_OK; those of kvr_mvcc_op_check; KVR_ENOTFOUND (IGNORE_VALUE, IGNORE_LEASE); KVR_ECOMPACTED, KVR_EFUTURE (a
- * range at such a revision: the whole transaction is refused); KVR_ENOMEM: nothing changed. KVR_ESTATE:
- * an apply in slices is under way. Cost: O(log n) a key. etcd contract: "Put", "DeleteRange", "Txn". */
+/* Executes one operation of any kind, whole or not at all, and moves the head if it changed
+ * something. out_result may be NULL: the store ends up the same. Else it gives what
+ * kvr_mvcc_result_free frees. KVR_OK; those of kvr_mvcc_op_check; KVR_ENOTFOUND (IGNORE_VALUE,
+ * IGNORE_LEASE); KVR_ECOMPACTED, KVR_EFUTURE (a range at such a revision: the whole transaction is
+ * refused); KVR_ENOMEM: nothing changed. KVR_ESTATE: an apply in slices is under way. Cost: O(log
+ * n) a key. etcd contract: "Put", "DeleteRange", "Txn". */
 KVR_API kvr_status kvr_mvcc_apply(kvr_mvcc *store, const kvr_op *op,
                                   kvr_mvcc_result **out_result) KVR_MUST_USE;
 
-/* The same in slices, under a revision that nobody sees until the end. `op` and all below it are borrowed
- * until _finish. Reads, views and saves meanwhile show the store before it; other writes, compact and load are
- * KVR_ESTATE. */
+/* The same in slices, under a revision that nobody sees until the end. `op` and all below it are
+ * borrowed until _finish. Reads, views and saves meanwhile show the store before it; other writes,
+ * compact and load are KVR_ESTATE. */
 KVR_API kvr_status kvr_mvcc_apply_begin(kvr_mvcc *store, const kvr_op *op,
                                         bool want_result) KVR_MUST_USE;
 
-/* Does at most about `budget` keys' work. KVR_AGAIN: more to do. KVR_ENOMEM: no progress, try again later.
- * KVR_OK: it is done and published, or refused as a whole: _finish says which. */
+/* Does at most about `budget` keys' work. KVR_AGAIN: more to do. KVR_ENOMEM: no progress, try again
+ * later. KVR_OK: it is done and published, or refused as a whole: _finish says which. */
 KVR_API kvr_status kvr_mvcc_apply_step(kvr_mvcc *store, uint32_t budget) KVR_MUST_USE;
 
 /* Ends it, after _step said KVR_OK: returns and gives what kvr_mvcc_apply would have. */
-KVR_API kvr_status kvr_mvcc_apply_finish(kvr_mvcc *store, kvr_mvcc_result **out_result) KVR_MUST_USE;
+KVR_API kvr_status kvr_mvcc_apply_finish(kvr_mvcc *store,
+                                         kvr_mvcc_result **out_result) KVR_MUST_USE;
 
 KVR_API const kvr_op_result *kvr_mvcc_result_root(const kvr_mvcc_result *result);
-KVR_API uint64_t kvr_mvcc_result_revision(const kvr_mvcc_result *result); /* head after the operation */
+/* head after the operation */
+KVR_API uint64_t kvr_mvcc_result_revision(const kvr_mvcc_result *result);
 KVR_API void kvr_mvcc_result_free(kvr_mvcc_result *result); /* NULL is ignored */
 
 /* ------------------------------------------------------------------ reading */
 
-/* The key at the head. False if it is not there. Lends until the next call that changes the store. */
+/* The key at the head. False if it is not there. Lends until the next call that changes the
+ * store. */
 KVR_API bool kvr_mvcc_get(const kvr_mvcc *store, const kvr_slice *key, kvr_kv *out_kv);
 
-/* The store as it is now, to be read as long as wanted: O(1); writers copy what it sees (at worst the index once,
- * never keys or values). Gives *out_view. KVR_ENOMEM. */
+/* The store as it is now, to be read as long as wanted: O(1); writers copy what it sees (at worst
+ * the index once, never keys or values). Gives *out_view. KVR_ENOMEM. */
 KVR_API kvr_status kvr_mvcc_view_open(kvr_mvcc *store, kvr_mvcc_view **out_view) KVR_MUST_USE;
-KVR_API uint64_t kvr_mvcc_view_revision(const kvr_mvcc_view *view);  /* its head */
-KVR_API uint64_t kvr_mvcc_view_compacted(const kvr_mvcc_view *view); /* reads below it are KVR_ECOMPACTED */
+KVR_API uint64_t kvr_mvcc_view_revision(const kvr_mvcc_view *view); /* its head */
+/* reads below it are KVR_ECOMPACTED */
+KVR_API uint64_t kvr_mvcc_view_compacted(const kvr_mvcc_view *view);
 
-/* Legal on the thread that reads the view: only sets a flag; the store takes the memory back at its next write.
- * NULL is ignored. */
+/* Legal on the thread that reads the view: only sets a flag; the store takes the memory back at its
+ * next write. NULL is ignored. */
 KVR_API void kvr_mvcc_view_free(kvr_mvcc_view *view);
 
 /* Lives in the caller's memory, needs no release, never allocates. Valid while its view is. */
@@ -239,53 +263,55 @@ typedef struct kvr_mvcc_cursor {
     uint64_t opaque[64];
 } kvr_mvcc_cursor;
 
-/* Puts the cursor before the first key of `range` (its key and range_end lend until the cursor's end). KVR_OK,
- * KVR_EINVAL, KVR_ECOMPACTED, KVR_EFUTURE. O(log n). */
+/* Puts the cursor before the first key of `range` (its key and range_end lend until the cursor's
+ * end). KVR_OK, KVR_EINVAL, KVR_ECOMPACTED, KVR_EFUTURE. O(log n). */
 KVR_API kvr_status kvr_mvcc_cursor_init(kvr_mvcc_cursor *cursor, const kvr_mvcc_view *view,
                                         const kvr_range *range) KVR_MUST_USE;
 
-/* The next key that lives at the range's revision. KVR_OK (lends until the view is freed), KVR_END. */
+/* The next key that lives at the range's revision. KVR_OK (lends until the view is freed),
+ * KVR_END. */
 KVR_API kvr_status kvr_mvcc_cursor_next(kvr_mvcc_cursor *cursor, kvr_kv *out_kv) KVR_MUST_USE;
 
-/* How many keys of `range` live at its revision: O(log n) at the view's head, O(min(changes since, keys)) before.
- * KVR_OK, KVR_EINVAL, KVR_ECOMPACTED, KVR_EFUTURE. */
+/* How many keys of `range` live at its revision: O(log n) at the view's head, O(min(changes since,
+ * keys)) before. KVR_OK, KVR_EINVAL, KVR_ECOMPACTED, KVR_EFUTURE. */
 KVR_API kvr_status kvr_mvcc_count(const kvr_mvcc_view *view, const kvr_range *range,
                                   uint64_t *out_count) KVR_MUST_USE;
 
-/* ------------------------------------------------------------------ what happened: for watchers and leases */
+/* ------------------------------------------------------- what happened: for watchers and leases */
 
 /* A place in the log by revision. Valid across writes and compactions; never allocates. */
 typedef struct kvr_mvcc_changes {
     uint64_t opaque[8];
 } kvr_mvcc_changes;
 
-/* Puts it before the first change of `revision` (main). KVR_OK; KVR_ECOMPACTED if revision is at or below the
- * compacted one and changes of it may be gone; a revision above the head is legal and yields KVR_END until
- * it is there. */
+/* Puts it before the first change of `revision` (main). KVR_OK; KVR_ECOMPACTED if revision is at or
+ * below the compacted one and changes of it may be gone; a revision above the head is legal and
+ * yields KVR_END until it is there. */
 KVR_API kvr_status kvr_mvcc_changes_init(kvr_mvcc_changes *changes, const kvr_mvcc *store,
                                          uint64_t revision) KVR_MUST_USE;
 
-/* The next published change, in order of (main, sub). KVR_OK (lends until the next call that changes the store);
- * KVR_END: none yet; KVR_ECOMPACTED: it was overtaken by a compaction. O(1). */
+/* The next published change, in order of (main, sub). KVR_OK (lends until the next call that
+ * changes the store); KVR_END: none yet; KVR_ECOMPACTED: it was overtaken by a compaction. O(1). */
 KVR_API kvr_status kvr_mvcc_changes_next(kvr_mvcc_changes *changes, const kvr_mvcc *store,
                                          kvr_event *out_event) KVR_MUST_USE;
 
-/* The oldest changes of one key with main revision in from..head, oldest first, at most `capacity` of them, without
- * looking at other keys: O(versions since). *out_count of them are filled in (lent until the store
- * changes). KVR_OK, KVR_ECOMPACTED. */
+/* The oldest changes of one key with main revision in from..head, oldest first, at most `capacity`
+ * of them, without looking at other keys: O(versions since). *out_count of them are filled in (lent
+ * until the store changes). KVR_OK, KVR_ECOMPACTED. */
 KVR_API kvr_status kvr_mvcc_key_changes(const kvr_mvcc *store, const kvr_slice *key, uint64_t from,
                                         kvr_event *out_events, uint32_t capacity,
                                         uint32_t *out_count) KVR_MUST_USE;
 
 /* ------------------------------------------------------------------ compaction */
 
-/* Makes revisions below `revision` unreadable at once (also in later views; open ones keep what they see). The newest
- * version of each key at or below it stays unless it is a delete. KVR_OK, KVR_ECOMPACTED (already at or above
- * it), KVR_EFUTURE, KVR_ESTATE. etcd contract: "Compact". */
+/* Makes revisions below `revision` unreadable at once (also in later views; open ones keep what
+ * they see). The newest version of each key at or below it stays unless it is a delete. KVR_OK,
+ * KVR_ECOMPACTED (already at or above it), KVR_EFUTURE, KVR_ESTATE. etcd contract: "Compact". */
 KVR_API kvr_status kvr_mvcc_compact(kvr_mvcc *store, uint64_t revision) KVR_MUST_USE;
 
-/* Frees what the last compactions made unreachable, about `budget` changes a call. KVR_AGAIN, KVR_OK (nothing left),
- * KVR_ENOMEM (try later). Physical only: no result or hash depends on how far it is. O(changes since the last). */
+/* Frees what the last compactions made unreachable, about `budget` changes a call. KVR_AGAIN,
+ * KVR_OK (nothing left), KVR_ENOMEM (try later). Physical only: no result or hash depends on how
+ * far it is. O(changes since the last). */
 KVR_API kvr_status kvr_mvcc_compact_step(kvr_mvcc *store, uint32_t budget) KVR_MUST_USE;
 
 /* ------------------------------------------------------------------ state */
@@ -293,17 +319,17 @@ KVR_API kvr_status kvr_mvcc_compact_step(kvr_mvcc *store, uint32_t budget) KVR_M
 typedef struct kvr_mvcc_status {
     uint32_t size;
     uint32_t views_open;
-    uint64_t revision;       /* head */
-    uint64_t compacted;      /* 0: never */
+    uint64_t revision;  /* head */
+    uint64_t compacted; /* 0: never */
     uint64_t live_keys;
-    uint64_t live_bytes;     /* keys and values at the head */
-    uint64_t versions;       /* in memory, deletes included */
-    uint64_t hash_live;      /* sum over live keys of a hash of each key, value and metadata */
-    uint64_t hash_chain;     /* chain over the outcome of each apply and compact */
-    uint64_t memory_bytes;   /* taken from the allocator */
-    uint64_t tree_bytes;     /* of these: index */
-    uint64_t record_bytes;   /* keys, values, versions */
-    uint64_t history_bytes;  /* log by revision */
+    uint64_t live_bytes;    /* keys and values at the head */
+    uint64_t versions;      /* in memory, deletes included */
+    uint64_t hash_live;     /* sum over live keys of a hash of each key, value and metadata */
+    uint64_t hash_chain;    /* chain over the outcome of each apply and compact */
+    uint64_t memory_bytes;  /* taken from the allocator */
+    uint64_t tree_bytes;    /* of these: index */
+    uint64_t record_bytes;  /* keys, values, versions */
+    uint64_t history_bytes; /* log by revision */
 } kvr_mvcc_status;
 
 /* Fills *out_status, whose size the caller has set. O(1). */
@@ -315,17 +341,19 @@ KVR_API void kvr_mvcc_get_status(const kvr_mvcc *store, kvr_mvcc_status *out_sta
  * kvraft-snapshot(5). Both directions are bounded in memory and work in slices. */
 typedef struct kvr_mvcc_save kvr_mvcc_save;
 
-/* Begins a stream of the view's content. The view must stay open until kvr_mvcc_save_free. Gives *out_save;
- * KVR_ENOMEM. */
-KVR_API kvr_status kvr_mvcc_save_new(const kvr_mvcc_view *view, kvr_mvcc_save **out_save) KVR_MUST_USE;
+/* Begins a stream of the view's content. The view must stay open until kvr_mvcc_save_free. Gives
+ * *out_save; KVR_ENOMEM. */
+KVR_API kvr_status kvr_mvcc_save_new(const kvr_mvcc_view *view,
+                                     kvr_mvcc_save **out_save) KVR_MUST_USE;
 
 /* Fills `room` with the next bytes. KVR_OK and *out_size > 0, or KVR_END and *out_size 0. */
 KVR_API kvr_status kvr_mvcc_save_read(kvr_mvcc_save *save, uint8_t *room, size_t room_size,
                                       size_t *out_size) KVR_MUST_USE;
 KVR_API void kvr_mvcc_save_free(kvr_mvcc_save *save); /* NULL is ignored */
 
-/* Begins to replace the content by a stream, fed in pieces of any size (borrowed). Until kvr_mvcc_load_end the old
- * content stays and may be read; writes are KVR_ESTATE. Open views keep the old data. KVR_ENOMEM, KVR_ESTATE. */
+/* Begins to replace the content by a stream, fed in pieces of any size (borrowed). Until
+ * kvr_mvcc_load_end the old content stays and may be read; writes are KVR_ESTATE. Open views keep
+ * the old data. KVR_ENOMEM, KVR_ESTATE. */
 KVR_API kvr_status kvr_mvcc_load_begin(kvr_mvcc *store) KVR_MUST_USE;
 
 /* KVR_OK, KVR_ECORRUPT, KVR_EVERSION, KVR_ENOMEM: after an error only kvr_mvcc_load_abort. */

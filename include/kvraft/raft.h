@@ -1,24 +1,26 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* kvraft/raft.h: one member of one Raft consensus group, under any state machine. It takes messages,
- * storage completions and time in, and says in a kvr_raft_ready what the host must do; it does nothing
- * itself. Source: "In Search of an Understandable Consensus Algorithm (Extended Version)" (below "Raft",
- * by section) and Ongaro's dissertation ("thesis"). A program that wants etcd's store uses node.h.
+/* kvraft/raft.h: one member of one Raft consensus group, under any state machine. It takes
+ * messages, storage completions and time in, and says in a kvr_raft_ready what the host must do; it
+ * does nothing itself. Source: "In Search of an Understandable Consensus Algorithm (Extended
+ * Version)" (below "Raft", by section) and Ongaro's dissertation ("thesis"). A program that wants
+ * etcd's store uses node.h.
  *
  *   1. kvr_raft_new. The first ready asks for LOAD, the next for VOTE (a new incarnation) and READ.
- *   2. feed:   kvr_raft_receive, _storage_done, _propose, _read_index, _applied: they only take work in
+ *   2. feed:   kvr_raft_receive, _storage_done, _propose, _read_index, _applied: they only take
+ *              work in
  *   3. look:   kvr_raft_ready(raft, now, &ready). Then, in any order or in parallel:
  *                submit each storage request; each is answered by kvr_raft_storage_done
  *                send each message (everything that had to be durable first already is)
- *                if `install` is set: make the state machine that snapshot; then kvr_raft_applied(its index)
- *                apply `committed` in order, now or later; then kvr_raft_applied(the last index)
- *                answer `reads`, take `posts`
+ *                if `install` is set: make the state machine that snapshot; then
+ *                kvr_raft_applied(its index) apply `committed` in order, now or later; then
+ *                kvr_raft_applied(the last index) answer `reads`, take `posts`
  *   4. kvr_raft_advance: the ready's arrays are over. Back to 2.
  *   5. wait no longer than kvr_raft_deadline, then 3 again.
  *   6. kvr_raft_free.
  *
- * One handle, one thread at a time. Times are nanoseconds of the host's monotonic clock; the clock is read
- * only through the `now_ns` of kvr_raft_ready. Nothing in this header calls back. Statuses below KVR_FATAL
- * mean that this member takes no further part (kvr_raft_error says why). */
+ * One handle, one thread at a time. Times are nanoseconds of the host's monotonic clock; the clock
+ * is read only through the `now_ns` of kvr_raft_ready. Nothing in this header calls back. Statuses
+ * below KVR_FATAL mean that this member takes no further part (kvr_raft_error says why). */
 #ifndef KVRAFT_RAFT_H
 #define KVRAFT_RAFT_H
 
@@ -39,7 +41,8 @@ enum {
     KVR_MEMBER_WITNESS = 2  /* votes, holds entry headers only, never leads */
 };
 
-/* One member of a configuration. `attributes` is the upper layer's (name, addresses); replicated, opaque. */
+/* One member of a configuration. `attributes` is the upper layer's (name, addresses); replicated,
+ * opaque. */
 typedef struct kvr_member {
     uint64_t id; /* never 0 */
     uint8_t role;
@@ -56,58 +59,66 @@ typedef struct kvr_raft_config {
     uint64_t cluster_id; /* messages and storage of another cluster are refused; never 0 */
     uint64_t group_id;   /* any */
     uint64_t member_id;  /* this member; never 0 */
-    uint64_t seed;       /* of election timeouts; the member id is mixed in, so members may share it */
+    /* of election timeouts; the member id is mixed in, so members may share it */
+    uint64_t seed;
     uint64_t applied_index; /* what the state machine already holds at start */
 
-    /* The configuration of a new group. Used only if storage is empty; every member of a new group must be
-     * given the same. Borrowed. */
+    /* The configuration of a new group. Used only if storage is empty; every member of a new group
+     * must be given the same. Borrowed. */
     const kvr_member *members;
 
     uint64_t election_ns;  /* shortest election timeout, default 1 s; the longest is twice that */
     uint64_t heartbeat_ns; /* default 100 ms; must be less than half of election_ns */
 
-    uint64_t message_bytes_max;     /* soft limit of entries in one message, default 1 MiB (one entry always fits) */
-    uint64_t command_bytes_max;     /* default 1.5 MiB + 64 KiB; larger proposals are KVR_ETOOBIG */
-    uint64_t uncommitted_bytes_max; /* leader: appended but not committed, default 64 MiB; beyond it KVR_EBUSY */
-    uint64_t inflight_bytes_max;    /* leader, a follower: sent but not acknowledged, default 8 MiB */
+    /* soft limit of entries in one message, default 1 MiB (one entry always fits) */
+    uint64_t message_bytes_max;
+    uint64_t command_bytes_max; /* default 1.5 MiB + 64 KiB; larger proposals are KVR_ETOOBIG */
+    /* leader: appended but not committed, default 64 MiB; beyond it KVR_EBUSY */
+    uint64_t uncommitted_bytes_max;
+    /* leader, a follower: sent but not acknowledged, default 8 MiB */
+    uint64_t inflight_bytes_max;
     uint32_t inflight_messages_max; /* the same in messages, default 256 */
     uint32_t snapshot_chunk_bytes;  /* default 256 KiB */
-    uint64_t apply_bytes_max;       /* committed entries handed out but not applied, default 16 MiB */
-    uint64_t log_memory_bytes;      /* entries that stay in memory though all know them, default 256 KiB: a
+    /* committed entries handed out but not applied, default 16 MiB */
+    uint64_t apply_bytes_max;
+    uint64_t
+        log_memory_bytes; /* entries that stay in memory though all know them, default 256 KiB: a
                                        follower that needs older ones gets them from storage */
-    uint32_t trace;                 /* 1: ready.traces tells each change of state */
+    uint32_t trace;       /* 1: ready.traces tells each change of state */
     uint32_t reserved;
 
     const kvr_allocator *allocator; /* NULL: malloc */
     void *allocator_ctx;
 } kvr_raft_config;
 
-/* Fills defaults for a struct of `size` bytes as the caller knows it. KVR_EINVAL if size is smaller than
- * that of the first version. */
+/* Fills defaults for a struct of `size` bytes as the caller knows it. KVR_EINVAL if size is smaller
+ * than that of the first version. */
 KVR_API kvr_status kvr_raft_config_init(kvr_raft_config *config, uint32_t size) KVR_MUST_USE;
 
 /* Makes a member that has loaded nothing yet. `config` is borrowed, except the allocator table.
- * KVR_OK gives *out_raft, freed by kvr_raft_free. KVR_EINVAL (what is wrong: kvr_raft_config_check),
- * KVR_ENOMEM. */
+ * KVR_OK gives *out_raft, freed by kvr_raft_free. KVR_EINVAL (what is wrong:
+ * kvr_raft_config_check), KVR_ENOMEM. */
 KVR_API kvr_status kvr_raft_new(const kvr_raft_config *config, kvr_raft **out_raft) KVR_MUST_USE;
 
-/* NULL if the config is acceptable, else one sentence that names the field, the value's fault and the
- * range. Lends for ever. */
+/* NULL if the config is acceptable, else one sentence that names the field, the value's fault and
+ * the range. Lends for ever. */
 KVR_API const char *kvr_raft_config_check(const kvr_raft_config *config);
 
-/* Frees the handle. Requests under way are forgotten; their memory must no longer be read. NULL is ignored. */
+/* Frees the handle. Requests under way are forgotten; their memory must no longer be read. NULL is
+ * ignored. */
 KVR_API void kvr_raft_free(kvr_raft *raft);
 
 /* ------------------------------------------------------------------ intake */
 
-/* Takes one message, borrowed. Garbage and messages of another cluster, group or receiver are counted
- * and dropped (KVR_ECORRUPT, KVR_EMISMATCH, KVR_EVERSION): drop the connection if you like. KVR_OK,
- * KVR_EBUSY (input bound reached; as if it were lost), KVR_ENOMEM (as if it were lost). */
+/* Takes one message, borrowed. Garbage and messages of another cluster, group or receiver are
+ * counted and dropped (KVR_ECORRUPT, KVR_EMISMATCH, KVR_EVERSION): drop the connection if you like.
+ * KVR_OK, KVR_EBUSY (input bound reached; as if it were lost), KVR_ENOMEM (as if it were lost). */
 KVR_API kvr_status kvr_raft_receive(kvr_raft *raft, const kvr_slice *message) KVR_MUST_USE;
 
-/* Takes the answer to a storage request, borrowed. A token that is not under way is KVR_EINVAL. A final
- * failure makes the handle fatal: KVR_FSTORAGE or KVR_FCORRUPT. */
-KVR_API kvr_status kvr_raft_storage_done(kvr_raft *raft, const kvr_store_result *result) KVR_MUST_USE;
+/* Takes the answer to a storage request, borrowed. A token that is not under way is KVR_EINVAL. A
+ * final failure makes the handle fatal: KVR_FSTORAGE or KVR_FCORRUPT. */
+KVR_API kvr_status kvr_raft_storage_done(kvr_raft *raft,
+                                         const kvr_store_result *result) KVR_MUST_USE;
 
 /* Where a proposal went. */
 typedef struct kvr_raft_proposal {
@@ -115,40 +126,41 @@ typedef struct kvr_raft_proposal {
     uint64_t term;
 } kvr_raft_proposal;
 
-/* Proposes `command`, borrowed and copied once. A leader appends it; any other member forwards the bare
- * command to the leader it knows, which tells nobody if it refuses or loses it: the state machine sees
- * at apply what became of it, and must tolerate repetition if the proposer repeats.
+/* Proposes `command`, borrowed and copied once. A leader appends it; any other member forwards the
+ * bare command to the leader it knows, which tells nobody if it refuses or loses it: the state
+ * machine sees at apply what became of it, and must tolerate repetition if the proposer repeats.
  * KVR_OK, KVR_ENOLEADER (none known), KVR_EBUSY (uncommitted_bytes_max), KVR_ETOOBIG, KVR_ENOMEM,
  * KVR_ENOSPACE (storage of a quorum is full): refused, it never was. Raft 5.3, thesis 6.2. */
 KVR_API kvr_status kvr_raft_propose(kvr_raft *raft, const kvr_slice *command,
                                     kvr_raft_proposal *out_proposal) KVR_MUST_USE;
 
-/* Asks for an index such that a state machine that has applied it may answer a linearizable read that
- * began now. The answer stands in a later ready with the same `context` (the caller's, unique among those
- * under way). One round of heartbeats serves all reads that wait for it; a follower asks its leader.
- * KVR_OK, KVR_ENOLEADER, KVR_EBUSY (65,536 wait), KVR_ENOMEM. Thesis 6.4. */
+/* Asks for an index such that a state machine that has applied it may answer a linearizable read
+ * that began now. The answer stands in a later ready with the same `context` (the caller's, unique
+ * among those under way). One round of heartbeats serves all reads that wait for it; a follower
+ * asks its leader. KVR_OK, KVR_ENOLEADER, KVR_EBUSY (65,536 wait), KVR_ENOMEM. Thesis 6.4. */
 KVR_API kvr_status kvr_raft_read_index(kvr_raft *raft, uint64_t context) KVR_MUST_USE;
 
-/* The state machine holds everything up to `index` (an index of a ready's committed entries, or of the
- * snapshot it was told to install). */
+/* The state machine holds everything up to `index` (an index of a ready's committed entries, or of
+ * the snapshot it was told to install). */
 KVR_API kvr_status kvr_raft_applied(kvr_raft *raft, uint64_t index) KVR_MUST_USE;
 
-/* The state machine has seen this lease clock, ns, in an entry that may be gone from the log: a snapshot
- * tells it. The clock goes on from the highest that was seen. */
+/* The state machine has seen this lease clock, ns, in an entry that may be gone from the log: a
+ * snapshot tells it. The clock goes on from the highest that was seen. */
 KVR_API void kvr_raft_lease_clock_raise(kvr_raft *raft, uint64_t lease_clock);
 
-/* A local snapshot (SNAPSHOT_WRITE, done) is durable: entries up to meta->index minus `keep_entries` may be
- * discarded from memory and storage. `meta` is borrowed. KVR_OK, KVR_EINVAL (not applied yet, or older than
- * the one before), KVR_ENOMEM. Raft 7. */
+/* A local snapshot (SNAPSHOT_WRITE, done) is durable: entries up to meta->index minus
+ * `keep_entries` may be discarded from memory and storage. `meta` is borrowed. KVR_OK, KVR_EINVAL
+ * (not applied yet, or older than the one before), KVR_ENOMEM. Raft 7. */
 KVR_API kvr_status kvr_raft_snapshotted(kvr_raft *raft, const kvr_snapshot_meta *meta,
                                         uint64_t keep_entries) KVR_MUST_USE;
 
-/* Starts an election at the next ready, as if the timeout had passed. KVR_OK, KVR_ESTATE (not a voter, or
- * not loaded). */
+/* Starts an election at the next ready, as if the timeout had passed. KVR_OK, KVR_ESTATE (not a
+ * voter, or not loaded). */
 KVR_API kvr_status kvr_raft_campaign(kvr_raft *raft) KVR_MUST_USE;
 
-/* Sends `body` (borrowed, at most 64 KiB) to one member, for the layer above; `type` is its own, 0..127. It
- * arrives in that member's ready.posts, or not at all. KVR_OK, KVR_ETOOBIG, KVR_EBUSY, KVR_ENOMEM. */
+/* Sends `body` (borrowed, at most 64 KiB) to one member, for the layer above; `type` is its own,
+ * 0..127. It arrives in that member's ready.posts, or not at all. KVR_OK, KVR_ETOOBIG, KVR_EBUSY,
+ * KVR_ENOMEM. */
 KVR_API kvr_status kvr_raft_post(kvr_raft *raft, uint64_t to, uint8_t type,
                                  const kvr_slice *body) KVR_MUST_USE;
 
@@ -174,8 +186,8 @@ enum {
     KVR_RAFT_LOADED = 2        /* the start is over: the member takes part from now on */
 };
 
-/* All arrays lend until kvr_raft_advance, except: bytes of a storage request until it is answered; bytes
- * of a committed entry until its buffer is released (retain it to keep it beyond advance). */
+/* All arrays lend until kvr_raft_advance, except: bytes of a storage request until it is answered;
+ * bytes of a committed entry until its buffer is released (retain it to keep it beyond advance). */
 typedef struct kvr_raft_ready {
     uint32_t flags;
     uint32_t request_count;
@@ -191,12 +203,14 @@ typedef struct kvr_raft_ready {
     const kvr_raft_read *reads;
     const kvr_raft_post_in *posts;
     const kvr_trace_event *traces; /* what happened since the last ready, in order; config.trace */
-    const kvr_snapshot_meta *install; /* NULL, or replace the state machine by this snapshot; no committed
+    const kvr_snapshot_meta
+        *install; /* NULL, or replace the state machine by this snapshot; no committed
                                          entry above it is handed out before it is applied */
 } kvr_raft_ready;
 
-/* Does what time and intake made due and shows what there is to do; empty arrays mean nothing. Call advance
- * before the next one (KVR_ESTATE otherwise). KVR_OK; KVR_ENOMEM (nothing lost; try again); fatal statuses. */
+/* Does what time and intake made due and shows what there is to do; empty arrays mean nothing. Call
+ * advance before the next one (KVR_ESTATE otherwise). KVR_OK; KVR_ENOMEM (nothing lost; try again);
+ * fatal statuses. */
 KVR_API kvr_status kvr_raft_ready_get(kvr_raft *raft, uint64_t now_ns,
                                       const kvr_raft_ready **out_ready) KVR_MUST_USE;
 
@@ -240,7 +254,8 @@ typedef struct kvr_raft_status {
     uint64_t own_term_committed; /* 1: this leader has committed an entry of its own term */
     uint64_t bad_messages;       /* dropped as garbage or of strangers */
     uint64_t memory_bytes;
-    uint64_t no_space; /* 1: this storage is full, or a needed one was when the last proposal was refused */
+    /* 1: this storage is full, or a needed one was when the last proposal was refused */
+    uint64_t no_space;
 } kvr_raft_status;
 
 /* What the leader knows of one follower. */
@@ -257,21 +272,22 @@ typedef struct kvr_raft_progress {
 /* Fills *out_status, whose size the caller has set. Legal in every state. */
 KVR_API void kvr_raft_get_status(const kvr_raft *raft, kvr_raft_status *out_status);
 
-/* Progress of member number `i` of the configuration, in id order. KVR_OK, KVR_END (no such i; nothing but
- * id and role is known unless this member leads). */
+/* Progress of member number `i` of the configuration, in id order. KVR_OK, KVR_END (no such i;
+ * nothing but id and role is known unless this member leads). */
 KVR_API kvr_status kvr_raft_get_progress(const kvr_raft *raft, uint32_t i,
                                          kvr_raft_progress *out_progress) KVR_MUST_USE;
 
-/* One line: what failed, where, the remedy; "" if nothing did. Lends until the next call on the handle. */
+/* One line: what failed, where, the remedy; "" if nothing did. Lends until the next call on the
+ * handle. */
 KVR_API const char *kvr_raft_error(const kvr_raft *raft);
 
-/* The encoded configuration in force at `index` (applied..last), for a snapshot's meta. Lends until the next
- * call that takes work in. KVR_OK, KVR_ENOTFOUND. */
+/* The encoded configuration in force at `index` (applied..last), for a snapshot's meta. Lends until
+ * the next call that takes work in. KVR_OK, KVR_ENOTFOUND. */
 KVR_API kvr_status kvr_raft_configuration(const kvr_raft *raft, uint64_t index,
                                           kvr_slice *out_encoded) KVR_MUST_USE;
 
-/* Decodes member number `i` of an encoded configuration (borrowed; attributes lend from it). KVR_OK, KVR_END,
- * KVR_ECORRUPT. */
+/* Decodes member number `i` of an encoded configuration (borrowed; attributes lend from it).
+ * KVR_OK, KVR_END, KVR_ECORRUPT. */
 KVR_API kvr_status kvr_configuration_member(const kvr_slice *encoded, uint32_t i,
                                             kvr_member *out_member) KVR_MUST_USE;
 
@@ -289,10 +305,10 @@ typedef struct kvr_message_info {
     uint8_t reserved[2];
 } kvr_message_info;
 
-/* Reads the head of the first message of `frame` (borrowed), to route it. Only the head is looked at: its
- * checksum covers the whole message and is verified by receive. KVR_OK; KVR_END (fewer bytes than the head or
- * the message needs: out_info->length is filled as soon as 16 bytes are there, else 0); KVR_ECORRUPT; KVR_ETOOBIG
- * (length above `length_max`); KVR_EVERSION. */
+/* Reads the head of the first message of `frame` (borrowed), to route it. Only the head is looked
+ * at: its checksum covers the whole message and is verified by receive. KVR_OK; KVR_END (fewer
+ * bytes than the head or the message needs: out_info->length is filled as soon as 16 bytes are
+ * there, else 0); KVR_ECORRUPT; KVR_ETOOBIG (length above `length_max`); KVR_EVERSION. */
 KVR_API kvr_status kvr_message_peek(const kvr_slice *frame, uint32_t length_max,
                                     kvr_message_info *out_info) KVR_MUST_USE;
 

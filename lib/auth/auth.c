@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* auth.c: the door: life, switch, status. Users, roles and decisions have files of their own; start with
- * auth_internal.h, then auth_access.c. */
+/* auth.c: the door: life, switch, status. Users, roles and decisions have files of their own; start
+ * with auth_internal.h, then auth_access.c. */
 #include "auth_internal.h"
 
 #include "base/assertion.h"

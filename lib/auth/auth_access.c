@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* auth_access.c: the one permission function. A wanted interval is walked from its start: at each place the
- * user's roles are asked how far a span that covers the place reaches, until the end is reached or no role
- * covers. Each step leaves at least one span behind. */
+/* auth_access.c: the one permission function. A wanted interval is walked from its start: at each
+ * place the user's roles are asked how far a span that covers the place reaches, until the end is
+ * reached or no role covers. Each step leaves at least one span behind. */
 #include "auth_internal.h"
 
 #include "base/sized.h"
 
-/* How far the role covers from `place` on: the span that holds it, or NULL. Spans are sorted and apart. */
+/* How far the role covers from `place` on: the span that holds it, or NULL. Spans are sorted and
+ * apart. */
 static const kvr__auth_span *covering(const kvr__auth_role *role, int list, kvr_slice place)
 {
     uint32_t low = 0;

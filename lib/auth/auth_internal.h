@@ -6,9 +6,9 @@
  *     spans[read], spans[write]: what they       names of roles, sorted
  *     cover, merged, sorted, not touching
  *
- * A user's permissions are the union over its roles' spans, found when asked: so a change of a role touches
- * that role only, and there is no cache that could be stale (FAULTS 132). Everything that a change needs is
- * allocated before the first thing changes. */
+ * A user's permissions are the union over its roles' spans, found when asked: so a change of a role
+ * touches that role only, and there is no cache that could be stale (FAULTS 132). Everything that a
+ * change needs is allocated before the first thing changes. */
 #ifndef KVRAFT_LIB_AUTH_AUTH_INTERNAL_H
 #define KVRAFT_LIB_AUTH_AUTH_INTERNAL_H
 
@@ -30,8 +30,8 @@ typedef struct kvr__auth_span {
     bool endless; /* no end */
 } kvr__auth_span;
 
-/* In one block with its bytes: key, then range_end, then (a single key only) one zero byte, so that key and
- * that byte are the end of its interval. */
+/* In one block with its bytes: key, then range_end, then (a single key only) one zero byte, so that
+ * key and that byte are the end of its interval. */
 typedef struct kvr__auth_permission {
     uint32_t key_size;
     uint32_t end_size; /* of range_end; 0: the single key */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* auth_load.c: reads the stream of auth_stream.h, which may be hostile, into tables beside the old ones. Pieces are
- * collected to whole records in one buffer, whose size is known to be bounded before a byte is stored. */
+/* auth_load.c: reads the stream of auth_stream.h, which may be hostile, into tables beside the old
+ * ones. Pieces are collected to whole records in one buffer, whose size is known to be bounded
+ * before a byte is stored. */
 #include "auth_internal.h"
 #include "auth_stream.h"
 

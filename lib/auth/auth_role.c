@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* auth_role.c: roles and their permissions. After each change the two span lists of the role are made anew
- * from its sorted permissions, into room that was there before: O(permissions of the role). */
+/* auth_role.c: roles and their permissions. After each change the two span lists of the role are
+ * made anew from its sorted permissions, into room that was there before: O(permissions of the
+ * role). */
 #include "auth_internal.h"
 
 #include "base/array.h"
@@ -150,8 +151,8 @@ static void free_lists(kvr__mem *mem, kvr__auth_permission **permissions, kvr__a
     }
 }
 
-/* Room for one permission more, in the list and in both span lists, which share one capacity. Spans are not
- * copied: refresh makes them anew. */
+/* Room for one permission more, in the list and in both span lists, which share one capacity. Spans
+ * are not copied: refresh makes them anew. */
 static kvr_status grow(kvr__mem *mem, kvr__auth_role *role)
 {
     uint32_t capacity = role->permission_capacity == 0 ? 4 : role->permission_capacity * 2;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* auth_save.c: writes the stream of auth_stream.h a room at a time. A record is a few runs of bytes; what fits of
- * them is copied, and the place within the record is remembered, so that a room may be smaller than a record. */
+/* auth_save.c: writes the stream of auth_stream.h a room at a time. A record is a few runs of
+ * bytes; what fits of them is copied, and the place within the record is remembered, so that a room
+ * may be smaller than a record. */
 #include "auth_internal.h"
 #include "auth_stream.h"
 
@@ -10,8 +11,8 @@
 
 #include <string.h>
 
-/* In the caller's kvr_auth_save. `major` counts: 0 the head, then roles, then users, then the end; `minor`: 0 the role or user
- * itself, then its permissions or grants. */
+/* In the caller's kvr_auth_save. `major` counts: 0 the head, then roles, then users, then the end;
+ * `minor`: 0 the role or user itself, then its permissions or grants. */
 typedef struct place {
     uint64_t offset; /* within the record */
     uint64_t before; /* checksum of the record before */

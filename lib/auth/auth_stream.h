@@ -6,11 +6,13 @@
  *        4    1  kind
  *        5    3  reserved (0)
  *        8    .  payload
- *        .    8  XXH3-64 over the checksum of the record before (0 for the first) and the bytes above
+ *        .    8  XXH3-64 over the checksum of the record before (0 for the first) and the bytes
+ *             above
  *
- * In this order: one HEAD (u32 version, u32 enabled, u64 revision, u32 roles, u32 users); for each role, by name, a
- * ROLE (name) and its PERMISSIONs (u8 permission kind, u32 key size, key, range_end); for each user, by name, a USER
- * (u32 name size, name, hash) and its GRANTs (name of a role); one END (empty). */
+ * In this order: one HEAD (u32 version, u32 enabled, u64 revision, u32 roles, u32 users); for each
+ * role, by name, a ROLE (name) and its PERMISSIONs (u8 permission kind, u32 key size, key,
+ * range_end); for each user, by name, a USER (u32 name size, name, hash) and its GRANTs (name of a
+ * role); one END (empty). */
 #ifndef KVRAFT_LIB_AUTH_AUTH_STREAM_H
 #define KVRAFT_LIB_AUTH_AUTH_STREAM_H
 

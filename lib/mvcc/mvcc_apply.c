@@ -5,9 +5,9 @@
  *              |                      ^
  *              +-------- refused -----+
  *
- * A small operation executes in one go, in place: nobody can read in between. A large one that is cut into
- * slices executes beside the head, which an own view keeps as it was; the last slice moves the head. The
- * revision, counts and hashes are in `work` until then. */
+ * A small operation executes in one go, in place: nobody can read in between. A large one that is
+ * cut into slices executes beside the head, which an own view keeps as it was; the last slice moves
+ * the head. The revision, counts and hashes are in `work` until then. */
 #include "mvcc_internal.h"
 
 #include "base/checksum.h"

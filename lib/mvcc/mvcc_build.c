@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* mvcc_build.c: a B+-tree from sorted keys: only the right edge is open, one node a level; a node that is full is
- * hung below the edge of the next level. Leaves get their heads when their upper bound is known. */
+/* mvcc_build.c: a B+-tree from sorted keys: only the right edge is open, one node a level; a node
+ * that is full is hung below the edge of the next level. Leaves get their heads when their upper
+ * bound is known. */
 #include "mvcc_build.h"
 
 #include "mvcc_internal.h"

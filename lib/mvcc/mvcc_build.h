@@ -5,12 +5,13 @@
 
 #include "mvcc_tree.h"
 
-/* The right edge of a tree under way. Everything it has made belongs to the content, which is thrown away
- * whole if the build does not end. */
+/* The right edge of a tree under way. Everything it has made belongs to the content, which is
+ * thrown away whole if the build does not end. */
 typedef struct kvr__mvcc_builder {
     kvr__mvcc_content *content;
-    kvr__mvcc_node *edge[KVR__MVCC_PATH_MAX];           /* by level; NULL: none yet */
-    kvr__mvcc_separator *bound[KVR__MVCC_PATH_MAX];     /* lower bound of each of them; NULL: none */
+    kvr__mvcc_node *edge[KVR__MVCC_PATH_MAX]; /* by level; NULL: none yet */
+    /* lower bound of each of them; NULL: none */
+    kvr__mvcc_separator *bound[KVR__MVCC_PATH_MAX];
     const kvr__mvcc_record *last;
 } kvr__mvcc_builder;
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* mvcc_changes.c: what happened, for those who follow: a place in the log by revision, and the versions of one
- * key. Nothing waits for them and they hold nothing: whoever is too slow is told so. */
+/* mvcc_changes.c: what happened, for those who follow: a place in the log by revision, and the
+ * versions of one key. Nothing waits for them and they hold nothing: whoever is too slow is told
+ * so. */
 #include "mvcc_internal.h"
 
 typedef struct changes {

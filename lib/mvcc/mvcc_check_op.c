@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* mvcc_check_op.c: is an operation well formed? Asked before it is proposed and again before it is applied, of
- * the operation alone: no store, no memory. Depth and number of all operations are bounded first, so the
- * walk may recurse and the search for duplicate keys fits the stack.
+/* mvcc_check_op.c: is an operation well formed? Asked before it is proposed and again before it is
+ * applied, of the operation alone: no store, no memory. Depth and number of all operations are
+ * bounded first, so the walk may recurse and the search for duplicate keys fits the stack.
  *
- * Two operations exclude each other if they stand in different branches of one transaction; any other two may
- * be on one path, and then no key may be put twice, nor put and deleted. */
+ * Two operations exclude each other if they stand in different branches of one transaction; any
+ * other two may be on one path, and then no key may be put twice, nor put and deleted. */
 #include "mvcc_internal.h"
 
-/* One put and where it stands: 16 bits a level, the number of the transaction met there and the branch. */
+/* One put and where it stands: 16 bits a level, the number of the transaction met there and the
+ * branch. */
 typedef struct place {
     const kvr_op *op;
     uint64_t branches;
@@ -62,8 +63,8 @@ static bool owns(const kvr_buf *owner, const kvr_slice *value)
     kvr_slice bytes;
     kvr_buf_bytes(owner, &bytes);
     uintptr_t from = (uintptr_t)bytes.data, at = (uintptr_t)value->data;
-    return value->size == 0 || (at >= from && value->size <= bytes.size &&
-                                at - from <= bytes.size - value->size);
+    return value->size == 0 ||
+           (at >= from && value->size <= bytes.size && at - from <= bytes.size - value->size);
 }
 
 static kvr_status check_put(const kvr_op *op)
@@ -176,8 +177,8 @@ static uint32_t largest(const kvr_txn *txn)
     return most > txn->else_count ? most : txn->else_count;
 }
 
-/* In the order of the contract: numbers, compares, then, else. A transaction inside may have what its parent
- * left of the allowance. */
+/* In the order of the contract: numbers, compares, then, else. A transaction inside may have what
+ * its parent left of the allowance. */
 static kvr_status check_txn(walk *w, const kvr_op *op, uint64_t branches, uint32_t depth,
                             uint32_t allowance)
 {
@@ -212,7 +213,8 @@ static kvr_status check_txn(walk *w, const kvr_op *op, uint64_t branches, uint32
 
 /* ------------------------------------------------------------------ duplicate keys */
 
-/* The first level where two places part: there it is either another transaction, or the other branch. */
+/* The first level where two places part: there it is either another transaction, or the other
+ * branch. */
 static bool exclude_each_other(uint64_t a, uint64_t b)
 {
     uint64_t differ = a ^ b;
@@ -304,7 +306,8 @@ static kvr_status check_deletes(walk *w, const kvr_op *ops, uint32_t count, uint
         } else if (op->kind == KVR_OP_TXN) {
             w->txn_count++;
             uint64_t then_branch = branches | (uint64_t)(2 * w->txn_count) << 16 * depth;
-            status = check_deletes(w, op->txn->then_ops, op->txn->then_count, then_branch, depth + 1);
+            status =
+                check_deletes(w, op->txn->then_ops, op->txn->then_count, then_branch, depth + 1);
             if (status == KVR_OK) {
                 status = check_deletes(w, op->txn->else_ops, op->txn->else_count,
                                        then_branch | (uint64_t)1 << 16 * depth, depth + 1);

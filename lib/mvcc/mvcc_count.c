@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* mvcc_count.c: how many keys of an interval live. At the head: the rank of its end minus the rank of its start,
- * O(log n). At an older revision: the same, less what the changes since have added, read back from the tail of
- * the log; or by visiting the keys, once that has turned out to be less work. */
+/* mvcc_count.c: how many keys of an interval live. At the head: the rank of its end minus the rank
+ * of its start, O(log n). At an older revision: the same, less what the changes since have added,
+ * read back from the tail of the log; or by visiting the keys, once that has turned out to be less
+ * work. */
 #include "mvcc_internal.h"
 
 kvr_status kvr__mvcc_revision_check(const kvr__mvcc_snap *snap, uint64_t revision)
@@ -33,14 +34,14 @@ static uint64_t count_now(const kvr__mvcc_snap *snap, const kvr__mvcc_interval *
         const kvr__mvcc_record *record = kvr__mvcc_tree_find(snap->root, interval->from);
         return record != NULL && kvr__mvcc_record_is_live(record);
     }
-    uint64_t end = interval->is_unbounded ? snap->live_keys
-                                          : kvr__mvcc_tree_rank(snap->root, interval->to);
+    uint64_t end =
+        interval->is_unbounded ? snap->live_keys : kvr__mvcc_tree_rank(snap->root, interval->to);
     return end - kvr__mvcc_tree_rank(snap->root, interval->from);
 }
 
-/* What the changes after `revision` have added to the interval; false if there are more than `budget`. A put of
- * version 1 adds a key, a delete takes one (there is no delete of a key that is not there), others do neither:
- * so only the changes themselves are looked at. */
+/* What the changes after `revision` have added to the interval; false if there are more than
+ * `budget`. A put of version 1 adds a key, a delete takes one (there is no delete of a key that is
+ * not there), others do neither: so only the changes themselves are looked at. */
 static bool added_since(const kvr__mvcc_snap *snap, const kvr__mvcc_interval *interval,
                         uint64_t revision, uint64_t budget, int64_t *out_added)
 {

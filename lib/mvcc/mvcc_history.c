@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* mvcc_history.c: the log by revision: every change, in order, as a pointer in segments of 61. The owner finds
- * a place by its index through a ring of segments; readers of views, who must not touch the ring, walk back
- * from the tail of their snap. */
+/* mvcc_history.c: the log by revision: every change, in order, as a pointer in segments of 61. The
+ * owner finds a place by its index through a ring of segments; readers of views, who must not touch
+ * the ring, walk back from the tail of their snap. */
 #include "mvcc_internal.h"
 
 _Static_assert(sizeof(kvr__mvcc_segment) == 512 || sizeof(void *) != 8, "one slab class, no waste");
@@ -128,7 +128,8 @@ uint64_t kvr__mvcc_history_find(const kvr__mvcc_history *history, const kvr__mvc
     if (revision > snap->revision) {
         return snap->change_end;
     }
-    /* Each revision above the compacted one has at least one change: that bounds the place from both ends. */
+    /* Each revision above the compacted one has at least one change: that bounds the place from
+     * both ends. */
     uint64_t low = snap->change_first;
     uint64_t least_before = revision - floor - 1;
     uint64_t high = snap->change_end - (snap->revision - revision + 1);

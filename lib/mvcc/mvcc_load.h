@@ -3,8 +3,8 @@
  *
  *   HEADER -> HEAD -> PAYLOAD -> HEAD -> ... -> END -> COMPLETE        (FAILED: only abort is left)
  *
- * mvcc_load.c cuts the stream into these pieces and checks their sums; mvcc_load_version.c reads the versions
- * in a payload and decides whether a store can have them. All bytes may be hostile. */
+ * mvcc_load.c cuts the stream into these pieces and checks their sums; mvcc_load_version.c reads
+ * the versions in a payload and decides whether a store can have them. All bytes may be hostile. */
 #ifndef KVRAFT_LIB_MVCC_LOAD_H
 #define KVRAFT_LIB_MVCC_LOAD_H
 

@@ -1,17 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* mvcc_pin.c: when may what was replaced be freed? Epochs tell for nodes: a pin sees what was born up to its
- * epoch and replaced after it opened. Revisions tell the same for records and segments. With no pin open
- * everything is freed at once.
+/* mvcc_pin.c: when may what was replaced be freed? Epochs tell for nodes: a pin sees what was born
+ * up to its epoch and replaced after it opened. Revisions tell the same for records and segments.
+ * With no pin open everything is freed at once.
  *
- * What the newest pin can see goes to that pin's dead list. When it closes, each item is handed to the next
- * older open pin that sees it too, or freed: an item costs O(1) a pin that sees it, and a long-lived pin
- * does not keep what was born after it. */
+ * What the newest pin can see goes to that pin's dead list. When it closes, each item is handed to
+ * the next older open pin that sees it too, or freed: an item costs O(1) a pin that sees it, and a
+ * long-lived pin does not keep what was born after it. */
 #include "mvcc_internal.h"
 
 enum { SPARE_BLOCKS = 2 }; /* a reservation may fill a block each of two pins */
 
 _Static_assert(sizeof(kvr__mvcc_dead) <= KVR__SLAB_MAX, "blocks come from the slab");
-_Static_assert(KVR__MVCC_RETIRE_MAX <= KVR__MVCC_DEAD_ITEMS, "a reservation fits one block more a pin");
+_Static_assert(KVR__MVCC_RETIRE_MAX <= KVR__MVCC_DEAD_ITEMS,
+               "a reservation fits one block more a pin");
 
 static kvr__mvcc_pin *pin_at(kvr__list *link)
 {
@@ -49,7 +50,8 @@ kvr__mvcc_pin *kvr__mvcc_pin_new(kvr__mvcc_content *content)
     return pin;
 }
 
-void kvr__mvcc_pin_open(kvr__mvcc_content *content, kvr__mvcc_pin *pin, uint64_t revision, bool nodes)
+void kvr__mvcc_pin_open(kvr__mvcc_content *content, kvr__mvcc_pin *pin, uint64_t revision,
+                        bool nodes)
 {
     KVR_ASSERT(pin->refs == 0);
     pin->refs = 1;

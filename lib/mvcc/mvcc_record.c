@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* mvcc_record.c: making, hashing and freeing records. The hash is what members compare, so it is over
- * values and little-endian numbers only: not over pointers, padding, or where the value is kept. */
+/* mvcc_record.c: making, hashing and freeing records. The hash is what members compare, so it is
+ * over values and little-endian numbers only: not over pointers, padding, or where the value is
+ * kept. */
 #include "mvcc_internal.h"
 
 #include "base/buffer.h"

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* mvcc_result.c: the answer of an apply, built in a small arena that goes away as a whole. It names records, not
- * copies; from the moment it is published a pin keeps them from being freed by a compaction. */
+/* mvcc_result.c: the answer of an apply, built in a small arena that goes away as a whole. It names
+ * records, not copies; from the moment it is published a pin keeps them from being freed by a
+ * compaction. */
 #include "mvcc_internal.h"
 
 enum { ARENA_SIZE = 4096 };

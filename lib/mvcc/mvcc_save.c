@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* mvcc_save.c: a view as a stream of blocks, in key order, each key's versions newest first. What goes in is
- * decided by the compacted revision alone, not by how far its sweep is: so equal stores write equal bytes.
- * Only the view is read, so another thread may do it, if the allocator allows: a save has its own. */
+/* mvcc_save.c: a view as a stream of blocks, in key order, each key's versions newest first. What
+ * goes in is decided by the compacted revision alone, not by how far its sweep is: so equal stores
+ * write equal bytes. Only the view is read, so another thread may do it, if the allocator allows: a
+ * save has its own. */
 #include "mvcc_internal.h"
 
 #include "base/checksum.h"
@@ -44,7 +45,8 @@ static void advance_to_key(kvr_mvcc_save *save)
 static void advance(kvr_mvcc_save *save)
 {
     const kvr__mvcc_record *record = save->next;
-    if (record->mod > save->snap->compacted && record->older != NULL && is_part(save, record->older)) {
+    if (record->mod > save->snap->compacted && record->older != NULL &&
+        is_part(save, record->older)) {
         save->next = record->older;
         save->is_older = true;
         return;
@@ -134,8 +136,8 @@ static kvr_status make_block(kvr_mvcc_save *save)
         count++;
         advance(save);
     }
-    save->checksum = kvr__xxh3_64_seed(save->piece + KVR__MVCC_FORMAT_BLOCK_HEAD, payload,
-                                       save->checksum);
+    save->checksum =
+        kvr__xxh3_64_seed(save->piece + KVR__MVCC_FORMAT_BLOCK_HEAD, payload, save->checksum);
     kvr__store_u32(save->piece, (uint32_t)payload);
     kvr__store_u32(save->piece + 4, count);
     kvr__store_u64(save->piece + 8, save->checksum);
@@ -220,7 +222,8 @@ kvr_status kvr_mvcc_save_new(const kvr_mvcc_view *view, kvr_mvcc_save **out_save
     return KVR_OK;
 }
 
-kvr_status kvr_mvcc_save_read(kvr_mvcc_save *save, uint8_t *room, size_t room_size, size_t *out_size)
+kvr_status kvr_mvcc_save_read(kvr_mvcc_save *save, uint8_t *room, size_t room_size,
+                              size_t *out_size)
 {
     size_t filled = 0;
     kvr_status status = KVR_OK;

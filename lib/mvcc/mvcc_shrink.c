@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* mvcc_shrink.c: taking keys out of the tree for good, which only a compaction does, and joining what became
- * small. Joined and evened-out nodes are new ones, so it matters not who sees the old. If memory is
- * short the tree stays as it is, less tidy: no answer depends on its shape. */
+/* mvcc_shrink.c: taking keys out of the tree for good, which only a compaction does, and joining
+ * what became small. Joined and evened-out nodes are new ones, so it matters not who sees the old.
+ * If memory is short the tree stays as it is, less tidy: no answer depends on its shape. */
 #include "mvcc_internal.h"
 
 /* Children of an inner node, as many as two of them hold. */
@@ -38,7 +38,8 @@ static void replace_pair(kvr__mvcc_content *content, const pair *p, kvr__mvcc_no
     kvr__mvcc_inner_relabel(parent);
 }
 
-/* Leaves are joined if that leaves some room, or if one is empty; small ones between full ones stay. */
+/* Leaves are joined if that leaves some room, or if one is empty; small ones between full ones
+ * stay. */
 static void join_leaves(kvr__mvcc_content *content, const pair *p)
 {
     const kvr__mvcc_leaf *left = kvr__mvcc_leaf_of(p->parent->children[p->at]);

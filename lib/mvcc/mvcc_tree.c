@@ -1,20 +1,20 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* mvcc_tree.c: changing the tree. A node born after the newest pin opened is nobody else's and is changed in
- * place; an older one is first replaced by a copy, and so are the nodes above it (kvr__mvcc_tree_own). So on
- * a path the owned nodes come first.
+/* mvcc_tree.c: changing the tree. A node born after the newest pin opened is nobody else's and is
+ * changed in place; an older one is first replaced by a copy, and so are the nodes above it
+ * (kvr__mvcc_tree_own). So on a path the owned nodes come first.
  *
- * A change is made of steps that keep the keys as they are (own, grow, split) and may fail, and one last step
- * (insert, replace, take) that cannot. So KVR_ENOMEM never leaves more than another shape. */
+ * A change is made of steps that keep the keys as they are (own, grow, split) and may fail, and one
+ * last step (insert, replace, take) that cannot. So KVR_ENOMEM never leaves more than another
+ * shape. */
 #include "mvcc_internal.h"
 
 /* ------------------------------------------------------------------ nodes */
 
 static size_t node_size(const kvr__mvcc_node *node)
 {
-    return node->level > 0
-               ? sizeof(kvr__mvcc_inner)
-               : sizeof(kvr__mvcc_leaf) +
-                     node->capacity * (sizeof(uint32_t) + sizeof(kvr__mvcc_record *));
+    return node->level > 0 ? sizeof(kvr__mvcc_inner)
+                           : sizeof(kvr__mvcc_leaf) +
+                                 node->capacity * (sizeof(uint32_t) + sizeof(kvr__mvcc_record *));
 }
 
 static kvr__mvcc_node *node_new(kvr__mvcc_content *content, kvr__mvcc_node head)
@@ -38,8 +38,8 @@ kvr__mvcc_node *kvr__mvcc_inner_new(kvr__mvcc_content *content, uint32_t level)
 {
     KVR_ASSERT(level > 0);
     KVR_ASSERT(level < KVR__MVCC_PATH_MAX);
-    return node_new(content, (kvr__mvcc_node){.level = (uint8_t)level,
-                                              .capacity = KVR__MVCC_INNER_CHILDREN});
+    return node_new(
+        content, (kvr__mvcc_node){.level = (uint8_t)level, .capacity = KVR__MVCC_INNER_CHILDREN});
 }
 
 void kvr__mvcc_node_free(kvr__mvcc_content *content, kvr__mvcc_node *node)
@@ -100,8 +100,8 @@ void kvr__mvcc_leaf_relabel(kvr__mvcc_leaf *leaf, const kvr__mvcc_separator *low
     }
 }
 
-/* An inner node takes what its own separators share, and a search compares that first: so a root whose
- * keys all begin alike has useful heads too. */
+/* An inner node takes what its own separators share, and a search compares that first: so a root
+ * whose keys all begin alike has useful heads too. */
 void kvr__mvcc_inner_relabel(kvr__mvcc_inner *inner)
 {
     uint32_t count = inner->node.count;
@@ -110,8 +110,9 @@ void kvr__mvcc_inner_relabel(kvr__mvcc_inner *inner)
     if (count < 2) {
         return;
     }
-    uint32_t skip = kvr__mvcc_common_prefix(kvr__mvcc_separator_slice(inner->separators[1]),
-                                            kvr__mvcc_separator_slice(inner->separators[count - 1]));
+    uint32_t skip =
+        kvr__mvcc_common_prefix(kvr__mvcc_separator_slice(inner->separators[1]),
+                                kvr__mvcc_separator_slice(inner->separators[count - 1]));
     inner->node.skip = (uint16_t)skip;
     for (uint32_t i = 1; i < count; i++) {
         const kvr__mvcc_separator *separator = inner->separators[i];
@@ -131,7 +132,8 @@ static void link_node(kvr__mvcc_node **root, kvr__mvcc_path *path, uint32_t i, k
     }
 }
 
-kvr_status kvr__mvcc_tree_own(kvr__mvcc_content *content, kvr__mvcc_node **root, kvr__mvcc_path *path)
+kvr_status kvr__mvcc_tree_own(kvr__mvcc_content *content, kvr__mvcc_node **root,
+                              kvr__mvcc_path *path)
 {
     if (content->frozen == 0) {
         return KVR_OK;
@@ -161,8 +163,8 @@ kvr_status kvr__mvcc_tree_own(kvr__mvcc_content *content, kvr__mvcc_node **root,
 
 /* ------------------------------------------------------------------ room for one more */
 
-void kvr__mvcc_leaf_copy(kvr__mvcc_leaf *to, uint32_t at, const kvr__mvcc_leaf *from, uint32_t first,
-                       uint32_t count)
+void kvr__mvcc_leaf_copy(kvr__mvcc_leaf *to, uint32_t at, const kvr__mvcc_leaf *from,
+                         uint32_t first, uint32_t count)
 {
     memcpy(to->heads + at, from->heads + first, count * sizeof(uint32_t));
     memcpy(kvr__mvcc_leaf_slots(to) + at, kvr__mvcc_leaf_slots(from) + first,
@@ -221,7 +223,8 @@ static kvr_status grow_root(kvr__mvcc_content *content, kvr__mvcc_node **root, k
     return KVR_OK;
 }
 
-/* Where runs of ascending keys end, the left part stays nearly full: nothing will come to it any more. */
+/* Where runs of ascending keys end, the left part stays nearly full: nothing will come to it any
+ * more. */
 static kvr_status split_inner(kvr__mvcc_content *content, kvr__mvcc_path *path, uint32_t i)
 {
     kvr__mvcc_inner *left = kvr__mvcc_inner_of(path->nodes[i]);
@@ -253,8 +256,8 @@ static kvr_status split_inner(kvr__mvcc_content *content, kvr__mvcc_path *path, 
     return KVR_OK;
 }
 
-/* In the middle, or at the very end or start if that is where `key` goes: ascending and descending keys
- * then leave full leaves behind. */
+/* In the middle, or at the very end or start if that is where `key` goes: ascending and descending
+ * keys then leave full leaves behind. */
 static kvr_status split_leaf(kvr__mvcc_content *content, kvr__mvcc_path *path, kvr_slice key)
 {
     uint32_t i = path->depth - 1;
@@ -322,7 +325,8 @@ kvr_status kvr__mvcc_tree_make_room(kvr__mvcc_content *content, kvr__mvcc_node *
     if (leaf->capacity < KVR__MVCC_LEAF_SLOTS) {
         return grow_leaf(content, root, path);
     }
-    /* The full nodes above the leaf are split from the top down, so each finds room in its parent. */
+    /* The full nodes above the leaf are split from the top down, so each finds room in its
+     * parent. */
     uint32_t top = path->depth - 1;
     while (top > 0 && path->nodes[top - 1]->count == KVR__MVCC_INNER_CHILDREN) {
         top--;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* mvcc_view.c: views, and what is left of them. A view is a copied snap and a share in a pin. Freeing one only
- * sets a flag, since that may happen on another thread; the owner looks for flags at its next write, if
- * the store's count of them says so. */
+/* mvcc_view.c: views, and what is left of them. A view is a copied snap and a share in a pin.
+ * Freeing one only sets a flag, since that may happen on another thread; the owner looks for flags
+ * at its next write, if the store's count of them says so. */
 #include "mvcc_internal.h"
 
 kvr_mvcc_view *kvr__mvcc_view_new(kvr_mvcc *store, const kvr__mvcc_snap *snap, bool is_head)

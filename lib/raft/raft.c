@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* raft.c: the door: what raft.h declares, as a table of contents. A handle's life is kvr_raft_new, then
- * intake (kvr_raft_receive here, others in the file of their subject) and readies (raft_ready.c) in turn,
- * then kvr_raft_free. */
+/* raft.c: the door: what raft.h declares, as a table of contents. A handle's life is kvr_raft_new,
+ * then intake (kvr_raft_receive here, others in the file of their subject) and readies
+ * (raft_ready.c) in turn, then kvr_raft_free. */
 #include "base/array.h"
 #include "base/buffer.h"
 #include "raft_internal.h"
@@ -306,9 +306,8 @@ void kvr__raft_trace(kvr_raft *raft, const char *name, uint64_t index, uint64_t 
         return;
     }
     if (raft->trace_count == KVR__RAFT_TRACES_MAX ||
-        kvr__array_grow(&raft->mem, KVR__MEM_MESSAGE, (void **)&raft->traces,
-                        &raft->trace_capacity, raft->trace_count + 1,
-                        sizeof *raft->traces) != KVR_OK) {
+        kvr__array_grow(&raft->mem, KVR__MEM_MESSAGE, (void **)&raft->traces, &raft->trace_capacity,
+                        raft->trace_count + 1, sizeof *raft->traces) != KVR_OK) {
         raft->traces_lost++;
         return;
     }

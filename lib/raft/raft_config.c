@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* raft_config.c: kvr_raft_config: defaults, and one sentence for each thing that can be wrong with it. */
+/* raft_config.c: kvr_raft_config: defaults, and one sentence for each thing that can be wrong with
+ * it. */
 #include "base/sized.h"
 #include "raft_internal.h"
 
 #define MILLISECOND ((uint64_t)1000000)
 #define KIB ((uint64_t)1024)
 #define MIB (1024 * KIB)
-#define MESSAGE_BYTES_MAX (64 * MIB)  /* of config.message_bytes_max and command_bytes_max */
+#define MESSAGE_BYTES_MAX (64 * MIB) /* of config.message_bytes_max and command_bytes_max */
 #define ELECTION_NS_MAX (3600000 * MILLISECOND)
 
 /* What 0 stands for. */
@@ -116,7 +117,8 @@ const char *kvr_raft_config_check(const kvr_raft_config *config)
 {
     kvr_raft_config known;
     if (config == NULL || !kvr__raft_config_read(config, &known)) {
-        return "size is not that of a kvr_raft_config, or a field that this version does not know is set";
+        return "size is not that of a kvr_raft_config, or a field that this version does not know "
+               "is set";
     }
     if (known.cluster_id == 0) {
         return "cluster_id is 0";

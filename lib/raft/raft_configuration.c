@@ -5,7 +5,10 @@
 #include "base/codec.h"
 #include "raft_quorum.h"
 
-enum { VERSION = 1, KNOWN_FLAGS = KVR__RAFT_CONFIGURATION_JOINT | KVR__RAFT_CONFIGURATION_AUTO_LEAVE };
+enum {
+    VERSION = 1,
+    KNOWN_FLAGS = KVR__RAFT_CONFIGURATION_JOINT | KVR__RAFT_CONFIGURATION_AUTO_LEAVE
+};
 
 size_t kvr__raft_configuration_size(const kvr_member *members, uint32_t count)
 {
@@ -106,8 +109,8 @@ kvr_status kvr__raft_configuration_verify(kvr_slice encoded, uint32_t *out_count
             !role_is_known(record.role_outgoing) || count == KVR__RAFT_MEMBERS_MAX) {
             return KVR_ECORRUPT;
         }
-        if (!joint && (record.role == KVR__RAFT_ROLE_NONE ||
-                       record.role_outgoing != KVR__RAFT_ROLE_NONE)) {
+        if (!joint &&
+            (record.role == KVR__RAFT_ROLE_NONE || record.role_outgoing != KVR__RAFT_ROLE_NONE)) {
             return KVR_ECORRUPT;
         }
         last_id = record.id;
@@ -138,6 +141,7 @@ kvr_status kvr_configuration_member(const kvr_slice *encoded, uint32_t i, kvr_me
             return status;
         }
     }
-    *out_member = (kvr_member){.id = record.id, .role = record.role, .attributes = record.attributes};
+    *out_member =
+        (kvr_member){.id = record.id, .role = record.role, .attributes = record.attributes};
     return KVR_OK;
 }

@@ -4,11 +4,12 @@
  *   follower     -> precandidate   timeout, or asked for     [kvr__raft_election_campaign]
  *   precandidate -> candidate      majority would vote       [become_candidate] (thesis 9.6)
  *   candidate    -> leader         majority did              [become_leader]
- *   leader       -> follower       hears no majority for an election timeout [check_quorum] (thesis 6.2)
+ *   leader       -> follower       hears no majority for an election timeout [check_quorum] (thesis
+ *                6.2)
  *   any          -> follower       a leader, or a higher term [kvr__raft_election_follow]
  *
- * A pre-vote changes nothing at those who are asked. A candidate counts itself and asks others only when
- * its own term and vote are durable. */
+ * A pre-vote changes nothing at those who are asked. A candidate counts itself and asks others only
+ * when its own term and vote are durable. */
 #include "raft_internal.h"
 
 static void set_role(kvr_raft *raft, uint8_t role, const char *name)
@@ -19,8 +20,8 @@ static void set_role(kvr_raft *raft, uint8_t role, const char *name)
     kvr__raft_trace(raft, name, raft->log.last_index, raft->leader);
 }
 
-/* A new term forgets what was said and heard in the old one. The vote is forgotten with its term, and
- * only then (FAULTS 1). */
+/* A new term forgets what was said and heard in the old one. The vote is forgotten with its term,
+ * and only then (FAULTS 1). */
 static void enter_term(kvr_raft *raft, uint64_t term)
 {
     KVR_ASSERT(term > raft->term);
@@ -83,8 +84,8 @@ bool kvr__raft_election_has_live_leader(const kvr_raft *raft)
     if (raft->role == KVR_ROLE_LEADER) {
         return true;
     }
-    return raft->leader != 0 && (raft->leader_heard ||
-                                 raft->now - raft->leader_heard_ns < raft->config.election_ns);
+    return raft->leader != 0 &&
+           (raft->leader_heard || raft->now - raft->leader_heard_ns < raft->config.election_ns);
 }
 
 /* ------------------------------------------------------------------ becoming leader */
@@ -216,8 +217,8 @@ void kvr__raft_election_tick(kvr_raft *raft)
     if (raft->now >= raft->heartbeat_deadline) {
         raft->heartbeat_deadline = raft->now + raft->config.heartbeat_ns;
         raft->read_request_due = raft->reads.count > 0;
-        if (raft->role == KVR_ROLE_PRECANDIDATE || (raft->role == KVR_ROLE_CANDIDATE &&
-                                                    kvr__raft_gate_is_open(raft))) {
+        if (raft->role == KVR_ROLE_PRECANDIDATE ||
+            (raft->role == KVR_ROLE_CANDIDATE && kvr__raft_gate_is_open(raft))) {
             raft->vote_round_due = true;
         }
         kvr__raft_outbox_trim(raft);
@@ -226,8 +227,8 @@ void kvr__raft_election_tick(kvr_raft *raft)
 
 /* ------------------------------------------------------------------ asking */
 
-/* Asks all voters that have not answered. Repeated with each heartbeat interval, since a request or its
- * answer may be lost (FAULTS 5). */
+/* Asks all voters that have not answered. Repeated with each heartbeat interval, since a request or
+ * its answer may be lost (FAULTS 5). */
 kvr_status kvr__raft_election_send(kvr_raft *raft)
 {
     bool pre = raft->role == KVR_ROLE_PRECANDIDATE;
@@ -238,9 +239,8 @@ kvr_status kvr__raft_election_send(kvr_raft *raft)
             !kvr__raft_members_may_vote(member)) {
             continue;
         }
-        uint8_t *body = kvr__raft_outbox_open(raft, member->id,
-                                              pre ? KVR__RAFT_PREVOTE : KVR__RAFT_VOTE,
-                                              KVR__RAFT_VOTE_SIZE);
+        uint8_t *body = kvr__raft_outbox_open(
+            raft, member->id, pre ? KVR__RAFT_PREVOTE : KVR__RAFT_VOTE, KVR__RAFT_VOTE_SIZE);
         if (body == NULL) {
             return KVR_ENOMEM;
         }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* raft_fetch.c: memory holds the newest entries only; a follower that needs older ones gets them from
- * storage, one read for one follower at a time, straight from the answer into a message. So memory stays
- * small and warm however long the log, and a slow follower costs one read at a time.
+/* raft_fetch.c: memory holds the newest entries only; a follower that needs older ones gets them
+ * from storage, one read for one follower at a time, straight from the answer into a message. So
+ * memory stays small and warm however long the log, and a slow follower costs one read at a time.
  *
  *     snapshot    storage                        memory
  *   ............|first_index ......... base| base+1 ........ last|
@@ -11,8 +11,8 @@
 
 /* ------------------------------------------------------------------ out of memory */
 
-/* Entries that are durable and applied here, and that every follower in step has, may leave memory. One
- * that is slow may hold them back for as much as its window. */
+/* Entries that are durable and applied here, and that every follower in step has, may leave memory.
+ * One that is slow may hold them back for as much as its window. */
 void kvr__raft_fetch_evict(kvr_raft *raft)
 {
     uint64_t held = raft->log.end_position - raft->log.begin_position;
@@ -43,7 +43,8 @@ static bool prev_term(const kvr_raft *raft, uint64_t prev, uint64_t *out_term)
     return kvr__raft_log_term(&raft->log, prev, out_term);
 }
 
-/* True if what follows progress->next - 1 is not in memory, and storage has it and the term before it. */
+/* True if what follows progress->next - 1 is not in memory, and storage has it and the term before
+ * it. */
 static bool can_fetch(const kvr_raft *raft, const kvr__raft_progress *progress)
 {
     uint64_t prev = progress->next - 1;
@@ -120,8 +121,8 @@ kvr_status kvr__raft_fetch_read(kvr_raft *raft)
 typedef struct run {
     uint64_t prev_term;
     uint64_t last;
-    uint64_t size;  /* bytes of the entries after prev */
-    size_t skip;    /* bytes of prev itself, at the start of the first piece */
+    uint64_t size; /* bytes of the entries after prev */
+    size_t skip;   /* bytes of prev itself, at the start of the first piece */
     bool sound;
 } run;
 
@@ -162,8 +163,8 @@ static kvr_status send_run(kvr_raft *raft, kvr__raft_member *member, const kvr_s
     if (kvr__ring_reserve(&progress->inflight, 1) != KVR_OK) {
         return KVR_ENOMEM;
     }
-    uint8_t *body = kvr__raft_outbox_open(raft, member->id, KVR__RAFT_APPEND,
-                                          KVR__RAFT_APPEND_SIZE + r->size);
+    uint8_t *body =
+        kvr__raft_outbox_open(raft, member->id, KVR__RAFT_APPEND, KVR__RAFT_APPEND_SIZE + r->size);
     if (body == NULL) {
         return KVR_ENOMEM;
     }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* raft_load.c: the start. LOAD says what is durable; then the new incarnation is made durable while the
- * entries are read into memory; then the member takes part. What storage says is judged before it is
- * believed: a gap or an impossible term is damage, and is said (FAULTS 59). */
+/* raft_load.c: the start. LOAD says what is durable; then the new incarnation is made durable while
+ * the entries are read into memory; then the member takes part. What storage says is judged before
+ * it is believed: a gap or an impossible term is damage, and is said (FAULTS 59). */
 #include "base/entry.h"
 #include "raft_internal.h"
 
@@ -78,7 +78,9 @@ static void begin_log(kvr_raft *raft, const kvr_store_result *result)
     if (empty || result->first_index == snapshot + 1) {
         kvr__raft_log_reset(&raft->log, snapshot, result->snapshot.term);
         store->load_next = snapshot + 1;
-    } else { /* the entry before the first is gone; its term is not known, so the first becomes the base */
+        /* the entry before the first is gone; its term is not known, so the first becomes the
+         * base */
+    } else {
         kvr__raft_log_reset(&raft->log, result->first_index == 1 ? 0 : result->first_index, 0);
         store->load_next = result->first_index;
     }

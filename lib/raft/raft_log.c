@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* raft_log.c: the log in memory (drawn in raft_log.h). The one idea: bytes are written once and never
- * move, so that they can be lent to messages, disks and state machines; removing entries only lets go of
- * segments. Start at kvr__raft_log_room. */
+/* raft_log.c: the log in memory (drawn in raft_log.h). The one idea: bytes are written once and
+ * never move, so that they can be lent to messages, disks and state machines; removing entries only
+ * lets go of segments. Start at kvr__raft_log_room. */
 #include "raft_log.h"
 
 #include "base/assertion.h"
@@ -38,8 +38,8 @@ void kvr__raft_log_release(kvr__raft_log *log)
     kvr__raft_log_init(log, log->mem);
 }
 
-/* Lets go of a segment. One of full size that nobody else holds waits as the spare: in a steady state
- * segments come from there, not from the allocator. */
+/* Lets go of a segment. One of full size that nobody else holds waits as the spare: in a steady
+ * state segments come from there, not from the allocator. */
 static void segment_drop(kvr__raft_log *log, kvr_buf *buffer)
 {
     if (log->spare == NULL && buffer->count == 1 &&
@@ -104,8 +104,7 @@ static bool grow_segments(kvr__raft_log *log)
     for (uint32_t n = log->segment_first; n != log->segment_end; n++) {
         segments[n & (capacity - 1)] = *segment_at(log, n);
     }
-    kvr__mem_free(log->mem, KVR__MEM_LOG, log->segments,
-                  log->segment_capacity * sizeof *segments);
+    kvr__mem_free(log->mem, KVR__MEM_LOG, log->segments, log->segment_capacity * sizeof *segments);
     log->segments = segments;
     log->segment_capacity = capacity;
     return true;

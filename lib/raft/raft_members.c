@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* raft_members.c: which configurations stand where, and the one in force as a table of members. A
- * configuration is in force from the moment its entry is appended (Raft 6, thesis 4.1), so appending and
- * truncating put and roll back at once; those below the applied index are forgotten. Room is reserved
- * before anything changes. */
+ * configuration is in force from the moment its entry is appended (Raft 6, thesis 4.1), so
+ * appending and truncating put and roll back at once; those below the applied index are forgotten.
+ * Room is reserved before anything changes. */
 #include "base/array.h"
 #include "base/codec.h"
 #include "raft_internal.h"

@@ -20,7 +20,7 @@ enum {
     AT_TO = 40,
     AT_TERM = 48,
     AT_LEVEL = 56,
-    AT_EXEMPT = 60, /* bytes at the end that the checksum leaves out; 0 for all but APPEND */
+    AT_EXEMPT = 60,   /* bytes at the end that the checksum leaves out; 0 for all but APPEND */
     LENGTH_KNOWN = 16 /* bytes needed to tell length, version and type */
 };
 
@@ -259,7 +259,8 @@ void kvr__raft_message_write_heartbeat_reply(uint8_t *out, const kvr__raft_heart
     kvr__store_u64(out + 24, reply->flush_age_ns);
 }
 
-void kvr__raft_message_read_heartbeat_reply(const uint8_t *body, kvr__raft_heartbeat_reply *out_reply)
+void kvr__raft_message_read_heartbeat_reply(const uint8_t *body,
+                                            kvr__raft_heartbeat_reply *out_reply)
 {
     *out_reply = (kvr__raft_heartbeat_reply){
         .flags = kvr__load_u16(body + 2),

@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* raft_message.h: messages between members as bytes, byte by byte as kvraft-message(5) says, and nothing
- * else: no handle, no allocation. Bytes that are read may be hostile. A message is
+/* raft_message.h: messages between members as bytes, byte by byte as kvraft-message(5) says, and
+ * nothing else: no handle, no allocation. Bytes that are read may be hostile. A message is
  *
  *   head (64)   checksum, length, version, type, cluster, group, from, to, term, level
- *   body        its own size first, so that a reader skips fields that it does not know; then fields
+ *   body        its own size first, so that a reader skips fields that it does not know; then
+ *               fields
  *   tail        entries, commands, or a chunk: whatever follows the body
  *
- * The checksum covers all of it but the entries of an append: each of those carries two checksums of its
- * own, which its receiver verifies. Start at kvr__raft_message_read. */
+ * The checksum covers all of it but the entries of an append: each of those carries two checksums
+ * of its own, which its receiver verifies. Start at kvr__raft_message_read. */
 #ifndef KVRAFT_LIB_RAFT_MESSAGE_H
 #define KVRAFT_LIB_RAFT_MESSAGE_H
 
@@ -52,16 +53,17 @@ enum {
 
 /* Flags of bodies. */
 enum {
-    KVR__RAFT_GRANTED = 1,      /* (PRE)VOTE_REPLY */
-    KVR__RAFT_TRANSFERRED = 1,  /* VOTE: the old leader asked for it; its place is taken */
-    KVR__RAFT_REFUSED = 1,      /* APPEND_REPLY, READ_REPLY */
-    KVR__RAFT_STORE_FULL = 2,   /* APPEND_REPLY, HEARTBEAT_REPLY: a write found no room */
-    KVR__RAFT_NO_REPLY = 1,     /* HEARTBEAT: it only tells the commit index */
-    KVR__RAFT_LAST_CHUNK = 1,   /* SNAPSHOT */
-    KVR__RAFT_INSTALLED = 1     /* SNAPSHOT_REPLY: it is durable, or no longer needed */
+    KVR__RAFT_GRANTED = 1,     /* (PRE)VOTE_REPLY */
+    KVR__RAFT_TRANSFERRED = 1, /* VOTE: the old leader asked for it; its place is taken */
+    KVR__RAFT_REFUSED = 1,     /* APPEND_REPLY, READ_REPLY */
+    KVR__RAFT_STORE_FULL = 2,  /* APPEND_REPLY, HEARTBEAT_REPLY: a write found no room */
+    KVR__RAFT_NO_REPLY = 1,    /* HEARTBEAT: it only tells the commit index */
+    KVR__RAFT_LAST_CHUNK = 1,  /* SNAPSHOT */
+    KVR__RAFT_INSTALLED = 1    /* SNAPSHOT_REPLY: it is durable, or no longer needed */
 };
 
-/* A message whose head and checksum are right; body and tail are lent by the bytes it was read from. */
+/* A message whose head and checksum are right; body and tail are lent by the bytes it was read
+ * from. */
 typedef struct kvr__raft_message {
     kvr_message_info head;
     const uint8_t *body; /* at least the size of version 1 of its type */
@@ -92,8 +94,8 @@ typedef struct kvr__raft_append {
 } kvr__raft_append;
 
 /* Accepted: `index` is the highest that is durable and known to match the leader's log.
- * Refused: `index` is the append's prev_index, and no entry above `hint_index` can match: either the log
- * ends there (hint_term 0), or it is the last index of hint_term or a lower term. */
+ * Refused: `index` is the append's prev_index, and no entry above `hint_index` can match: either
+ * the log ends there (hint_term 0), or it is the last index of hint_term or a lower term. */
 typedef struct kvr__raft_append_reply {
     uint64_t index;
     uint64_t hint_index;
@@ -133,17 +135,20 @@ typedef struct kvr__raft_snapshot_reply {
     uint16_t flags;
 } kvr__raft_snapshot_reply;
 
-/* A read request's context: no two requests of a member have the same, whatever restarts between. */
+/* A read request's context: no two requests of a member have the same, whatever restarts
+ * between. */
 typedef struct kvr__raft_read_context {
     uint64_t incarnation;
     uint64_t sequence;
 } kvr__raft_read_context;
 
-/* Verifies head, checksum and the presence of a whole body. `bytes` must be one message, no more. KVR_OK;
- * KVR_ECORRUPT; KVR_EVERSION (of the envelope, or a type that this version does not know). */
+/* Verifies head, checksum and the presence of a whole body. `bytes` must be one message, no more.
+ * KVR_OK; KVR_ECORRUPT; KVR_EVERSION (of the envelope, or a type that this version does not
+ * know). */
 kvr_status kvr__raft_message_read(kvr_slice bytes, kvr__raft_message *out_message);
 
-/* Writes all of the head but length and checksum, which seal writes once the message is complete. */
+/* Writes all of the head but length and checksum, which seal writes once the message is
+ * complete. */
 void kvr__raft_message_write_head(uint8_t *out, const kvr_message_info *head);
 /* The last `size` bytes of this APPEND verify by themselves: its checksum leaves them out. */
 void kvr__raft_message_exempt(uint8_t *bytes, uint32_t size);
@@ -161,11 +166,13 @@ void kvr__raft_message_read_append_reply(const uint8_t *body, kvr__raft_append_r
 void kvr__raft_message_write_heartbeat(uint8_t *out, const kvr__raft_heartbeat *heartbeat);
 void kvr__raft_message_read_heartbeat(const uint8_t *body, kvr__raft_heartbeat *out_heartbeat);
 void kvr__raft_message_write_heartbeat_reply(uint8_t *out, const kvr__raft_heartbeat_reply *reply);
-void kvr__raft_message_read_heartbeat_reply(const uint8_t *body, kvr__raft_heartbeat_reply *out_reply);
+void kvr__raft_message_read_heartbeat_reply(const uint8_t *body,
+                                            kvr__raft_heartbeat_reply *out_reply);
 void kvr__raft_message_write_snapshot(uint8_t *out, const kvr__raft_snapshot_chunk *chunk);
 void kvr__raft_message_read_snapshot(const uint8_t *body, kvr__raft_snapshot_chunk *out_chunk);
 void kvr__raft_message_write_snapshot_reply(uint8_t *out, const kvr__raft_snapshot_reply *reply);
-void kvr__raft_message_read_snapshot_reply(const uint8_t *body, kvr__raft_snapshot_reply *out_reply);
+void kvr__raft_message_read_snapshot_reply(const uint8_t *body,
+                                           kvr__raft_snapshot_reply *out_reply);
 void kvr__raft_message_write_forward(uint8_t *out, uint32_t command_count);
 uint32_t kvr__raft_message_read_forward(const uint8_t *body);
 void kvr__raft_message_write_read(uint8_t *out, const kvr__raft_read_context *context);

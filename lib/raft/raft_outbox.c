@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* raft_outbox.c: messages under construction. One is filled while the other is shown, and both are used
- * again, so a steady state allocates nothing. A message is sealed (length, checksum) when it is shown: until
- * then it may grow, and until the term and vote are durable it is not shown at all. */
+/* raft_outbox.c: messages under construction. One is filled while the other is shown, and both are
+ * used again, so a steady state allocates nothing. A message is sealed (length, checksum) when it
+ * is shown: until then it may grow, and until the term and vote are durable it is not shown at
+ * all. */
 #include "base/array.h"
 #include "raft_internal.h"
 
@@ -121,7 +122,8 @@ void kvr__raft_outbox_advance(kvr_raft *raft)
     outbox->size = 0;
 }
 
-/* Called with each heartbeat: an array that was hardly used for some of them gives its memory back. */
+/* Called with each heartbeat: an array that was hardly used for some of them gives its memory
+ * back. */
 void kvr__raft_outbox_trim(kvr_raft *raft)
 {
     kvr__raft_outbox *outboxes[] = {&raft->outbox, &raft->shown_outbox};

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* raft_post.c: messages of the layer above, carried like any other and understood by nobody here. They
- * change no term. Received bodies are copied to one of two arrays: one fills while the other is shown. */
+/* raft_post.c: messages of the layer above, carried like any other and understood by nobody here.
+ * They change no term. Received bodies are copied to one of two arrays: one fills while the other
+ * is shown. */
 #include "base/array.h"
 #include "raft_internal.h"
 
@@ -39,8 +40,8 @@ static kvr_status reserve(kvr_raft *raft, kvr__raft_posts *posts, size_t size)
         while (capacity < posts->size + size) {
             capacity *= 2;
         }
-        uint8_t *bytes = kvr__mem_realloc(&raft->mem, KVR__MEM_MESSAGE, posts->bytes,
-                                          posts->capacity, capacity);
+        uint8_t *bytes =
+            kvr__mem_realloc(&raft->mem, KVR__MEM_MESSAGE, posts->bytes, posts->capacity, capacity);
         if (bytes == NULL) {
             return KVR_ENOMEM;
         }

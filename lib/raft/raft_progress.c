@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* raft_progress.c: the transitions drawn at kvr__raft_progress. All of them only ever raise match, which
- * is why a repeated or late reply does no harm. */
+/* raft_progress.c: the transitions drawn at kvr__raft_progress. All of them only ever raise match,
+ * which is why a repeated or late reply does no harm. */
 #include "raft_internal.h"
 
 static void become_probe(kvr__raft_progress *progress)
@@ -51,7 +51,8 @@ bool kvr__raft_progress_accept(kvr__raft_progress *progress, uint64_t index)
     return rose;
 }
 
-/* The append after `refused` did not fit; nothing above `hint` can match. True if it tells something new. */
+/* The append after `refused` did not fit; nothing above `hint` can match. True if it tells
+ * something new. */
 bool kvr__raft_progress_refuse(kvr__raft_progress *progress, uint64_t refused, uint64_t hint)
 {
     if (progress->state == KVR__RAFT_REPLICATE) {

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* raft_propose.c: commands into the log, and to the leader. A forwarded message carries bare commands with
- * their proposer's checksums; those that a follower proposes between two readies share one message. What
- * a leader cannot take of it is dropped: the state machines see what became of each command. */
+/* raft_propose.c: commands into the log, and to the leader. A forwarded message carries bare
+ * commands with their proposer's checksums; those that a follower proposes between two readies
+ * share one message. What a leader cannot take of it is dropped: the state machines see what became
+ * of each command. */
 #include "base/checksum.h"
 #include "base/codec.h"
 #include "raft_internal.h"
@@ -22,16 +23,16 @@ static uint8_t *forward_room(kvr_raft *raft, size_t size)
             message->bytes.size + size <= raft->config.message_bytes_max) {
             uint8_t *room = kvr__raft_outbox_extend(raft, size);
             if (room != NULL) {
-                uint8_t *body =
-                    raft->outbox.bytes + raft->outbox.messages[raft->forward_message - 1].token +
-                    KVR__RAFT_HEAD_SIZE;
+                uint8_t *body = raft->outbox.bytes +
+                                raft->outbox.messages[raft->forward_message - 1].token +
+                                KVR__RAFT_HEAD_SIZE;
                 kvr__raft_message_write_forward(body, kvr__raft_message_read_forward(body) + 1);
             }
             return room;
         }
     }
-    uint8_t *body = kvr__raft_outbox_open(raft, raft->leader, KVR__RAFT_FORWARD,
-                                          KVR__RAFT_FORWARD_SIZE + size);
+    uint8_t *body =
+        kvr__raft_outbox_open(raft, raft->leader, KVR__RAFT_FORWARD, KVR__RAFT_FORWARD_SIZE + size);
     if (body == NULL) {
         return NULL;
     }
@@ -89,8 +90,7 @@ kvr_status kvr__raft_recv_forward(kvr_raft *raft, const kvr__raft_message *messa
     kvr__reader reader = kvr__reader_of(message->tail.data, message->tail.size);
     for (uint32_t i = 0; i < count; i++) {
         uint64_t checksum = kvr__read_u64(&reader);
-        kvr_status status =
-            kvr__raft_replication_propose(raft, kvr__read_slice(&reader), checksum);
+        kvr_status status = kvr__raft_replication_propose(raft, kvr__read_slice(&reader), checksum);
         if (status == KVR_ENOMEM) {
             return status;
         }
@@ -116,8 +116,8 @@ kvr_status kvr_raft_propose(kvr_raft *raft, const kvr_slice *command,
         }
         return status;
     }
-    kvr_status status = kvr__raft_replication_propose(
-        raft, *command, kvr__xxh3_64(command->data, command->size));
+    kvr_status status =
+        kvr__raft_replication_propose(raft, *command, kvr__xxh3_64(command->data, command->size));
     if (status == KVR_OK) {
         *out_proposal = (kvr_raft_proposal){.index = raft->log.last_index, .term = raft->term};
     }

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* raft_read.c: linearizable reads without a log entry (thesis 6.4). A read that arrives joins a round that
- * begins after it: heartbeats that carry the round's number. When a quorum has echoed it, this member still
- * led at a moment after the read began, so the commit index taken then is good enough. One round is under
- * way at a time; reads that come meanwhile share the next. No round begins before an entry of the own term
- * is committed (FAULTS 41).
+/* raft_read.c: linearizable reads without a log entry (thesis 6.4). A read that arrives joins a
+ * round that begins after it: heartbeats that carry the round's number. When a quorum has echoed
+ * it, this member still led at a moment after the read began, so the commit index taken then is
+ * good enough. One round is under way at a time; reads that come meanwhile share the next. No round
+ * begins before an entry of the own term is committed (FAULTS 41).
  *
- * A follower asks its leader; each request has a new context, and an answer serves the reads that had
- * arrived before that request was sent (FAULTS 42). */
+ * A follower asks its leader; each request has a new context, and an answer serves the reads that
+ * had arrived before that request was sent (FAULTS 42). */
 #include "base/array.h"
 #include "raft_internal.h"
 
@@ -18,8 +18,8 @@ static kvr__raft_pending_read *read_at(const kvr_raft *raft, uint32_t i)
 bool kvr__raft_read_own_term_committed(const kvr_raft *raft)
 {
     uint64_t term = 0;
-    return raft->role == KVR_ROLE_LEADER &&
-           kvr__raft_log_term(&raft->log, raft->commit, &term) && term == raft->term;
+    return raft->role == KVR_ROLE_LEADER && kvr__raft_log_term(&raft->log, raft->commit, &term) &&
+           term == raft->term;
 }
 
 /* ------------------------------------------------------------------ arrival */
@@ -95,8 +95,8 @@ static void answer(kvr_raft *raft, const kvr__raft_pending_read *read)
         put_result(raft, read->context.sequence, read->index, KVR_OK);
         return;
     }
-    uint8_t *body = kvr__raft_outbox_open(raft, read->from, KVR__RAFT_READ_REPLY,
-                                          KVR__RAFT_READ_REPLY_SIZE);
+    uint8_t *body =
+        kvr__raft_outbox_open(raft, read->from, KVR__RAFT_READ_REPLY, KVR__RAFT_READ_REPLY_SIZE);
     if (body != NULL) { /* else as if lost: the asker repeats */
         kvr__raft_message_write_read_reply(body, &read->context, read->index, 0);
     }
@@ -172,8 +172,7 @@ static void assign(kvr_raft *raft, uint64_t round, uint64_t index)
 
 static kvr_status send_request(kvr_raft *raft)
 {
-    uint8_t *body =
-        kvr__raft_outbox_open(raft, raft->leader, KVR__RAFT_READ, KVR__RAFT_READ_SIZE);
+    uint8_t *body = kvr__raft_outbox_open(raft, raft->leader, KVR__RAFT_READ, KVR__RAFT_READ_SIZE);
     if (body == NULL) {
         return KVR_ENOMEM;
     }
@@ -194,7 +193,8 @@ kvr_status kvr__raft_read_send(kvr_raft *raft)
         return due && raft->leader != 0 ? send_request(raft) : KVR_OK;
     }
     bool idle = raft->round_confirmed == raft->round || raft->broadcast;
-    if (idle && raft->reads_assigned < raft->reads.count && kvr__raft_read_own_term_committed(raft)) {
+    if (idle && raft->reads_assigned < raft->reads.count &&
+        kvr__raft_read_own_term_committed(raft)) {
         raft->round++;
         assign(raft, raft->round, raft->commit);
         raft->broadcast = true;

@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* raft_ready.c: what there is to do now. Intake has set what is due; here time passes, the due things become
- * messages and requests, and all of it is shown. Each step can be repeated: if memory ends in one, what
- * was made stays and the next ready goes on. Nothing is sent while term or vote are not durable. */
+/* raft_ready.c: what there is to do now. Intake has set what is due; here time passes, the due
+ * things become messages and requests, and all of it is shown. Each step can be repeated: if memory
+ * ends in one, what was made stays and the next ready goes on. Nothing is sent while term or vote
+ * are not durable. */
 #include "base/array.h"
 #include "raft_internal.h"
 
 /* ------------------------------------------------------------------ time */
 
-/* What was received since the last ready was received by now: a process that slept must not take the
- * silence for its peers'. */
+/* What was received since the last ready was received by now: a process that slept must not take
+ * the silence for its peers'. */
 static void stamp_heard(kvr_raft *raft)
 {
     if (!raft->heard_any) {
@@ -206,8 +207,8 @@ static void show(kvr_raft *raft)
 static kvr_status make_all(kvr_raft *raft)
 {
     kvr_status status = KVR_OK;
-    /* The results that wait move to the array that is shown now: the one that takes over must hold all
-     * reads that may yet be refused. */
+    /* The results that wait move to the array that is shown now: the one that takes over must hold
+     * all reads that may yet be refused. */
     if (raft->shown_read_capacity < raft->reads.count) {
         status = kvr__array_grow(&raft->mem, KVR__MEM_CALL, (void **)&raft->shown_reads,
                                  &raft->shown_read_capacity, raft->reads.count,

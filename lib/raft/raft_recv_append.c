@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* raft_recv_append.c: entries and heartbeats of the leader, and the answers to them. `verified` is the one
- * idea: the index up to which this log is known to match that of this term's leader. It only grows within
- * a term, so a message that is late or repeated can neither truncate nor commit what it did not prove
- * (FAULTS 18, 26), and one cumulative answer serves many appends. Raft 5.3. */
+/* raft_recv_append.c: entries and heartbeats of the leader, and the answers to them. `verified` is
+ * the one idea: the index up to which this log is known to match that of this term's leader. It
+ * only grows within a term, so a message that is late or repeated can neither truncate nor commit
+ * what it did not prove (FAULTS 18, 26), and one cumulative answer serves many appends. Raft
+ * 5.3. */
 #include "base/codec.h"
 #include "base/entry.h"
 #include "raft_internal.h"
@@ -15,8 +16,8 @@ kvr_status kvr__raft_recv_bad(kvr_raft *raft)
 
 /* ------------------------------------------------------------------ who speaks */
 
-/* A deposed leader learns of the new term from a refusal; so does one that must step down because this
- * member has come to a higher term on its own (FAULTS 7, second half). */
+/* A deposed leader learns of the new term from a refusal; so does one that must step down because
+ * this member has come to a higher term on its own (FAULTS 7, second half). */
 static void answer_stale(kvr_raft *raft, uint64_t to)
 {
     uint8_t *body =
@@ -65,10 +66,10 @@ kvr__raft_member *kvr__raft_recv_from_follower(kvr_raft *raft, const kvr__raft_m
     return member;
 }
 
-/* ------------------------------------------------------------------ entries: judged before any effect */
+/* ------------------------------------------------------------ entries: judged before any effect */
 
-/* All that can be wrong with an append without looking at the own log. *out_members becomes the largest
- * number of members in a configuration among its entries. */
+/* All that can be wrong with an append without looking at the own log. *out_members becomes the
+ * largest number of members in a configuration among its entries. */
 static bool append_is_sound(const kvr__raft_message *message, const kvr__raft_append *append,
                             uint32_t *out_members)
 {
@@ -139,10 +140,12 @@ static kvr_status refuse(kvr_raft *raft, const kvr__raft_append *append)
     return KVR_OK;
 }
 
-/* Removes the entries from `from` on, and with them configurations and what a flush under way would count. */
+/* Removes the entries from `from` on, and with them configurations and what a flush under way would
+ * count. */
 static void truncate_log(kvr_raft *raft, uint64_t from)
 {
-    KVR_ASSERT(from > raft->commit);   /* Raft 5.4.3: a committed entry is in every later leader's log */
+    /* Raft 5.4.3: a committed entry is in every later leader's log */
+    KVR_ASSERT(from > raft->commit);
     KVR_ASSERT(from > raft->verified);
     kvr__raft_log_truncate(&raft->log, from);
     kvr__raft_members_truncate(raft, from);
@@ -166,9 +169,9 @@ static kvr_status append_one(kvr_raft *raft, const uint8_t *bytes, const entry_h
     return KVR_OK;
 }
 
-/* Appends what is new of the message; the log matches the leader's up to prev_index. What is already
- * there stays; the first entry of another term cuts the log (Raft 5.3). `verified` rises with each entry,
- * so stopping early is as if the message had been shorter. */
+/* Appends what is new of the message; the log matches the leader's up to prev_index. What is
+ * already there stays; the first entry of another term cuts the log (Raft 5.3). `verified` rises
+ * with each entry, so stopping early is as if the message had been shorter. */
 static kvr_status append_entries(kvr_raft *raft, const kvr__raft_append *append, kvr_slice entries,
                                  uint32_t member_count)
 {
@@ -180,8 +183,9 @@ static kvr_status append_entries(kvr_raft *raft, const kvr__raft_append *append,
         entry_head head = read_entry_head(p);
         index++;
         uint64_t term = 0;
-        if (index <= verified || (index <= raft->log.last_index &&
-                                  kvr__raft_log_term(&raft->log, index, &term) && term == head.term)) {
+        if (index <= verified ||
+            (index <= raft->log.last_index && kvr__raft_log_term(&raft->log, index, &term) &&
+             term == head.term)) {
             p += head.size;
             continue;
         }
@@ -261,8 +265,8 @@ kvr_status kvr__raft_recv_heartbeat(kvr_raft *raft, const kvr__raft_message *mes
         return KVR_OK;
     }
     kvr__raft_recv_note_clocks(raft, heartbeat.round, heartbeat.lease_clock);
-    /* It tells no more than what this member acknowledged to this leader, durably: the log matches up to there,
-     * though a restart in the same term forgot how far it does. */
+    /* It tells no more than what this member acknowledged to this leader, durably: the log matches
+     * up to there, though a restart in the same term forgot how far it does. */
     if (heartbeat.commit > raft->verified && heartbeat.commit <= raft->log.last_index) {
         raft->verified = heartbeat.commit;
     }
@@ -305,7 +309,8 @@ kvr_status kvr__raft_recv_append_reply(kvr_raft *raft, const kvr__raft_message *
     }
     note_follower(raft, progress, reply.round, reply.free_bytes, reply.flush_age_ns);
     if ((reply.flags & KVR__RAFT_REFUSED) != 0) {
-        uint64_t hint = reply.hint_index; /* below the base all that is known is that it may match */
+        /* below the base all that is known is that it may match */
+        uint64_t hint = reply.hint_index;
         if (hint > raft->log.base_index) {
             hint = kvr__raft_log_conflict(&raft->log, hint, reply.hint_term);
         }
@@ -318,8 +323,8 @@ kvr_status kvr__raft_recv_append_reply(kvr_raft *raft, const kvr__raft_message *
         }
         kvr__raft_replication_advance_commit(raft, reply.index);
     }
-    /* The second follower of three acknowledges what the first one's reply has committed: it, too, is told
-     * at once, not by the next heartbeat. */
+    /* The second follower of three acknowledges what the first one's reply has committed: it, too,
+     * is told at once, not by the next heartbeat. */
     if (kvr__raft_progress_may_send(raft, progress) ||
         kvr__raft_replication_has_news(raft, progress)) {
         raft->send_due = true;

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* raft_recv_snapshot.c: a snapshot that the leader sends, chunk by chunk into storage (Raft 7). A chunk is
- * taken if it is the next one wanted and acknowledged when it is written; any other is answered with what
- * is wanted, so the sender finds its place whatever was lost, repeated or restarted. After the last one:
+/* raft_recv_snapshot.c: a snapshot that the leader sends, chunk by chunk into storage (Raft 7). A
+ * chunk is taken if it is the next one wanted and acknowledged when it is written; any other is
+ * answered with what is wanted, so the sender finds its place whatever was lost, repeated or
+ * restarted. After the last one:
  *
  *   the log holds the snapshot's last entry    the log stays whole and goes on (FAULTS 60)
  *   it does not                                the log is replaced: it continues after the snapshot
@@ -129,7 +130,8 @@ static kvr_status keep_chunk(kvr_raft *raft, kvr_slice bytes, bool last)
     return KVR_OK;
 }
 
-/* True if the log already has what the snapshot holds: then the ordinary acknowledgement says so. */
+/* True if the log already has what the snapshot holds: then the ordinary acknowledgement says
+ * so. */
 static bool is_needless(kvr_raft *raft, const kvr_snapshot_meta *meta)
 {
     uint64_t term = 0;
@@ -138,7 +140,8 @@ static bool is_needless(kvr_raft *raft, const kvr_snapshot_meta *meta)
     if (!held && meta->index > raft->commit) {
         return false;
     }
-    if (held) { /* a snapshot is of committed entries, and equal terms mean equal logs up to there */
+    /* a snapshot is of committed entries, and equal terms mean equal logs up to there */
+    if (held) {
         raft->verified = raft->verified > meta->index ? raft->verified : meta->index;
         kvr__raft_replication_set_commit(raft, meta->index);
     }
@@ -163,7 +166,8 @@ kvr_status kvr__raft_recv_snapshot(kvr_raft *raft, const kvr__raft_message *mess
     }
     kvr__raft_incoming *incoming = &raft->incoming;
     if (is_needless(raft, &chunk.meta) || raft->install_due || raft->installing) {
-        return KVR_OK; /* the state machine is busy with the one before (FAULTS 64): sent again later */
+        /* the state machine is busy with the one before (FAULTS 64): sent again later */
+        return KVR_OK;
     }
     if (incoming->token != 0) {
         return KVR_OK; /* one write at a time; the sender repeats */
@@ -181,8 +185,9 @@ kvr_status kvr__raft_recv_snapshot(kvr_raft *raft, const kvr__raft_message *mess
         reply_wanted(raft);
         return KVR_OK;
     }
-    return incoming->chunk_waits ? KVR_OK
-                                 : keep_chunk(raft, bytes, (chunk.flags & KVR__RAFT_LAST_CHUNK) != 0);
+    return incoming->chunk_waits
+               ? KVR_OK
+               : keep_chunk(raft, bytes, (chunk.flags & KVR__RAFT_LAST_CHUNK) != 0);
 }
 
 /* ------------------------------------------------------------------ a chunk is written */
@@ -245,7 +250,8 @@ static void stored_whole(kvr_raft *raft)
     }
 }
 
-/* KVR_OK: the chunk is durable (the last one: verified too). Else the stream was damaged: from the start. */
+/* KVR_OK: the chunk is durable (the last one: verified too). Else the stream was damaged: from the
+ * start. */
 void kvr__raft_incoming_stored(kvr_raft *raft, kvr_status status)
 {
     kvr__raft_incoming *incoming = &raft->incoming;

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* raft_recv_vote.c: requests for votes and pre-votes, and their answers. In every message the head's term
- * is the sender's own; a pre-vote asks about the term after it. So a pre-vote moves no term, and its
- * refusal tells a candidate that is behind which term the others are in (FAULTS 7). */
+/* raft_recv_vote.c: requests for votes and pre-votes, and their answers. In every message the
+ * head's term is the sender's own; a pre-vote asks about the term after it. So a pre-vote moves no
+ * term, and its refusal tells a candidate that is behind which term the others are in (FAULTS
+ * 7). */
 #include "raft_internal.h"
 
 static kvr_status answer(kvr_raft *raft, const kvr__raft_message *message, uint64_t asked_term,

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* raft_replication.c: a leader's entries to its followers, what is committed, and a follower's
  * acknowledgements. Entries are sent while the own flush is under way and before earlier ones are
- * acknowledged (thesis 10.2.1, 10.2.2); the leader counts itself only when its disk has them, and may commit by
- * the others' disks alone. Start at kvr__raft_replication_send. */
+ * acknowledged (thesis 10.2.1, 10.2.2); the leader counts itself only when its disk has them, and
+ * may commit by the others' disks alone. Start at kvr__raft_replication_send. */
 #include "base/checksum.h"
 #include "base/entry.h"
 #include "raft_internal.h"
@@ -57,7 +57,8 @@ static kvr_status append_own(kvr_raft *raft, uint8_t kind, kvr_slice command, ui
     return KVR_OK;
 }
 
-/* The first act of a leader. Only an entry of its own term tells what is committed (Raft 5.4.2, 8). */
+/* The first act of a leader. Only an entry of its own term tells what is committed (Raft 5.4.2,
+ * 8). */
 void kvr__raft_replication_begin(kvr_raft *raft)
 {
     if (kvr__raft_self(raft) != NULL) {
@@ -70,8 +71,8 @@ void kvr__raft_replication_begin(kvr_raft *raft)
     kvr__raft_replication_durable(raft);
 }
 
-/* Would a needed disk run out? What this one said is believed for one heartbeat: after that one proposal
- * may try, since a full disk that is asked nothing never tells that it has room again. */
+/* Would a needed disk run out? What this one said is believed for one heartbeat: after that one
+ * proposal may try, since a full disk that is asked nothing never tells that it has room again. */
 static bool lacks_room(kvr_raft *raft, uint64_t bytes)
 {
     kvr__raft_member *self = kvr__raft_self(raft);
@@ -102,7 +103,8 @@ kvr_status kvr__raft_replication_propose(kvr_raft *raft, kvr_slice command, uint
     return append_own(raft, KVR_ENTRY_COMMAND, command, checksum);
 }
 
-/* The own log is durable up to store.durable_index: a leader counts itself, a follower may acknowledge. */
+/* The own log is durable up to store.durable_index: a leader counts itself, a follower may
+ * acknowledge. */
 void kvr__raft_replication_durable(kvr_raft *raft)
 {
     if (raft->role == KVR_ROLE_LEADER) {
@@ -150,8 +152,8 @@ void kvr__raft_replication_advance_commit(kvr_raft *raft, uint64_t raised)
     }
 }
 
-/* What the members of a quorum could all still write: beyond it proposals are refused, before a disk
- * that is needed is full. */
+/* What the members of a quorum could all still write: beyond it proposals are refused, before a
+ * disk that is needed is full. */
 void kvr__raft_replication_update_free(kvr_raft *raft)
 {
     raft->quorum_free_bytes = kvr__raft_members_quorum(raft, KVR__RAFT_FIELD(free_bytes));
@@ -192,8 +194,8 @@ static kvr_status send_append(kvr_raft *raft, kvr__raft_member *member, bool emp
     if (kvr__ring_reserve(&progress->inflight, 1) != KVR_OK) {
         return KVR_ENOMEM;
     }
-    uint8_t *body = kvr__raft_outbox_open(raft, member->id, KVR__RAFT_APPEND,
-                                          KVR__RAFT_APPEND_SIZE + size);
+    uint8_t *body =
+        kvr__raft_outbox_open(raft, member->id, KVR__RAFT_APPEND, KVR__RAFT_APPEND_SIZE + size);
     if (body == NULL) {
         return KVR_ENOMEM;
     }
@@ -243,10 +245,11 @@ bool kvr__raft_replication_has_news(const kvr_raft *raft, const kvr__raft_progre
     return progress->state == KVR__RAFT_REPLICATE && commit > progress->commit_sent;
 }
 
-/* Sends what may be sent to each follower. The news that more is committed goes with entries if there
- * are any, also with those that the host proposes when it hears of the commit: so it is held for one ready.
- * Else it goes in a message of its own that wants no answer. One follower's bad luck does not end the
- * round for the others (FAULTS 35): the first error is told when all were served. */
+/* Sends what may be sent to each follower. The news that more is committed goes with entries if
+ * there are any, also with those that the host proposes when it hears of the commit: so it is held
+ * for one ready. Else it goes in a message of its own that wants no answer. One follower's bad luck
+ * does not end the round for the others (FAULTS 35): the first error is told when all were
+ * served. */
 kvr_status kvr__raft_replication_send(kvr_raft *raft)
 {
     kvr_status first = KVR_OK;
@@ -285,8 +288,8 @@ kvr_status kvr__raft_replication_broadcast(kvr_raft *raft)
     return first;
 }
 
-/* With each heartbeat: probes and chunks that were not answered are repeated, and a follower that has
- * acknowledged nothing for a whole interval is asked whether entries were lost on the way. */
+/* With each heartbeat: probes and chunks that were not answered are repeated, and a follower that
+ * has acknowledged nothing for a whole interval is asked whether entries were lost on the way. */
 void kvr__raft_replication_tick(kvr_raft *raft)
 {
     for (uint32_t i = 0; i < raft->member_count; i++) {
@@ -301,17 +304,18 @@ void kvr__raft_replication_tick(kvr_raft *raft)
             progress->chunk_sent = false;
             raft->chunk_due = true;
         }
-        if (progress->state == KVR__RAFT_REPLICATE && stuck && progress->match + 1 < progress->next) {
+        if (progress->state == KVR__RAFT_REPLICATE && stuck &&
+            progress->match + 1 < progress->next) {
             (void)send_append(raft, &raft->members[i], true);
         }
     }
     raft->send_due = true;
 }
 
-/* ------------------------------------------------------------------ acknowledging, at a follower */
+/* ----------------------------------------------------------------- acknowledging, at a follower */
 
-/* One answer covers all appends before it. While part of what was received is not durable, the answer to
- * that part stays due. */
+/* One answer covers all appends before it. While part of what was received is not durable, the
+ * answer to that part stays due. */
 kvr_status kvr__raft_replication_acknowledge(kvr_raft *raft)
 {
     uint64_t durable = raft->store.durable_index;

@@ -1,15 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* raft_store.c: storage requests and what their answers mean. At most one request of a kind is under way:
- * while one flush lasts, the next batch fills. What an append under way will count for is cut when the log
- * is, so a late answer never vouches for entries that were replaced meanwhile (FAULTS 29).
+/* raft_store.c: storage requests and what their answers mean. At most one request of a kind is
+ * under way: while one flush lasts, the next batch fills. What an append under way will count for
+ * is cut when the log is, so a late answer never vouches for entries that were replaced meanwhile
+ * (FAULTS 29).
  *
- * Order is kept by waiting: no entry before the term that it belongs to is durable, none after a log was
- * replaced by a snapshot before storage has discarded the old one. Start at kvr__raft_store_issue. */
+ * Order is kept by waiting: no entry before the term that it belongs to is durable, none after a
+ * log was replaced by a snapshot before storage has discarded the old one. Start at
+ * kvr__raft_store_issue. */
 #include "base/array.h"
 #include "base/sized.h"
 #include "raft_internal.h"
 
-/* A request in this ready's array, all zero but its head. It may be the last that fits: fill it at once. */
+/* A request in this ready's array, all zero but its head. It may be the last that fits: fill it at
+ * once. */
 kvr_status kvr__raft_store_request(kvr_raft *raft, uint8_t kind, kvr_store_request **out_request)
 {
     if (!kvr__raft_grow(raft, KVR__MEM_MESSAGE, (void **)&raft->requests, &raft->request_capacity,
@@ -28,8 +31,8 @@ kvr_status kvr__raft_store_request(kvr_raft *raft, uint8_t kind, kvr_store_reque
     return KVR_OK;
 }
 
-/* What this disk has left. A leader refuses proposals by it, a follower tells its leader: at once when it
- * fills up or has room again. */
+/* What this disk has left. A leader refuses proposals by it, a follower tells its leader: at once
+ * when it fills up or has room again. */
 static void note_room(kvr_raft *raft, uint64_t free_bytes, bool full)
 {
     if (raft->store.full != full) {
@@ -65,7 +68,8 @@ static kvr_status issue_vote(kvr_raft *raft)
     return KVR_OK;
 }
 
-/* Lends the run first..last of the log to `store->pieces`, a count of each buffer held in `pins`. */
+/* Lends the run first..last of the log to `store->pieces`, a count of each buffer held in
+ * `pins`. */
 static kvr_status pin_pieces(kvr_raft *raft, uint64_t first, uint64_t last)
 {
     kvr__raft_store *store = &raft->store;
@@ -121,8 +125,8 @@ static kvr_status issue_append(kvr_raft *raft)
     return KVR_OK;
 }
 
-/* How far the log may be discarded now: what is asked for, but nothing that is still to be written or
- * applied. */
+/* How far the log may be discarded now: what is asked for, but nothing that is still to be written
+ * or applied. */
 static uint64_t discard_limit(const kvr_raft *raft)
 {
     uint64_t limit = raft->store.discard_wanted;
@@ -134,8 +138,7 @@ static kvr_status issue_discard(kvr_raft *raft)
 {
     kvr__raft_store *store = &raft->store;
     bool all = store->discard_all_wanted;
-    if (store->discard_token != 0 || store->fetch_token != 0 ||
-        (all && store->append_token != 0)) {
+    if (store->discard_token != 0 || store->fetch_token != 0 || (all && store->append_token != 0)) {
         return KVR_OK;
     }
     uint64_t first = all ? raft->log.base_index + 1 : discard_limit(raft) + 1;
@@ -169,13 +172,13 @@ static bool append_is_due(const kvr_raft *raft)
            store->durable_term >= raft->log.last_term;
 }
 
-/* The write that found no room may have become needless (its entries were truncated). With nothing left to
- * try again, room is assumed to be back: the next write will tell. */
+/* The write that found no room may have become needless (its entries were truncated). With nothing
+ * left to try again, room is assumed to be back: the next write will tell. */
 static void forget_full(kvr_raft *raft)
 {
     const kvr__raft_store *store = &raft->store;
-    if (raft->request_count == 0 && store->append_token == 0 && store->vote_token == 0 && store->discard_token == 0 &&
-        raft->incoming.token == 0) {
+    if (raft->request_count == 0 && store->append_token == 0 && store->vote_token == 0 &&
+        store->discard_token == 0 && raft->incoming.token == 0) {
         note_room(raft, UINT64_MAX, false);
     }
 }
@@ -196,9 +199,8 @@ static kvr_status issue_writes(kvr_raft *raft)
     if (status == KVR_OK && raft->incoming.chunk_waits) {
         status = kvr__raft_incoming_store(raft);
     }
-    if (status == KVR_OK &&
-        (store->discard_all_wanted || store->discard_again ||
-         store->discard_wanted >= store->first_index)) {
+    if (status == KVR_OK && (store->discard_all_wanted || store->discard_again ||
+                             store->discard_wanted >= store->first_index)) {
         status = issue_discard(raft);
     }
     if (status == KVR_OK && store->full) {
@@ -234,7 +236,8 @@ void kvr__raft_store_truncated(kvr_raft *raft, uint64_t from)
     }
 }
 
-/* True if the request was done. Out of room: it is asked for again later. Anything else is final. */
+/* True if the request was done. Out of room: it is asked for again later. Anything else is
+ * final. */
 static bool write_succeeded(kvr_raft *raft, const kvr_store_result *result, const char *what)
 {
     if (result->status == KVR_OK) {
@@ -307,7 +310,8 @@ static void chunk_written(kvr_raft *raft, const kvr_store_result *result)
     raft->incoming.token = 0;
     raft->work = true;
     kvr_status status = result->status;
-    if (status == KVR_ECORRUPT || status == KVR_ENOTFOUND) { /* the stream, not this disk, is at fault */
+    /* the stream, not this disk, is at fault */
+    if (status == KVR_ECORRUPT || status == KVR_ENOTFOUND) {
         kvr__raft_incoming_stored(raft, status);
     } else if (write_succeeded(raft, result, "storing a snapshot failed")) {
         kvr__raft_incoming_stored(raft, KVR_OK);
@@ -374,6 +378,6 @@ void kvr__raft_store_release(kvr_raft *raft)
                     sizeof *store->pieces);
     kvr__array_free(&raft->mem, KVR__MEM_MESSAGE, (void **)&store->pins, &store->pin_capacity,
                     sizeof(kvr_buf *));
-    kvr__array_free(&raft->mem, KVR__MEM_MESSAGE, (void **)&raft->requests,
-                    &raft->request_capacity, sizeof *raft->requests);
+    kvr__array_free(&raft->mem, KVR__MEM_MESSAGE, (void **)&raft->requests, &raft->request_capacity,
+                    sizeof *raft->requests);
 }

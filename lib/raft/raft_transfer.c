@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* raft_transfer.c: the leader's side of a snapshot transfer. One chunk at a time is read from storage, for one
- * follower after the other, and sent; a follower's answer says which offset it wants next. So the memory
- * that slow followers cost is one chunk, and the leader's own work waits for none of them. */
+/* raft_transfer.c: the leader's side of a snapshot transfer. One chunk at a time is read from
+ * storage, for one follower after the other, and sent; a follower's answer says which offset it
+ * wants next. So the memory that slow followers cost is one chunk, and the leader's own work waits
+ * for none of them. */
 #include "raft_internal.h"
 
 static bool wants_chunk(const kvr_raft *raft, uint32_t i)
@@ -60,8 +61,8 @@ static kvr_status send_chunk(kvr_raft *raft, const kvr__raft_member *member,
 {
     const kvr_snapshot_meta *meta = &result->snapshot;
     size_t size = meta->configuration.size + result->chunk.size;
-    uint8_t *body = kvr__raft_outbox_open(raft, member->id, KVR__RAFT_SNAPSHOT,
-                                          KVR__RAFT_SNAPSHOT_SIZE + size);
+    uint8_t *body =
+        kvr__raft_outbox_open(raft, member->id, KVR__RAFT_SNAPSHOT, KVR__RAFT_SNAPSHOT_SIZE + size);
     if (body == NULL) {
         return KVR_ENOMEM;
     }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* seal_crypto.c: a kvr_crypto: passwords with Argon2id, signatures with Ed25519. The work itself
- * (kvr_seal_crypto_perform) reads nothing of the handle that changes, so another thread may do it; at
- * most four requests are queued, under way or not reaped, since each may take 64 MiB. */
+ * (kvr_seal_crypto_perform) reads nothing of the handle that changes, so another thread may do it;
+ * at most four requests are queued, under way or not reaped, since each may take 64 MiB. */
 #include "seal_internal.h"
 
 #include "base/assertion.h"
@@ -120,8 +120,8 @@ static char *add_text(char *at, const char *text)
     return at + size;
 }
 
-/* The PHC string that crypto_pwhash_str_verify reads. libsodium's own maker of it draws the salt itself;
- * ours comes from the host. */
+/* The PHC string that crypto_pwhash_str_verify reads. libsodium's own maker of it draws the salt
+ * itself; ours comes from the host. */
 static kvr_status hash_password(const kvr_seal_crypto *crypto, const kvr_crypto_request *request,
                                 kvr_crypto_result *result)
 {

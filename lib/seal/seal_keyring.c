@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* seal_keyring.c: the cluster's keys by id. Several at a time, so that they can be rotated while members
- * know different ones. Invariants (README.md): ids differ and are not 0; one of them is in use unless
- * the ring is empty; places beyond `count` are zero. */
+/* seal_keyring.c: the cluster's keys by id. Several at a time, so that they can be rotated while
+ * members know different ones. Invariants (README.md): ids differ and are not 0; one of them is in
+ * use unless the ring is empty; places beyond `count` are zero. */
 #include "seal_internal.h"
 
 #include "base/assertion.h"

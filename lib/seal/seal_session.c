@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* seal_session.c: one sealed connection. Each side sends one hello in the clear; then both derive, for each
- * direction, a key and a starting nonce:
+/* seal_session.c: one sealed connection. Each side sends one hello in the clear; then both derive,
+ * for each direction, a key and a starting nonce:
  *
  *   BLAKE2b-512, keyed with the cluster key, over
  *     label, direction, initiator's hello, responder's hello, X25519 shared secret
  *
- * The hellos hold ids, cluster, key id, fresh nonces and ephemeral public keys, so the keys are bound to all of
- * them: another cluster, member, key or an older connection gives other keys, and nothing opens. Each
- * direction is one crypto_secretstream, whose order makes loss, repetition and reordering visible. */
+ * The hellos hold ids, cluster, key id, fresh nonces and ephemeral public keys, so the keys are
+ * bound to all of them: another cluster, member, key or an older connection gives other keys, and
+ * nothing opens. Each direction is one crypto_secretstream, whose order makes loss, repetition and
+ * reordering visible. */
 #include "seal_internal.h"
 
 #include "base/assertion.h"
@@ -124,8 +125,9 @@ static kvr_status deny(kvr_seal_session *session)
 
 /* ------------------------------------------------------------------ keys of a connection */
 
-/* init_pull makes a stream's state from a key and a given header, where init_push would draw a random
- * header: the state is the same. Ours is derived, so it need not be sent, and a run can be repeated. */
+/* init_pull makes a stream's state from a key and a given header, where init_push would draw a
+ * random header: the state is the same. Ours is derived, so it need not be sent, and a run can be
+ * repeated. */
 static void derive(const kvr_seal_session *session, const uint8_t *key, const uint8_t *shared,
                    direction *to)
 {
@@ -206,7 +208,8 @@ kvr_status kvr_seal_hello(kvr_seal_session *session, uint8_t out_hello[KVR_SEAL_
     return KVR_OK;
 }
 
-/* Every field but nonce and public key must be what we expect; those two are proved by the first frame. */
+/* Every field but nonce and public key must be what we expect; those two are proved by the first
+ * frame. */
 static bool is_expected(const kvr_seal_session *session, const uint8_t *hello)
 {
     const kvr_seal_config *config = &session->config;

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* sim.c: the door: configuration, life, one step, questions, trouble by hand. A step is one event: whatever the
- * members do because of it is done when the step ends, so the caller always sees the cluster at rest. Start
- * reading at kvr_sim_step; sim_internal.h shows where each kind of event goes. */
+/* sim.c: the door: configuration, life, one step, questions, trouble by hand. A step is one event:
+ * whatever the members do because of it is done when the step ends, so the caller always sees the
+ * cluster at rest. Start reading at kvr_sim_step; sim_internal.h shows where each kind of event
+ * goes. */
 #include <string.h>
 
 #include "base/assertion.h"

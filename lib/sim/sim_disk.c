@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* sim_disk.c: a simulated disk: the handle, and the file calls of wal.h in the order of their table. Each
- * call first asks whether there is still power, then whether chance lets it fail. Start reading at
- * sim_disk_internal.h. */
+/* sim_disk.c: a simulated disk: the handle, and the file calls of wal.h in the order of their
+ * table. Each call first asks whether there is still power, then whether chance lets it fail. Start
+ * reading at sim_disk_internal.h. */
 #include "sim_disk_internal.h"
 
 #include <string.h>
@@ -65,8 +65,8 @@ void kvr_sim_disk_free(kvr_sim_disk *disk)
                     &disk->handles.capacity, sizeof *disk->handles.items);
     kvr__array_free(&disk->mem, KVR__MEM_HANDLE, (void **)&disk->renames.items,
                     &disk->renames.capacity, sizeof *disk->renames.items);
-    kvr__array_free(&disk->mem, KVR__MEM_HANDLE, (void **)&disk->names.items,
-                    &disk->names.capacity, sizeof *disk->names.items);
+    kvr__array_free(&disk->mem, KVR__MEM_HANDLE, (void **)&disk->names.items, &disk->names.capacity,
+                    sizeof *disk->names.items);
     kvr__mem_free_handle(disk, sizeof *disk, offsetof(kvr_sim_disk, mem));
 }
 
@@ -115,7 +115,8 @@ static bool has_power(kvr_sim_disk *disk)
     return true;
 }
 
-/* A number names a place and which use of it: one that was closed, or lost in a crash, finds nothing. */
+/* A number names a place and which use of it: one that was closed, or lost in a crash, finds
+ * nothing. */
 static kvr__sim_handle *find_handle(kvr_sim_disk *disk, uint64_t number)
 {
     uint64_t place = (number & UINT32_MAX) - 1;
@@ -326,8 +327,7 @@ static kvr_status file_length(void *ctx, uint64_t number, uint64_t *out_size)
 static kvr_status file_rename(void *ctx, const char *from, const char *to)
 {
     kvr_sim_disk *disk = ctx;
-    if (!has_power(disk) ||
-        kvr__sim_fails(disk, disk->faults.write_error_ppm, error_write)) {
+    if (!has_power(disk) || kvr__sim_fails(disk, disk->faults.write_error_ppm, error_write)) {
         return KVR_EIO;
     }
     if (to[0] == '\0' || strlen(to) >= KVR__SIM_NAME_SIZE) {
@@ -339,8 +339,7 @@ static kvr_status file_rename(void *ctx, const char *from, const char *to)
 static kvr_status file_unlink(void *ctx, const char *name)
 {
     kvr_sim_disk *disk = ctx;
-    if (!has_power(disk) ||
-        kvr__sim_fails(disk, disk->faults.write_error_ppm, error_write)) {
+    if (!has_power(disk) || kvr__sim_fails(disk, disk->faults.write_error_ppm, error_write)) {
         return KVR_EIO;
     }
     if (kvr__sim_name_find(disk, name) == NULL) {

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* sim_disk_crash.c: what a power failure leaves. Each unsynced write is kept, lost, or torn sector by sector;
- * the length of a file and its content survive independently, so that zeros may stand in a gap; each
- * unsynced change of a name is kept or undone, a rename as one. What "all file systems" may do is
- * taken from Pillai et al., "All File Systems Are Not Created Equal", OSDI 2014; sectors are whole. */
+/* sim_disk_crash.c: what a power failure leaves. Each unsynced write is kept, lost, or torn sector
+ * by sector; the length of a file and its content survive independently, so that zeros may stand in
+ * a gap; each unsynced change of a name is kept or undone, a rename as one. What "all file systems"
+ * may do is taken from Pillai et al., "All File Systems Are Not Created Equal", OSDI 2014; sectors
+ * are whole. */
 #include "sim_disk_internal.h"
 
 #include <string.h>
@@ -19,15 +20,15 @@ static uint32_t fate_of_write(kvr_sim_disk *disk)
     return kvr__sim_chance(&disk->stream, disk->faults.crash_tear_ppm) ? FATE_TORN : FATE_KEPT;
 }
 
-/* Newest first: a sector is settled by the newest of its writes that survives, and until then goes back to
- * what each one that does not survive had found. */
+/* Newest first: a sector is settled by the newest of its writes that survives, and until then goes
+ * back to what each one that does not survive had found. */
 static void undo(kvr_sim_disk *disk, kvr__sim_file *file, const kvr__sim_pending *pending)
 {
     uint32_t fate = fate_of_write(disk);
     for (size_t at = 0; at < pending->size; at += KVR__SIM_SECTOR) {
         uint8_t *settled = &file->settled[(pending->offset + at) / KVR__SIM_SECTOR];
-        bool survives = fate == FATE_KEPT ||
-                        (fate == FATE_TORN && kvr__sim_chance(&disk->stream, 500000));
+        bool survives =
+            fate == FATE_KEPT || (fate == FATE_TORN && kvr__sim_chance(&disk->stream, 500000));
         if (*settled == 0 && !survives) {
             memcpy(file->data + pending->offset + at, pending->old + at, KVR__SIM_SECTOR);
         } else {

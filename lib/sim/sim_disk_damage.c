@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* sim_disk_damage.c: what goes wrong beyond crashes: failed and short calls; sectors that rot, never
- * arrive or arrive elsewhere (the storage model of TigerBeetle's simulator; Bairavasundaram et al., "An
- * Analysis of Data Corruption in the Storage Stack", FAST 2008). Rates of zero draw nothing. */
+/* sim_disk_damage.c: what goes wrong beyond crashes: failed and short calls; sectors that rot,
+ * never arrive or arrive elsewhere (the storage model of TigerBeetle's simulator; Bairavasundaram
+ * et al., "An Analysis of Data Corruption in the Storage Stack", FAST 2008). Rates of zero draw
+ * nothing. */
 #include "sim_disk_internal.h"
 
 #include <string.h>
@@ -43,7 +44,8 @@ void kvr__sim_damage_read(kvr_sim_disk *disk, kvr__sim_file *file, uint64_t offs
         return;
     }
     uint64_t end = offset + size < file->length ? offset + size : file->length;
-    for (uint64_t at = offset / KVR__SIM_SECTOR * KVR__SIM_SECTOR; at < end; at += KVR__SIM_SECTOR) {
+    for (uint64_t at = offset / KVR__SIM_SECTOR * KVR__SIM_SECTOR; at < end;
+         at += KVR__SIM_SECTOR) {
         uint8_t *sector = sector_at(file, at);
         if (kvr__sim_chance(&disk->stream, disk->faults.rot_flip_ppm)) {
             uint64_t bit = kvr__sim_below(&disk->stream, 8 * sector_size(file, at));
@@ -57,7 +59,8 @@ void kvr__sim_damage_read(kvr_sim_disk *disk, kvr__sim_file *file, uint64_t offs
     }
 }
 
-/* The sectors of a write that is being flushed: each may stay as it was, or go elsewhere as well. */
+/* The sectors of a write that is being flushed: each may stay as it was, or go elsewhere as
+ * well. */
 static void damage_write(kvr_sim_disk *disk, kvr__sim_file *file, const kvr__sim_pending *pending)
 {
     for (size_t at = 0; at < pending->size; at += KVR__SIM_SECTOR) {

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* sim_disk_file.c: the content of one file. A write changes the data at once and keeps what the sectors it
- * touches held before; everything a write needs is reserved before the first byte changes. */
+/* sim_disk_file.c: the content of one file. A write changes the data at once and keeps what the
+ * sectors it touches held before; everything a write needs is reserved before the first byte
+ * changes. */
 #include "sim_disk_internal.h"
 
 #include <string.h>
@@ -73,7 +74,8 @@ static kvr_status grow(kvr_sim_disk *disk, kvr__sim_file *file, uint64_t want)
     return KVR_OK;
 }
 
-/* Remembers the sectors of begin..end as they are, for a change after which the file is `length` long. */
+/* Remembers the sectors of begin..end as they are, for a change after which the file is `length`
+ * long. */
 static kvr_status remember(kvr_sim_disk *disk, kvr__sim_file *file, uint64_t begin, uint64_t end,
                            uint64_t length)
 {

@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* sim_disk_internal.h: a simulated disk from inside. A file holds what a reader sees now; each write that no
- * flush covers also keeps what its sectors held before, so that a crash can undo it:
+/* sim_disk_internal.h: a simulated disk from inside. A file holds what a reader sees now; each
+ * write that no flush covers also keeps what its sectors held before, so that a crash can undo it:
  *
  *   data      [........AAAA....BBBB........]          as read
  *   pending   write A: old sectors | write B: old sectors        oldest first; fdatasync drops them
  *
- * The same holds for names: the directory as it is, and the changes that no sync_directory covers. A crash walks
- * both lists from the newest change back and undoes what does not survive (sim_disk_crash.c). So a sector
- * ends as it was after one of its writes or before the first, which is what a page cache in front of a
- * disk with whole sectors can leave behind.
+ * The same holds for names: the directory as it is, and the changes that no sync_directory covers.
+ * A crash walks both lists from the newest change back and undoes what does not survive
+ * (sim_disk_crash.c). So a sector ends as it was after one of its writes or before the first, which
+ * is what a page cache in front of a disk with whole sectors can leave behind.
  *
  *   sim_disk.c        the handle and the file calls of wal.h
  *   sim_disk_file.c   content of one file, and its pending writes
@@ -99,7 +99,8 @@ struct kvr_sim_disk {
 /* ------------------------------------------------------------------ sim_disk_file.c */
 
 kvr_status kvr__sim_file_new(kvr_sim_disk *disk, kvr__sim_file **out_file);
-void kvr__sim_file_drop(kvr_sim_disk *disk, kvr__sim_file *file); /* one holder less; NULL is ignored */
+/* one holder less; NULL is ignored */
+void kvr__sim_file_drop(kvr_sim_disk *disk, kvr__sim_file *file);
 
 /* KVR_OK, KVR_ENOSPACE, KVR_ENOMEM (the file is as it was). */
 kvr_status kvr__sim_file_write(kvr_sim_disk *disk, kvr__sim_file *file, const kvr_slice *data,

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* sim_disk_name.c: the directory. A change of a name holds the files that the name meant before and after
- * it until a sync_directory covers it, so that a crash can take it back. There are few names: they are
- * searched one by one. */
+/* sim_disk_name.c: the directory. A change of a name holds the files that the name meant before and
+ * after it until a sync_directory covers it, so that a crash can take it back. There are few names:
+ * they are searched one by one. */
 #include "sim_disk_internal.h"
 
 #include <string.h>
@@ -41,10 +41,9 @@ static void copy_name(char *to, const char *from)
 /* Room for `changes` pending ones and for one more name. */
 static kvr_status reserve(kvr_sim_disk *disk, uint32_t changes)
 {
-    kvr_status status = kvr__array_grow(&disk->mem, KVR__MEM_HANDLE, (void **)&disk->names.items,
-                                        &disk->names.capacity,
-                                        disk->names.count + disk->renames.count + changes,
-                                        sizeof *disk->names.items);
+    kvr_status status = kvr__array_grow(
+        &disk->mem, KVR__MEM_HANDLE, (void **)&disk->names.items, &disk->names.capacity,
+        disk->names.count + disk->renames.count + changes, sizeof *disk->names.items);
     if (status != KVR_OK) {
         return status;
     }

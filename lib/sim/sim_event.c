@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* sim_event.c: the heap of what will happen. Equal times go by the order in which events were set, so a run is a
- * function of its seed. */
+/* sim_event.c: the heap of what will happen. Equal times go by the order in which events were set,
+ * so a run is a function of its seed. */
 #include "base/assertion.h"
 #include "base/list.h"
 #include "sim_internal.h"

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* sim_internal.h: what the files of a simulated cluster share. One heap of events ordered by (time, sequence) is the
- * whole world; each step takes the first one:
+/* sim_internal.h: what the files of a simulated cluster share. One heap of events ordered by (time,
+ * sequence) is the whole world; each step takes the first one:
  *
  *   MESSAGE            sim_network.c   arrives at a member that is up
  *   STORAGE, UPKEEP    sim_storage.c   the member's disk has done what it was asked
@@ -8,8 +8,8 @@
  *   CRASH, CUT, MEND   sim_trouble.c   chance strikes
  *   CALL, FAILURE      sim.c           news for the caller
  *
- * What a member then wants (storage requests, messages, completions) goes from its ready back into the heap
- * [kvr__sim_member_run]. The disk below is sim_disk_internal.h's. */
+ * What a member then wants (storage requests, messages, completions) goes from its ready back into
+ * the heap [kvr__sim_member_run]. The disk below is sim_disk_internal.h's. */
 #ifndef KVRAFT_LIB_SIM_INTERNAL_H
 #define KVRAFT_LIB_SIM_INTERNAL_H
 
@@ -31,8 +31,8 @@ enum {
     KVR__SIM_IDLE_NS = 100 * 1000 * 1000 /* wal.h: then vouch */
 };
 
-/* Something that will happen. Messages and the caller's timers own their item; all others are part of a member or a
- * cut, and in the heap at most once. */
+/* Something that will happen. Messages and the caller's timers own their item; all others are part
+ * of a member or a cut, and in the heap at most once. */
 typedef struct kvr__sim_item {
     kvr__heap_item due; /* key: time; id: sequence */
     uint32_t kind;      /* KVR_SIM_* */
@@ -126,8 +126,8 @@ struct kvr_sim {
 
 /* ------------------------------------------------------------------ sim_event.c */
 
-/* `item` happens at `at` (or now, if that is past); it moves if it is in the heap already. Never fails: room is made by
- * _new and _reserve. */
+/* `item` happens at `at` (or now, if that is past); it moves if it is in the heap already. Never
+ * fails: room is made by _new and _reserve. */
 void kvr__sim_event_set(kvr_sim *sim, kvr__sim_item *item, uint64_t at);
 void kvr__sim_event_cancel(kvr_sim *sim, kvr__sim_item *item);
 kvr__sim_item *kvr__sim_event_pop(kvr_sim *sim); /* NULL: none */
@@ -152,8 +152,8 @@ bool kvr__sim_network_arrive(kvr_sim *sim, kvr__sim_item *item);
 kvr_status kvr__sim_member_new(kvr_sim *sim, uint32_t number);
 void kvr__sim_member_release(kvr__sim_member *member);
 
-/* A new life on the disk as it is. A wal that refuses, or a node that fails, is no error of this call: its state is
- * KVR_SIM_FAILED then. KVR_ENOMEM: it is down. */
+/* A new life on the disk as it is. A wal that refuses, or a node that fails, is no error of this
+ * call: its state is KVR_SIM_FAILED then. KVR_ENOMEM: it is down. */
 kvr_status kvr__sim_member_start(kvr__sim_member *member);
 
 /* Its node and its open files are gone. The disk is not told: kvr_sim_disk_crash. */
@@ -168,15 +168,16 @@ uint64_t kvr__sim_member_clock(const kvr__sim_member *member);
 /* Takes the requests of a ready. KVR_ENOMEM. */
 kvr_status kvr__sim_storage_submit(kvr__sim_member *member, const kvr_store_request *requests,
                                    uint32_t count);
-void kvr__sim_storage_work(kvr__sim_member *member); /* its event */
+void kvr__sim_storage_work(kvr__sim_member *member);       /* its event */
 kvr_status kvr__sim_storage_open(kvr__sim_member *member); /* a wal on the disk */
 void kvr__sim_storage_close(kvr__sim_member *member);      /* as in a crash */
 
 /* ------------------------------------------------------------------ sim_trouble.c */
 
-void kvr__sim_trouble_draw(kvr_sim *sim); /* after an event */
+void kvr__sim_trouble_draw(kvr_sim *sim);             /* after an event */
 void kvr__sim_trouble_crash(kvr__sim_member *member); /* by chance: it comes back */
-void kvr__sim_trouble_restart(kvr__sim_member *member); /* it does, or crashes again while it starts */
+/* it does, or crashes again while it starts */
+void kvr__sim_trouble_restart(kvr__sim_member *member);
 void kvr__sim_trouble_end(kvr_sim *sim); /* no more of it, and no partition */
 void kvr__sim_trouble_cut(kvr_sim *sim, kvr__sim_item *item);
 void kvr__sim_trouble_mend(kvr_sim *sim, kvr__sim_cut *cut);

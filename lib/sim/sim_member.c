@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* sim_member.c: one member: a kvr_node whose host is this file. It is worked through ready and advance: requests go to
- * sim_storage.c, messages to sim_network.c, completions and batches to the caller. A life begins with a new
- * clock and a new seed on the disk that the last one left. */
+/* sim_member.c: one member: a kvr_node whose host is this file. It is worked through ready and
+ * advance: requests go to sim_storage.c, messages to sim_network.c, completions and batches to the
+ * caller. A life begins with a new clock and a new seed on the disk that the last one left. */
 #include <string.h>
 
 #include "base/assertion.h"
@@ -25,7 +25,8 @@ uint64_t kvr__sim_member_clock(const kvr__sim_member *member)
     return clock_at(member, member->sim->now_ns);
 }
 
-/* The first time of the simulation, about, at which the member's clock has reached `clock`; never before. */
+/* The first time of the simulation, about, at which the member's clock has reached `clock`; never
+ * before. */
 static uint64_t time_of(const kvr__sim_member *member, uint64_t clock)
 {
     if (clock <= member->clock_begin) {
@@ -54,7 +55,8 @@ void kvr__sim_member_refresh(kvr__sim_member *member)
         kvr__sim_event_cancel(sim, &member->timer);
         return;
     }
-    kvr__sim_event_set(sim, &member->timer, deadline == 0 ? sim->now_ns : time_of(member, deadline));
+    kvr__sim_event_set(sim, &member->timer,
+                       deadline == 0 ? sim->now_ns : time_of(member, deadline));
 }
 
 /* ------------------------------------------------------------------ a life */
@@ -138,8 +140,7 @@ static void node_says(void *ctx, int32_t level, const char *line)
 
 static kvr_status new_node(kvr__sim_member *member)
 {
-    static const kvr_log log = {
-        .size = sizeof log, .level_max = KVR_LOG_INFO, .write = node_says};
+    static const kvr_log log = {.size = sizeof log, .level_max = KVR_LOG_INFO, .write = node_says};
     kvr_sim *sim = member->sim;
     kvr_node_config config = sim->node;
     config.member_id = member->number + 1;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* sim_network.c: from one member to another: cut, lost, repeated, corrupted, late. A message that is on its way stays
- * on its way when a link is cut or its receiver crashes, so that a next life meets messages meant for the
- * one before. */
+/* sim_network.c: from one member to another: cut, lost, repeated, corrupted, late. A message that
+ * is on its way stays on its way when a link is cut or its receiver crashes, so that a next life
+ * meets messages meant for the one before. */
 #include <string.h>
 
 #include "base/assertion.h"
@@ -52,8 +52,8 @@ void kvr__sim_network_send(kvr_sim *sim, kvr__sim_member *from, const kvr_messag
         sim->sink.sent(sim->config.sink_ctx, from->number, message);
     }
     uint32_t to = (uint32_t)(message->to - 1);
-    if (message->to == 0 || message->to > sim->config.member_count || is_cut(sim, from->number, to) ||
-        kvr__sim_chance(&from->network, sim->network.loss_ppm)) {
+    if (message->to == 0 || message->to > sim->config.member_count ||
+        is_cut(sim, from->number, to) || kvr__sim_chance(&from->network, sim->network.loss_ppm)) {
         return;
     }
     launch(sim, from, to, message->bytes, false);

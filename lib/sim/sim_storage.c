@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* sim_storage.c: a member's disk at work. Requests queue up; after a simulated latency those that were there when the
- * disk began go through kvr_wal_execute as one batch, and their answers go to the node: appends in their order,
- * the others before or after them. A crash may be planned within a batch: then power fails at one of its
- * file calls, and nobody hears of any of them. */
+/* sim_storage.c: a member's disk at work. Requests queue up; after a simulated latency those that
+ * were there when the disk began go through kvr_wal_execute as one batch, and their answers go to
+ * the node: appends in their order, the others before or after them. A crash may be planned within
+ * a batch: then power fails at one of its file calls, and nobody hears of any of them. */
 #include <string.h>
 
 #include "base/assertion.h"
 #include "sim_internal.h"
 
 enum {
-    CALLS_A_REQUEST = 6, /* file calls in a batch, about: where a crash within it may fall */
+    CALLS_A_REQUEST = 6,     /* file calls in a batch, about: where a crash within it may fall */
     UPKEEP_NS = 1000 * 1000, /* the disk waits so long for requests before it does what can wait */
     BUSY_UPKEEP_ONE_IN = 8
 };

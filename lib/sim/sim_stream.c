@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* sim_stream.c: streams of decisions: splitmix64 (Steele, Lea, Flood, "Fast Splittable Pseudorandom Number
- * Generators", 2014), whose k-th number needs no state but k. */
+/* sim_stream.c: streams of decisions: splitmix64 (Steele, Lea, Flood, "Fast Splittable Pseudorandom
+ * Number Generators", 2014), whose k-th number needs no state but k. */
 #include "sim_stream.h"
 
 #include "base/assertion.h"
@@ -42,8 +42,9 @@ bool kvr__sim_chance(kvr__sim_stream *stream, uint32_t ppm)
     return kvr__sim_below(stream, 1000000) < ppm;
 }
 
-/* -log2 of a uniform number has mean 1/ln 2. Its whole part is the count of leading zeros, whose mean is 1;
- * between powers of two a straight line stands for the logarithm, which makes the mean exactly 3/2. */
+/* -log2 of a uniform number has mean 1/ln 2. Its whole part is the count of leading zeros, whose
+ * mean is 1; between powers of two a straight line stands for the logarithm, which makes the mean
+ * exactly 3/2. */
 uint64_t kvr__sim_span(kvr__sim_stream *stream, uint64_t min, uint64_t mean)
 {
     if (mean == 0) {

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* sim_stream.h: the simulator's chance. Each kind of decision of each member has a stream of its own, and
- * decision number k of a stream is a function of seed, stream and k alone (splitmix64 in counter mode): one more
- * draw in the network shifts no fault of a disk, and a decision can be named by its number. No
- * floating point: every machine draws the same. */
+/* sim_stream.h: the simulator's chance. Each kind of decision of each member has a stream of its
+ * own, and decision number k of a stream is a function of seed, stream and k alone (splitmix64 in
+ * counter mode): one more draw in the network shifts no fault of a disk, and a decision can be
+ * named by its number. No floating point: every machine draws the same. */
 #ifndef KVRAFT_LIB_SIM_STREAM_H
 #define KVRAFT_LIB_SIM_STREAM_H
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* sim_trace.c: what happened, twice: as a hash that two runs compare, and as lines for a person. The hash takes in
- * every event, message, request, answer, completion and watch batch, by value: no address, no size of a
- * struct. A line has fixed columns, described in kvr-sim(1):
+/* sim_trace.c: what happened, twice: as a hash that two runs compare, and as lines for a person.
+ * The hash takes in every event, message, request, answer, completion and watch batch, by value: no
+ * address, no size of a struct. A line has fixed columns, described in kvr-sim(1):
  *
  *      seconds  member  word        details
  *     1.234567  2       send        1 append term 3, 184 bytes */
@@ -90,9 +90,11 @@ static void end_line(const kvr_sim *sim, uint32_t member, const char *room)
 static const char *message_name(uint32_t type)
 {
     static const char *const names[] = {
-        "message?",    "prevote",   "prevote-reply", "vote",           "vote-reply",
-        "append",      "append-reply", "heartbeat",  "heartbeat-reply", "snapshot",
-        "snapshot-reply", "forward", "read",         "read-reply",     "post",
+        "message?",     "prevote",        "prevote-reply",
+        "vote",         "vote-reply",     "append",
+        "append-reply", "heartbeat",      "heartbeat-reply",
+        "snapshot",     "snapshot-reply", "forward",
+        "read",         "read-reply",     "post",
         "transfer",
     };
     return type < sizeof names / sizeof *names ? names[type] : names[0];
@@ -101,8 +103,7 @@ static const char *message_name(uint32_t type)
 static const char *request_name(uint32_t kind)
 {
     static const char *const names[] = {
-        "request?",       "load",          "append",  "vote", "read", "snapshot-write",
-        "snapshot-read", "discard",
+        "request?", "load", "append", "vote", "read", "snapshot-write", "snapshot-read", "discard",
     };
     return kind < sizeof names / sizeof *names ? names[kind] : names[0];
 }
@@ -110,7 +111,7 @@ static const char *request_name(uint32_t kind)
 static const char *event_name(uint32_t kind)
 {
     static const char *const names[] = {
-        "event?", "receive", "disk",  "timer",  "call",    "crash",
+        "event?", "receive", "disk", "timer",  "call",    "crash",
         "start",  "cut",     "mend", "upkeep", "failure",
     };
     return kind < sizeof names / sizeof *names ? names[kind] : names[0];
@@ -248,7 +249,7 @@ void kvr__sim_trace_result(kvr_sim *sim, uint32_t member, const kvr_store_reques
 
 void kvr__sim_trace_completion(kvr_sim *sim, uint32_t member, const kvr_completion *completion)
 {
-    static const char *const kinds[] = {"call?",       "write",        "compact",   "read-linear",
+    static const char *const kinds[] = {"call?",       "write",        "compact",    "read-linear",
                                         "lease-grant", "lease-revoke", "lease-keep", "lease-ttl"};
     static const char *const outcomes[] = {"done", "refused", "unknown"};
     KVR_ASSERT(completion->outcome <= KVR_OUTCOME_UNKNOWN);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* sim_trouble.c: crashes and partitions at the rates of the configuration. After each event chance is asked once for
- * each; what it decides becomes an event of its own. */
+/* sim_trouble.c: crashes and partitions at the rates of the configuration. After each event chance
+ * is asked once for each; what it decides becomes an event of its own. */
 #include "base/assertion.h"
 #include "sim_internal.h"
 

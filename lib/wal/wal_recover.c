@@ -404,7 +404,9 @@ static kvr_status join_snapshot(recovering *recovery, const kvr__wal_snapshot *s
         wal->first_index = wal->oldest_index;
         kvr_status status = kvr__wal_read_term(wal, index, &term);
         if (status != KVR_OK) {
-            return status;
+            return status == KVR_ECORRUPT
+                       ? gap(recovery, index, index, "an entry changed while it was read")
+                       : status;
         }
         wal->first_index = first_index;
         agrees = term == snapshot->term;

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* check.h: what all checkers share: how a violation is told, and a few plain tools. A checker is a ghost beside the cluster:
- * it sees what members tell their hosts (messages, storage requests and answers, completions, events, status) and
- * knows the contracts (public headers, kvraft-message(5), kvraft-command(5)), and nothing of lib/. Their
- * invariants are numbered as in the project's catalogue of faults: R Raft, W storage, K store, V watch, L
- * lease, H histories. Memory comes from malloc; without memory they abort. */
+/* check.h: what all checkers share: how a violation is told, and a few plain tools. A checker is a
+ * ghost beside the cluster: it sees what members tell their hosts (messages, storage requests and
+ * answers, completions, events, status) and knows the contracts (public headers, kvraft-message(5),
+ * kvraft-command(5)), and nothing of lib/. Their invariants are numbered as in the project's
+ * catalogue of faults: R Raft, W storage, K store, V watch, L lease, H histories. Memory comes from
+ * malloc; without memory they abort. */
 #ifndef KVRAFT_TEST_SIM_CHECK_H
 #define KVRAFT_TEST_SIM_CHECK_H
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* check_decode.c: see check_decode.h. One bounded reader; a field behind the end reads as 0 and makes the whole
- * fail. */
+/* check_decode.c: see check_decode.h. One bounded reader; a field behind the end reads as 0 and
+ * makes the whole fail. */
 #include "check_decode.h"
 
 #include <stdlib.h>
@@ -98,8 +98,8 @@ bool wire_read(const kvr_slice *bytes, wire_message *out_message)
     if (kvr_message_peek(bytes, UINT32_MAX, &info) != KVR_OK || info.length != bytes->size) {
         return false;
     }
-    *out_message = (wire_message){
-        .from = info.from, .to = info.to, .term = info.term, .type = info.type};
+    *out_message =
+        (wire_message){.from = info.from, .to = info.to, .term = info.term, .type = info.type};
     enum { HEAD_SIZE_AT = 12 };
     reader head = {bytes->data + HEAD_SIZE_AT, bytes->size - HEAD_SIZE_AT, false};
     size_t head_size = number(&head, 2);

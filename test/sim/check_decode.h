@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* check_decode.h: messages, entries and commands as kvraft-message(5), host.h and kvraft-command(5) lay them out, read by a
- * decoder of the checkers' own. What it reads was made by a member: bytes that do not decode are a violation. */
+/* check_decode.h: messages, entries and commands as kvraft-message(5), host.h and kvraft-command(5)
+ * lay them out, read by a decoder of the checkers' own. What it reads was made by a member: bytes
+ * that do not decode are a violation. */
 #ifndef KVRAFT_TEST_SIM_CHECK_DECODE_H
 #define KVRAFT_TEST_SIM_CHECK_DECODE_H
 
@@ -38,14 +39,16 @@ typedef struct wire_message {
     uint64_t commit; /* APPEND, HEARTBEAT */
     uint64_t index;  /* APPEND_REPLY, SNAPSHOT, SNAPSHOT_REPLY, READ_REPLY */
     uint32_t entry_count;
-    uint16_t flags; /* VOTE_REPLY 1: granted; APPEND_REPLY 1: refused; SNAPSHOT_REPLY 1: installed */
+    /* VOTE_REPLY 1: granted; APPEND_REPLY 1: refused; SNAPSHOT_REPLY 1: installed */
+    uint16_t flags;
     uint8_t type;
     uint8_t reserved;
 } wire_message;
 
 bool wire_read(const kvr_slice *bytes, wire_message *out_message);
 
-/* The entry at the start of `bytes`; *out_size is its length. Checksums are the library's affair. */
+/* The entry at the start of `bytes`; *out_size is its length. Checksums are the library's
+ * affair. */
 bool wire_read_entry(const kvr_slice *bytes, kvr_entry *out_entry, size_t *out_size);
 
 enum {
@@ -56,7 +59,8 @@ enum {
     WIRE_COMMAND_RECORD = 5
 };
 
-/* A command. An operation's slices point into its bytes; its transactions are freed by wire_command_release. */
+/* A command. An operation's slices point into its bytes; its transactions are freed by
+ * wire_command_release. */
 typedef struct wire_command {
     uint64_t member;
     uint64_t incarnation;

@@ -192,7 +192,8 @@ static void read_append(ghost *g, uint32_t member, const kvr_store_request *requ
     }
 }
 
-/* How far the view is durable: as far as the durable log goes, but for what is about to be replaced. */
+/* How far the view is durable: as far as the durable log goes, but for what is about to be
+ * replaced. */
 static void find_durable_index(ghost_member *of)
 {
     of->durable_index = of->durable.last;
@@ -242,10 +243,10 @@ void ghost_submitted(ghost *g, uint32_t member, const kvr_store_request *request
     if (request->kind == KVR_STORE_APPEND) {
         if (request->first_index > of->view.last + 1 || request->entry_count == 0 ||
             request->last_index + 1 - request->first_index != request->entry_count) {
-            check_fail(g->report, "W3", "member %u appends %llu..%llu behind a log that ends at %llu",
-                       member + 1, (unsigned long long)request->first_index,
-                       (unsigned long long)request->last_index,
-                       (unsigned long long)of->view.last);
+            check_fail(g->report, "W3",
+                       "member %u appends %llu..%llu behind a log that ends at %llu", member + 1,
+                       (unsigned long long)request->first_index,
+                       (unsigned long long)request->last_index, (unsigned long long)of->view.last);
             return;
         }
         read_append(g, member, request, &fresh);

@@ -73,9 +73,9 @@ static void check_done(check_history *check, const history_call *call,
                    "call %llu began after entry %llu was answered, and is answered by entry %llu",
                    U(call->number), U(call->floor_index), U(index));
     }
-    bool wrong_answer = call->kind == KVR_CALL_WRITE && completion->status == KVR_OK &&
-                        (completion->result == NULL ||
-                         store_digest_answer(completion->result) != point->answer);
+    bool wrong_answer =
+        call->kind == KVR_CALL_WRITE && completion->status == KVR_OK &&
+        (completion->result == NULL || store_digest_answer(completion->result) != point->answer);
     if (completion->status != point->status || completion->revision != point->revision ||
         wrong_answer) {
         check_fail(check->report, "T1",
@@ -120,10 +120,10 @@ void check_history_complete(check_history *check, const history_call *call,
     if (command_kind(call->kind) != 0) {
         check_done(check, call, completion);
     } else if (call->kind == KVR_CALL_READ_LINEAR && completion->revision < call->floor_revision) {
-        check_fail(check->report, "H1",
-                   "linear read %llu on member %u shows revision %llu; %llu was seen before it began",
-                   U(call->number), call->member + 1, U(completion->revision),
-                   U(call->floor_revision));
+        check_fail(
+            check->report, "H1",
+            "linear read %llu on member %u shows revision %llu; %llu was seen before it began",
+            U(call->number), call->member + 1, U(completion->revision), U(call->floor_revision));
     }
     if (completion->revision > check->seen_revision) {
         check->seen_revision = completion->revision;

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* check_history.h: what clients were told. The log orders everything, so linearizability is checked as calls complete: an
- * answer names the entry that made it, that entry must ask for what the client asked (H2), give the answer that the
- * model gave, stand behind all that was answered before the call began (H1), and be no other call's (H3). A linear
- * read shows a revision that is not older than any that was seen before it began (R14). What was refused
- * stands nowhere in the log (H6). Unknown outcomes may go either way, at most once. */
+/* check_history.h: what clients were told. The log orders everything, so linearizability is checked
+ * as calls complete: an answer names the entry that made it, that entry must ask for what the
+ * client asked (H2), give the answer that the model gave, stand behind all that was answered before
+ * the call began (H1), and be no other call's (H3). A linear read shows a revision that is not
+ * older than any that was seen before it began (R14). What was refused stands nowhere in the log
+ * (H6). Unknown outcomes may go either way, at most once. */
 #ifndef KVRAFT_TEST_SIM_CHECK_HISTORY_H
 #define KVRAFT_TEST_SIM_CHECK_HISTORY_H
 
@@ -11,15 +12,15 @@
 
 /* One call, from its invocation to its completion; in the caller's memory. */
 typedef struct history_call {
-    uint64_t number; /* 1, 2 ... in order of invocation */
-    uint64_t asked;  /* digest; see check_store.h */
+    uint64_t number;         /* 1, 2 ... in order of invocation */
+    uint64_t asked;          /* digest; see check_store.h */
     uint64_t floor_index;    /* answered before it began */
     uint64_t floor_revision; /* seen before it began */
     uint64_t invoked_ns;
     int64_t lease;
     uint32_t member;
-    uint8_t kind;      /* KVR_CALL_* */
-    bool is_unique;    /* no other call has its digest */
+    uint8_t kind;   /* KVR_CALL_* */
+    bool is_unique; /* no other call has its digest */
     uint8_t reserved[2];
 } history_call;
 

@@ -90,8 +90,9 @@ static void complete_keep_alive(check_lease *check, const history_call *call,
     bool lives = lease != NULL && lease->revoked_index == 0;
     if (completion->status == KVR_ENOLEASE) {
         if (lives && lease->granted_index <= call->floor_index) {
-            check_fail(check->report, "L5", "call %llu is told that lease %lld does not exist; it does",
-                       U(call->number), (long long)call->lease);
+            check_fail(check->report, "L5",
+                       "call %llu is told that lease %lld does not exist; it does", U(call->number),
+                       (long long)call->lease);
         }
         return;
     }
@@ -99,14 +100,15 @@ static void complete_keep_alive(check_lease *check, const history_call *call,
         return;
     }
     if (lease == NULL || (!lives && lease->revoked_index <= call->floor_index)) {
-        check_fail(check->report, "L5", "call %llu finds lease %lld, which was over before it began",
-                   U(call->number), (long long)call->lease);
+        check_fail(check->report, "L5",
+                   "call %llu finds lease %lld, which was over before it began", U(call->number),
+                   (long long)call->lease);
         return;
     }
     if (completion->ttl_ns != lease->ttl_ns || completion->remaining_ns > lease->ttl_ns) {
-        check_fail(check->report, "L5", "call %llu is told a TTL of %llu, %llu left; granted were %llu",
-                   U(call->number), U(completion->ttl_ns), U(completion->remaining_ns),
-                   U(lease->ttl_ns));
+        check_fail(check->report, "L5",
+                   "call %llu is told a TTL of %llu, %llu left; granted were %llu", U(call->number),
+                   U(completion->ttl_ns), U(completion->remaining_ns), U(lease->ttl_ns));
     }
     held_lease *held = find(check, call->lease);
     if (call->kind == KVR_CALL_LEASE_KEEP_ALIVE && held != NULL &&

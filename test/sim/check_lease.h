@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* check_lease.h: leases as their holders see them. L2: none ends by itself before its TTL since the last renewal that was
- * acknowledged, counted from the moment the renewal was asked for, on a clock as fast as a member's can be. L4: one
- * that nobody renews ends. L5: a renewal that began after the end was known does not succeed; one of a lease that
- * lives is not told that there is none. */
+/* check_lease.h: leases as their holders see them. L2: none ends by itself before its TTL since the
+ * last renewal that was acknowledged, counted from the moment the renewal was asked for, on a clock
+ * as fast as a member's can be. L4: one that nobody renews ends. L5: a renewal that began after the
+ * end was known does not succeed; one of a lease that lives is not told that there is none. */
 #ifndef KVRAFT_TEST_SIM_CHECK_LEASE_H
 #define KVRAFT_TEST_SIM_CHECK_LEASE_H
 
@@ -36,7 +36,8 @@ void check_lease_complete(check_lease *check, const history_call *call,
 /* Now and then, and at the end: those that ended. */
 void check_lease_ended(check_lease *check);
 
-/* For `quiet_ns` the cluster was healthy and nobody renewed anything: all leases are over whose TTL allows it. */
+/* For `quiet_ns` the cluster was healthy and nobody renewed anything: all leases are over whose TTL
+ * allows it. */
 void check_lease_quiet(check_lease *check, uint64_t now_ns, uint64_t quiet_ns,
                        uint64_t election_ns);
 

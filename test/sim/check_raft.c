@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* check_raft.c: see check_raft.h. An entry is committed when the first leader says so; which terms lie below it, the
- * registry of the ghost knows, as each entry names the term before it. */
+/* check_raft.c: see check_raft.h. An entry is committed when the first leader says so; which terms
+ * lie below it, the registry of the ghost knows, as each entry names the term before it. */
 #include "check_raft.h"
 
 #include <stdlib.h>
@@ -93,8 +93,9 @@ static void check_replaced(check_raft *check, uint32_t member, uint64_t first, u
         return;
     }
     if (lost <= check->committed_index && ghost_term(view, lost) == check->committed[lost]) {
-        check_fail(check->report, "R6", "member %u drops entry %llu of term %llu, which is committed",
-                   member + 1, U(lost), U(check->committed[lost]));
+        check_fail(check->report, "R6",
+                   "member %u drops entry %llu of term %llu, which is committed", member + 1,
+                   U(lost), U(check->committed[lost]));
     }
     if (lost <= of->acked_index && of->acked_term == of->last.term) {
         check_fail(check->report, "R6",
@@ -122,7 +123,8 @@ static void check_append(check_raft *check, uint32_t member, const kvr_store_req
         }
     }
     if (count > 0) {
-        check_replaced(check, member, request->first_index, request->first_index + count - 1, terms);
+        check_replaced(check, member, request->first_index, request->first_index + count - 1,
+                       terms);
     }
     free(terms);
 }
@@ -179,8 +181,9 @@ void check_raft_submitted(check_raft *check, uint32_t member, const kvr_store_re
         check_vote(check, member, request);
     } else if (request->kind == KVR_STORE_SNAPSHOT_WRITE &&
                request->snapshot.index > check->committed_index) {
-        check_fail(check->report, "R5", "member %u writes a snapshot at %llu, which is not committed",
-                   member + 1, U(request->snapshot.index));
+        check_fail(check->report, "R5",
+                   "member %u writes a snapshot at %llu, which is not committed", member + 1,
+                   U(request->snapshot.index));
     }
 }
 
@@ -280,7 +283,8 @@ static uint32_t durable_copies(const check_raft *check, uint64_t index, uint64_t
     return copies;
 }
 
-/* A leader of `term` says that everything up to `index` is committed: R4 (only own terms), R8 (a quorum has it). */
+/* A leader of `term` says that everything up to `index` is committed: R4 (only own terms), R8 (a
+ * quorum has it). */
 static void commit(check_raft *check, uint32_t member, uint64_t index, uint64_t term)
 {
     const ghost *g = check->ghost;
@@ -426,9 +430,9 @@ void check_raft_progress(check_raft *check, uint32_t member, const kvr_raft_prog
         of->match_term = of->last.term;
     }
     if (match < of->match[follower] || progress->next <= match) {
-        check_fail(check->report, "R10",
-                   "leader %u: match of %llu is %llu after %llu, next %llu", member + 1,
-                   U(progress->id), U(match), U(of->match[follower]), U(progress->next));
+        check_fail(check->report, "R10", "leader %u: match of %llu is %llu after %llu, next %llu",
+                   member + 1, U(progress->id), U(match), U(of->match[follower]),
+                   U(progress->next));
     }
     of->match[follower] = match;
     const ghost_log *durable = &check->ghost->members[follower].durable;

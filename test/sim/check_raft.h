@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* check_raft.h: Raft's promises, over all history: R1 one leader a term; R2 a leader's log only grows; R4 a leader has all
- * that was committed before; R5 all agree on what is committed; R6 what was acknowledged stays; R7 applied <=
- * committed, in order; R8 commit never goes back, nor beyond what a quorum holds; R9 term and vote; R10 what a
- * leader believes of a follower is true; R12 votes only for logs that are not behind. R3 is the ghost's. W9: what
- * a message says is durable when it is sent; W3: what a member says of its disk is true.
+/* check_raft.h: Raft's promises, over all history: R1 one leader a term; R2 a leader's log only
+ * grows; R4 a leader has all that was committed before; R5 all agree on what is committed; R6 what
+ * was acknowledged stays; R7 applied <= committed, in order; R8 commit never goes back, nor beyond
+ * what a quorum holds; R9 term and vote; R10 what a leader believes of a follower is true; R12
+ * votes only for logs that are not behind. R3 is the ghost's. W9: what a message says is durable
+ * when it is sent; W3: what a member says of its disk is true.
  *
- * R11 (quorums as configured) is here the rule that all members are voters; it must grow with membership changes. */
+ * R11 (quorums as configured) is here the rule that all members are voters; it must grow with
+ * membership changes. */
 #ifndef KVRAFT_TEST_SIM_CHECK_RAFT_H
 #define KVRAFT_TEST_SIM_CHECK_RAFT_H
 
@@ -19,7 +21,7 @@ enum { CHECK_TERMS_MAX = 1 << 20 };
 typedef struct check_term {
     uint32_t leader; /* member + 1; 0: none yet */
     uint32_t reserved;
-    uint64_t votes[CHECK_MEMBERS_MAX]; /* durable; an id, 0: none */
+    uint64_t votes[CHECK_MEMBERS_MAX];       /* durable; an id, 0: none */
     uint64_t asked_index[CHECK_MEMBERS_MAX]; /* the log that a candidate showed in its VOTE */
     uint64_t asked_term[CHECK_MEMBERS_MAX];
     bool asked[CHECK_MEMBERS_MAX];
@@ -29,8 +31,9 @@ typedef struct check_raft_member {
     kvr_raft_status last; /* of this life; size 0: none yet */
     uint64_t acked_term;  /* the highest index that it acknowledged, in that term */
     uint64_t acked_index;
-    uint64_t verified;    /* committed entries up to here were compared with its log */
-    uint64_t complete_term; /* leader whose log was found to hold all that is committed: R4, then R2 */
+    uint64_t verified; /* committed entries up to here were compared with its log */
+    /* leader whose log was found to hold all that is committed: R4, then R2 */
+    uint64_t complete_term;
     uint64_t match[CHECK_MEMBERS_MAX];
     uint64_t match_term;
 } check_raft_member;

@@ -139,8 +139,8 @@ static kvr_status grant(check_store *check, const wire_command *command, uint64_
     }
     check_grow((void **)&check->leases, &check->lease_capacity, check->lease_count + 1,
                sizeof *check->leases);
-    check->leases[check->lease_count++] = (store_lease){
-        .id = command->lease, .ttl_ns = command->ttl_ns, .granted_index = index};
+    check->leases[check->lease_count++] =
+        (store_lease){.id = command->lease, .ttl_ns = command->ttl_ns, .granted_index = index};
     check->live_leases++;
     return KVR_OK;
 }
@@ -190,7 +190,8 @@ static kvr_status revoke(check_store *check, const wire_command *command, uint64
 
 /* ------------------------------------------------------------------ execution */
 
-/* Puts whose lease does not exist are marked, as the contract of mvcc.h wants it from whoever knows leases. */
+/* Puts whose lease does not exist are marked, as the contract of mvcc.h wants it from whoever knows
+ * leases. */
 static void mark_leases(const check_store *check, kvr_op *op)
 {
     if (op->kind == KVR_OP_PUT && op->lease != 0 && !is_live(check, op->lease)) {
@@ -302,17 +303,16 @@ void check_store_status(check_store *check, uint32_t member, const kvr_node_stat
         return;
     }
     store_point *point = &check->points[index];
-    if (status->store.revision != point->revision ||
-        status->store.compacted != point->compacted ||
+    if (status->store.revision != point->revision || status->store.compacted != point->compacted ||
         status->store.hash_chain != point->store_chain ||
         status->lease.leases != point->lease_count) {
-        check_fail(check->report, "K1",
-                   "member %u at index %llu has revision %llu, compacted %llu, %llu leases; the model "
-                   "%llu, %llu, %u%s",
-                   member + 1, U(index), U(status->store.revision), U(status->store.compacted),
-                   U(status->lease.leases), U(point->revision), U(point->compacted),
-                   point->lease_count,
-                   status->store.hash_chain != point->store_chain ? "; chains differ" : "");
+        check_fail(
+            check->report, "K1",
+            "member %u at index %llu has revision %llu, compacted %llu, %llu leases; the model "
+            "%llu, %llu, %u%s",
+            member + 1, U(index), U(status->store.revision), U(status->store.compacted),
+            U(status->lease.leases), U(point->revision), U(point->compacted), point->lease_count,
+            status->store.hash_chain != point->store_chain ? "; chains differ" : "");
     }
     if (!point->is_told) {
         point->is_told = true;
@@ -347,13 +347,13 @@ void check_store_read(check_store *check, uint32_t member, uint64_t revision, co
     const model_version *version = model_mvcc_at(check->model, key, revision);
     bool same = kv == NULL ? version == NULL : version != NULL && is_same_kv(kv, version);
     if (!same) {
-        check_fail(check->report, "K4",
-                   "member %u at revision %llu shows key '%.*s' with mod %llu, version %llu; it has "
-                   "mod %llu, version %llu",
-                   member + 1, U(revision), (int)key->size, (const char *)key->data,
-                   U(kv == NULL ? 0 : kv->mod_revision), U(kv == NULL ? 0 : kv->version),
-                   U(version == NULL ? 0 : version->main),
-                   U(version == NULL ? 0 : version->version));
+        check_fail(
+            check->report, "K4",
+            "member %u at revision %llu shows key '%.*s' with mod %llu, version %llu; it has "
+            "mod %llu, version %llu",
+            member + 1, U(revision), (int)key->size, (const char *)key->data,
+            U(kv == NULL ? 0 : kv->mod_revision), U(kv == NULL ? 0 : kv->version),
+            U(version == NULL ? 0 : version->main), U(version == NULL ? 0 : version->version));
     }
 }
 
@@ -367,7 +367,7 @@ void check_store_view(check_store *check, uint32_t member, const kvr_mvcc_view *
     kvr_mvcc_cursor cursor;
     kvr_status status = kvr_mvcc_cursor_init(&cursor, view, &range);
     uint64_t head = kvr_mvcc_view_revision(view);
-    kvr_status want = revision > head                              ? KVR_EFUTURE
+    kvr_status want = revision > head                            ? KVR_EFUTURE
                       : revision < kvr_mvcc_view_compacted(view) ? KVR_ECOMPACTED
                                                                  : KVR_OK;
     if (status != want) {
@@ -384,8 +384,9 @@ void check_store_view(check_store *check, uint32_t member, const kvr_mvcc_view *
     kvr_kv kv;
     while (kvr_mvcc_cursor_next(&cursor, &kv) == KVR_OK) {
         if (seen >= count || !model_kv_equal(&kv, &kvs[seen])) {
-            check_fail(check->report, "K4", "member %u at revision %llu shows another key number %u",
-                       member + 1, U(revision), seen);
+            check_fail(check->report, "K4",
+                       "member %u at revision %llu shows another key number %u", member + 1,
+                       U(revision), seen);
             break;
         }
         seen++;
@@ -394,8 +395,9 @@ void check_store_view(check_store *check, uint32_t member, const kvr_mvcc_view *
     uint64_t counted = 0;
     status = kvr_mvcc_count(view, &range, &counted);
     if (seen != count || status != KVR_OK || counted != count) {
-        check_fail(check->report, "K4", "member %u at revision %llu shows %u keys, counts %llu of %u",
-                   member + 1, U(revision), seen, U(counted), count);
+        check_fail(check->report, "K4",
+                   "member %u at revision %llu shows %u keys, counts %llu of %u", member + 1,
+                   U(revision), seen, U(counted), count);
     }
 }
 

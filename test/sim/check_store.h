@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* check_store.h: the state machine. Every entry that is committed is decoded and executed once more, on a plain model (support/
- * model_mvcc.h), with at-most-once and leases as kvraft-command(5) tells them. Then, at any applied index, a member must
- * be where the model was (K1: state is a function of the log; K2: revisions only grow), all members must tell
- * the same hashes (K6), answers must be those of the model (T1), and what is read at a revision must be what
- * the model had there (K3, K4). */
+/* check_store.h: the state machine. Every entry that is committed is decoded and executed once
+ * more, on a plain model (support/ model_mvcc.h), with at-most-once and leases as kvraft-command(5)
+ * tells them. Then, at any applied index, a member must be where the model was (K1: state is a
+ * function of the log; K2: revisions only grow), all members must tell the same hashes (K6),
+ * answers must be those of the model (T1), and what is read at a revision must be what the model
+ * had there (K3, K4). */
 #ifndef KVRAFT_TEST_SIM_CHECK_STORE_H
 #define KVRAFT_TEST_SIM_CHECK_STORE_H
 
@@ -34,7 +35,7 @@ typedef struct store_lease {
     uint64_t ttl_ns;
     uint64_t granted_index;
     uint64_t revoked_index; /* 0: it lives */
-    bool by_leader; /* it ended because its time was up */
+    bool by_leader;         /* it ended because its time was up */
     uint8_t reserved[7];
 } store_lease;
 
@@ -42,7 +43,7 @@ enum { STORE_WINDOW = 4096 };
 
 typedef struct store_origin {
     uint64_t incarnation;
-    uint64_t low; /* all sequences up to it count as seen */
+    uint64_t low;                /* all sequences up to it count as seen */
     uint64_t seen[STORE_WINDOW]; /* place sequence % window: the sequence, if it was seen */
 } store_origin;
 
@@ -84,7 +85,8 @@ void check_store_read(check_store *check, uint32_t member, uint64_t revision, co
 void check_store_view(check_store *check, uint32_t member, const kvr_mvcc_view *view,
                       uint64_t revision);
 
-/* L1: the keys that a member attaches to a lease are those that name it, at the member's `revision`. */
+/* L1: the keys that a member attaches to a lease are those that name it, at the member's
+ * `revision`. */
 void check_store_lease_keys(check_store *check, uint32_t member, int64_t lease, uint64_t revision,
                             const kvr_slice *keys, uint32_t count);
 

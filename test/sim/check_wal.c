@@ -74,8 +74,7 @@ static void check_snapshot(check_wal *check, uint32_t member, const kvr_store_re
     if (!found) {
         check_fail(check->report, "W5",
                    "member %u comes back with snapshot %llu of term %llu; durable was %llu",
-                   member + 1, (unsigned long long)index,
-                   (unsigned long long)result->snapshot.term,
+                   member + 1, (unsigned long long)index, (unsigned long long)result->snapshot.term,
                    (unsigned long long)of->durable.snapshot_index);
     }
     of->durable.snapshot_index = index;
@@ -114,7 +113,8 @@ static void check_load(check_wal *check, uint32_t member, const kvr_store_result
     uint64_t allowed = again ? check->members[member].candidates : UINT64_MAX;
     uint64_t candidates = 0;
     count = count > CHECK_WAL_PENDING_MAX ? CHECK_WAL_PENDING_MAX : count;
-    uint32_t least = 0; /* requests are executed in order: those before one that was answered were done */
+    /* requests are executed in order: those before one that was answered were done */
+    uint32_t least = 0;
     for (uint32_t i = 0; i < count; i++) {
         least = of->pending.items[i].done ? i + 1 : least;
     }
@@ -123,12 +123,13 @@ static void check_load(check_wal *check, uint32_t member, const kvr_store_result
         candidates |= (uint64_t)fits << i;
     }
     if (candidates == 0) {
-        check_fail(check->report, "W2",
-                   "member %u comes back with a log that ends at %llu; durable were %llu..%llu, and "
-                   "%u requests were under way",
-                   member + 1, (unsigned long long)result->last_index,
-                   (unsigned long long)of->durable.first, (unsigned long long)of->durable.last,
-                   of->pending.count);
+        check_fail(
+            check->report, "W2",
+            "member %u comes back with a log that ends at %llu; durable were %llu..%llu, and "
+            "%u requests were under way",
+            member + 1, (unsigned long long)result->last_index,
+            (unsigned long long)of->durable.first, (unsigned long long)of->durable.last,
+            of->pending.count);
     }
     if (result->snapshot.index + 1 < result->first_index) {
         check_fail(check->report, "W4",
@@ -147,7 +148,8 @@ static void check_load(check_wal *check, uint32_t member, const kvr_store_result
 
 /* ------------------------------------------------------------------ READ */
 
-/* Of the candidates, those that have `term` at `index`; while it is known which one it is, that one. */
+/* Of the candidates, those that have `term` at `index`; while it is known which one it is, that
+ * one. */
 static bool narrow(check_wal *check, uint32_t member, uint64_t index, uint64_t term)
 {
     const ghost_member *of = &check->ghost->members[member];

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* check_wal.h: what comes back from a disk (W1, W2, W4): after a crash LOAD and READ must show everything that had
- * completed, and behind it some first part of what was under way; nothing else, and the same again if it crashes
- * while it starts. */
+/* check_wal.h: what comes back from a disk (W1, W2, W4): after a crash LOAD and READ must show
+ * everything that had completed, and behind it some first part of what was under way; nothing else,
+ * and the same again if it crashes while it starts. */
 #ifndef KVRAFT_TEST_SIM_CHECK_WAL_H
 #define KVRAFT_TEST_SIM_CHECK_WAL_H
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* check_watch.c: see check_watch.h. The model is never behind a member, so what a batch says can be judged at once. */
+/* check_watch.c: see check_watch.h. The model is never behind a member, so what a batch says can be
+ * judged at once. */
 #include "check_watch.h"
 
 #include <string.h>
@@ -86,14 +87,16 @@ static bool is_event(const check_watch *check, const ghost_watcher *watcher, con
     const model_version *version = &change->key->versions[change->version_at];
     if (version->version == 0) {
         return event->type == KVR_EVENT_DELETE && event->kv.mod_revision == version->main &&
-               event->kv.mod_sub == version->sub && compare(&event->kv.key, &change->key->key) == 0 &&
+               event->kv.mod_sub == version->sub &&
+               compare(&event->kv.key, &change->key->key) == 0 &&
                is_right_before(check, watcher, event, change);
     }
     return event->type == KVR_EVENT_PUT && is_kv(&event->kv, change, version) &&
            is_right_before(check, watcher, event, change);
 }
 
-/* The next change that the watcher wants, up to revision `last`; NULL: none. The finger stands on it. */
+/* The next change that the watcher wants, up to revision `last`; NULL: none. The finger stands on
+ * it. */
 static const model_change *next_wanted(const check_watch *check, ghost_watcher *watcher,
                                        uint64_t last)
 {
@@ -109,7 +112,8 @@ static const model_change *next_wanted(const check_watch *check, ghost_watcher *
     return NULL;
 }
 
-static void check_overtaken(check_watch *check, ghost_watcher *watcher, const kvr_watch_batch *batch)
+static void check_overtaken(check_watch *check, ghost_watcher *watcher,
+                            const kvr_watch_batch *batch)
 {
     watcher->has_ended = true;
     check->compacted_count++;

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* check_watch.h: what watchers hear, against the model's list of changes: V1 in order, V2 once, V3 nothing left out
- * between start and what is said to be delivered, V4 whole revisions (or marked parts), V5 from exactly where it was
- * asked to begin, V7 with the right version before. Told KVR_ECOMPACTED only if it was overtaken. */
+/* check_watch.h: what watchers hear, against the model's list of changes: V1 in order, V2 once, V3
+ * nothing left out between start and what is said to be delivered, V4 whole revisions (or marked
+ * parts), V5 from exactly where it was asked to begin, V7 with the right version before. Told
+ * KVR_ECOMPACTED only if it was overtaken. */
 #ifndef KVRAFT_TEST_SIM_CHECK_WATCH_H
 #define KVRAFT_TEST_SIM_CHECK_WATCH_H
 
@@ -9,7 +10,8 @@
 
 #include "check_store.h"
 
-/* One watcher, in the caller's memory; `user` of its request. Key and range_end stay the caller's. */
+/* One watcher, in the caller's memory; `user` of its request. Key and range_end stay the
+ * caller's. */
 typedef struct ghost_watcher {
     uint64_t next;   /* revision: all before it was delivered */
     uint32_t finger; /* first change of the model that was not looked at for it */

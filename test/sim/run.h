@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* run.h: one seed, from drawing its world to its verdict.
  *
- *   run_swarm.c   what kind of world: sizes, rates, mix of calls; half of the seeds leave each family of faults out
+ *   run_swarm.c   what kind of world: sizes, rates, mix of calls; half of the seeds leave each
+ *                 family of faults out
  *   run_world.c   the cluster, and which checker hears of what
  *   run_client.c  who calls, and how; run_op.c makes operations
- *   run_phases.c  safety under faults; then healed: liveness; then all power fails, and what is left is compared
+ *   run_phases.c  safety under faults; then healed: liveness; then all power fails, and what is
+ *                 left is compared
  *   run_main.c    seeds, processes, lines */
 #ifndef KVRAFT_TEST_SIM_RUN_H
 #define KVRAFT_TEST_SIM_RUN_H
@@ -49,11 +51,11 @@ typedef struct run_plan {
     run_mix mix;
     uint32_t client_count;
     uint32_t key_count;
-    uint32_t calls_each;     /* a client's calls under way, at most */
+    uint32_t calls_each; /* a client's calls under way, at most */
     uint32_t value_size_max;
-    uint64_t think_ns;       /* mean between two calls of a client */
+    uint64_t think_ns; /* mean between two calls of a client */
     uint64_t ttl_ns_max;
-    uint64_t step_count;     /* events of the safety phase */
+    uint64_t step_count; /* events of the safety phase */
 } run_plan;
 
 void run_plan_draw(run_plan *plan, uint64_t seed, uint64_t steps);
@@ -115,7 +117,7 @@ typedef struct run_world {
     check_lease lease;
     check_watch watch;
     run_clients clients;
-    FILE *trace; /* NULL: silent */
+    FILE *trace;             /* NULL: silent */
     uint64_t failed_members; /* a bit each: failed, and to be restarted */
     uint64_t lost_members;   /* a bit each: its disk is damaged beyond what it can repair */
     uint64_t blocks;         /* of memory, now */

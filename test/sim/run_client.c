@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* run_client.c: clients at work. Each has a timer, asks one member for a while, then another, and has a few calls
- * under way. A member that crashes takes its calls with it: their outcome is unknown for ever. */
+/* run_client.c: clients at work. Each has a timer, asks one member for a while, then another, and
+ * has a few calls under way. A member that crashes takes its calls with it: their outcome is
+ * unknown for ever. */
 #include "run.h"
 
 #include <string.h>
@@ -109,7 +110,8 @@ static void look_into(run_world *world, uint32_t member)
     kvr_mvcc_view *view;
     if (kvr_node_view_open(node, &view) == KVR_OK) {
         check_store_view(&world->store, member, view, 0 + status.store.revision);
-        check_store_view(&world->store, member, view, dice_between(d, 1, status.store.revision + 1));
+        check_store_view(&world->store, member, view,
+                         dice_between(d, 1, status.store.revision + 1));
         kvr_mvcc_view_free(view);
     }
     int64_t lease = world->clients.leases[dice_below(d, RUN_LEASES_MAX)];
@@ -147,7 +149,7 @@ static void begin_lease(run_world *world, run_client *client, kvr_node *node)
         begin_grant(world, client, node);
         return;
     }
-    uint8_t kind = what == 0 ? KVR_CALL_LEASE_REVOKE
+    uint8_t kind = what == 0  ? KVR_CALL_LEASE_REVOKE
                    : what < 3 ? KVR_CALL_LEASE_TIME_TO_LIVE
                               : KVR_CALL_LEASE_KEEP_ALIVE;
     run_call *call = new_call(world, client, kind);
@@ -293,8 +295,8 @@ void run_clients_caught_up(run_world *world)
 
 static void do_admin(run_world *world, kvr_node *node)
 {
-    kvr_status status = dice_one_in(&world->clients.dice, 2) ? kvr_node_snapshot(node)
-                                                             : kvr_node_campaign(node);
+    kvr_status status =
+        dice_one_in(&world->clients.dice, 2) ? kvr_node_snapshot(node) : kvr_node_campaign(node);
     if (status != KVR_OK && status != KVR_ESTATE) {
         check_fail(&world->report, "F", "an administrator is told %s", kvr_status_name(status));
     }
@@ -302,9 +304,9 @@ static void do_admin(run_world *world, kvr_node *node)
 
 static uint32_t draw_what(dice *d, const run_mix *mix)
 {
-    const uint32_t weights[] = {mix->put,        mix->delete_, mix->txn,   mix->read_linear,
-                                mix->read_stale, mix->compact, mix->lease, mix->watch,
-                                mix->admin};
+    const uint32_t weights[] = {mix->put,         mix->delete_,    mix->txn,
+                                mix->read_linear, mix->read_stale, mix->compact,
+                                mix->lease,       mix->watch,      mix->admin};
     enum { KINDS = sizeof weights / sizeof *weights };
     uint32_t sum = 0;
     for (uint32_t i = 0; i < KINDS; i++) {
@@ -408,8 +410,7 @@ void run_clients_completed(run_world *world, uint32_t member, const kvr_completi
     if (world->clients.quiet) {
         world->clients.probe_done += completion->outcome == KVR_OUTCOME_DONE;
     }
-    bool reads = call->base.kind == KVR_CALL_READ_LINEAR &&
-                 completion->outcome == KVR_OUTCOME_DONE;
+    bool reads = call->base.kind == KVR_CALL_READ_LINEAR && completion->outcome == KVR_OUTCOME_DONE;
     free_call(world, call);
     if (reads && !world->report.failed) {
         look_into(world, member);

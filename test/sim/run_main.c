@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* run_main.c: kvr-sim. Seeds are shared among processes; each tells its parent by a pipe which seed it begins and what
- * became of it, so that one that dies takes only its seed along. Lines and exit statuses: kvr-sim(1). */
+/* run_main.c: kvr-sim. Seeds are shared among processes; each tells its parent by a pipe which seed
+ * it begins and what became of it, so that one that dies takes only its seed along. Lines and exit
+ * statuses: kvr-sim(1). */
 #include <errno.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -52,8 +53,9 @@ typedef struct worker {
 
 static int usage(const char *wrong, const char *word)
 {
-    (void)fprintf(stderr, "kvr-sim: %s%s%s; try: kvr-sim --seeds 1..100 [--steps N] [--jobs N] [--verbose]\n",
-                  wrong, word == NULL ? "" : " ", word == NULL ? "" : word);
+    (void)fprintf(
+        stderr, "kvr-sim: %s%s%s; try: kvr-sim --seeds 1..100 [--steps N] [--jobs N] [--verbose]\n",
+        wrong, word == NULL ? "" : " ", word == NULL ? "" : word);
     return 2;
 }
 
@@ -147,16 +149,15 @@ static void print_summary(const totals *sum)
         (void)fprintf(stderr, "\r%60s\r", "");
     }
     uint64_t cpu_us = sum->cpu_ns / 1000 + 1;
-    (void)printf("%llu seeds, %llu events, %llu calls, %llu.%03llu simulated hours, %llu.%02llu CPU-s, "
-                 "%llu events/CPU-s, %llu failed\n",
-                 (unsigned long long)sum->seeds, (unsigned long long)sum->events,
-                 (unsigned long long)sum->calls,
-                 (unsigned long long)(sum->simulated_ns / NS_A_SECOND / 3600),
-                 (unsigned long long)(sum->simulated_ns / NS_A_SECOND % 3600 * 1000 / 3600),
-                 (unsigned long long)(cpu_us / 1000000),
-                 (unsigned long long)(cpu_us % 1000000 / 10000),
-                 (unsigned long long)(sum->events * 1000000 / cpu_us),
-                 (unsigned long long)sum->failures);
+    (void)printf(
+        "%llu seeds, %llu events, %llu calls, %llu.%03llu simulated hours, %llu.%02llu CPU-s, "
+        "%llu events/CPU-s, %llu failed\n",
+        (unsigned long long)sum->seeds, (unsigned long long)sum->events,
+        (unsigned long long)sum->calls,
+        (unsigned long long)(sum->simulated_ns / NS_A_SECOND / 3600),
+        (unsigned long long)(sum->simulated_ns / NS_A_SECOND % 3600 * 1000 / 3600),
+        (unsigned long long)(cpu_us / 1000000), (unsigned long long)(cpu_us % 1000000 / 10000),
+        (unsigned long long)(sum->events * 1000000 / cpu_us), (unsigned long long)sum->failures);
 }
 
 static void count(const options *opt, totals *sum, const note *from)
@@ -255,7 +256,8 @@ static bool hear(int fd, note *out)
     return true;
 }
 
-/* The worker's pipe has ended. If it died in a seed, that seed failed, and another goes on behind it. */
+/* The worker's pipe has ended. If it died in a seed, that seed failed, and another goes on behind
+ * it. */
 static bool bury(const options *opt, totals *sum, worker *of)
 {
     int status = 0;

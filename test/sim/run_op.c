@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* run_op.c: operations of clients. Every put carries a value that no other put has, so an operation with a put can be
- * found again in the log. */
+/* run_op.c: operations of clients. Every put carries a value that no other put has, so an operation
+ * with a put can be found again in the log. */
 #include "run.h"
 
 #include <string.h>
@@ -17,7 +17,8 @@ kvr_slice run_op_key(run_op *room, run_world *world, uint64_t number)
 {
     number %= world->plan.key_count;
     uint8_t *bytes = take_bytes(room, 16);
-    int size = snprintf((char *)bytes, 16, number % 3 == 0 ? "k/%02u" : "k/%02u/x", (unsigned)number);
+    int size =
+        snprintf((char *)bytes, 16, number % 3 == 0 ? "k/%02u" : "k/%02u/x", (unsigned)number);
     return (kvr_slice){bytes, (size_t)size};
 }
 
@@ -33,7 +34,8 @@ static kvr_slice draw_value(run_op *room, run_world *world)
     size = size > sizeof room->bytes - room->used_bytes - 512 ? 24 : size;
     uint8_t *bytes = take_bytes(room, size);
     memset(bytes, '.', size);
-    int used = snprintf((char *)bytes, 24, "v%llu", (unsigned long long)++world->clients.write_count);
+    int used =
+        snprintf((char *)bytes, 24, "v%llu", (unsigned long long)++world->clients.write_count);
     bytes[used] = '.';
     room->is_unique = true;
     return (kvr_slice){bytes, size};

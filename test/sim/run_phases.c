@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* run_phases.c: the life of a seed. Safety: faults and clients, everything is checked. Liveness: faults end, everybody comes
- * back, nobody begins anything; within written bounds there must be a leader, every call must be answered, all
- * members must be alike and take new calls. Last, power fails everywhere at once, and what comes back must
- * be what there was. An assertion of the library is a violation like any other. */
+/* run_phases.c: the life of a seed. Safety: faults and clients, everything is checked. Liveness:
+ * faults end, everybody comes back, nobody begins anything; within written bounds there must be a
+ * leader, every call must be answered, all members must be alike and take new calls. Last, power
+ * fails everywhere at once, and what comes back must be what there was. An assertion of the library
+ * is a violation like any other. */
 #include <setjmp.h>
 #include <stdlib.h>
 #include <string.h>
@@ -58,15 +59,16 @@ static bool is_alike(run_world *world)
 static void describe(const run_world *world, char *out, size_t size)
 {
     int used = 0;
-    for (uint32_t i = 0; i < world->plan.sim.member_count && used >= 0 && (size_t)used < size; i++) {
+    for (uint32_t i = 0; i < world->plan.sim.member_count && used >= 0 && (size_t)used < size;
+         i++) {
         kvr_node_status status;
         if (!run_world_is_up(world, i)) {
             used += snprintf(out + used, size - (size_t)used, " %u down;", i + 1);
             continue;
         }
         run_world_status(world, i, &status);
-        used += snprintf(out + used, size - (size_t)used, " %u role %u term %llu %llu/%llu/%llu;", i + 1,
-                         status.raft.role, (unsigned long long)status.raft.term,
+        used += snprintf(out + used, size - (size_t)used, " %u role %u term %llu %llu/%llu/%llu;",
+                         i + 1, status.raft.role, (unsigned long long)status.raft.term,
                          (unsigned long long)status.hash_index,
                          (unsigned long long)status.raft.commit_index,
                          (unsigned long long)status.raft.last_index);
@@ -74,7 +76,8 @@ static void describe(const run_world *world, char *out, size_t size)
 }
 
 /* Runs until `done`, or for `span_ns`: then `what` did not happen in time. */
-static void wait_for(run_world *world, bool (*done)(run_world *), uint64_t span_ns, const char *what)
+static void wait_for(run_world *world, bool (*done)(run_world *), uint64_t span_ns,
+                     const char *what)
 {
     uint64_t end = kvr_sim_now(world->sim) + span_ns;
     uint32_t steps = 0;
@@ -161,8 +164,8 @@ static uint64_t highest_term(const run_world *world)
     return term;
 }
 
-/* New calls on everybody are done. A member that a snapshot carries over its call's entry cannot know what became of it;
- * so each round must be answered, and one of a few must be done. */
+/* New calls on everybody are done. A member that a snapshot carries over its call's entry cannot
+ * know what became of it; so each round must be answered, and one of a few must be done. */
 static void probe(run_world *world)
 {
     for (uint32_t round = 0; round < PROBES && !world->report.failed; round++) {

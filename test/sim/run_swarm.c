@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* run_swarm.c: what kind of world a seed is. Each family of faults is left out in half of the seeds, so that the others meet
- * each other undisturbed (Groce et al., "Swarm Testing", ISSTA 2012); sizes are small on purpose, so that
- * segments roll, snapshots are taken and windows fill within seconds. */
+/* run_swarm.c: what kind of world a seed is. Each family of faults is left out in half of the
+ * seeds, so that the others meet each other undisturbed (Groce et al., "Swarm Testing", ISSTA
+ * 2012); sizes are small on purpose, so that segments roll, snapshots are taken and windows fill
+ * within seconds. */
 #include "run.h"
 
 #include <string.h>
@@ -146,29 +147,27 @@ void run_plan_print(const run_plan *plan, FILE *out)
 {
     const kvr_sim_config *sim = &plan->sim;
     const kvr_node_config *node = &plan->node;
-    (void)fprintf(out,
-                  "members %u, clients %u, keys %u, events %llu\n"
-                  "election %llu ms, heartbeat %llu ms, call timeout %llu ms, drift %u ppm\n"
-                  "segment %llu, batch %u, budget %u, snapshot every %llu entries, keep %llu, "
-                  "message %llu\n"
-                  "network delay %llu + %llu us, loss %u, repeat %u, corrupt %u ppm\n"
-                  "disk %llu + %llu us, lose %u, tear %u, names %u, short %u ppm\n"
-                  "crash %u ppm for %llu ms, cut %u ppm for %llu ms\n",
-                  sim->member_count, plan->client_count, plan->key_count,
-                  (unsigned long long)plan->step_count,
-                  (unsigned long long)(node->election_ns / MS),
-                  (unsigned long long)(node->heartbeat_ns / MS),
-                  (unsigned long long)(node->call_timeout_ns / MS), sim->drift_ppm,
-                  (unsigned long long)sim->segment_bytes, sim->batch_bytes, sim->run_budget,
-                  (unsigned long long)node->snapshot_entries,
-                  (unsigned long long)node->keep_entries,
-                  (unsigned long long)node->message_bytes_max,
-                  (unsigned long long)(plan->network.delay_ns_min / US),
-                  (unsigned long long)(plan->network.delay_ns_mean / US), plan->network.loss_ppm,
-                  plan->network.repeat_ppm, plan->network.corrupt_ppm,
-                  (unsigned long long)(sim->disk_ns_min / US),
-                  (unsigned long long)(sim->disk_ns_mean / US), plan->disk.crash_lose_ppm,
-                  plan->disk.crash_tear_ppm, plan->disk.crash_names_ppm, plan->disk.short_ppm,
-                  sim->crash_ppm, (unsigned long long)(sim->down_ns_mean / MS), sim->cut_ppm,
-                  (unsigned long long)(sim->cut_ns_mean / MS));
+    (void)fprintf(
+        out,
+        "members %u, clients %u, keys %u, events %llu\n"
+        "election %llu ms, heartbeat %llu ms, call timeout %llu ms, drift %u ppm\n"
+        "segment %llu, batch %u, budget %u, snapshot every %llu entries, keep %llu, "
+        "message %llu\n"
+        "network delay %llu + %llu us, loss %u, repeat %u, corrupt %u ppm\n"
+        "disk %llu + %llu us, lose %u, tear %u, names %u, short %u ppm\n"
+        "crash %u ppm for %llu ms, cut %u ppm for %llu ms\n",
+        sim->member_count, plan->client_count, plan->key_count,
+        (unsigned long long)plan->step_count, (unsigned long long)(node->election_ns / MS),
+        (unsigned long long)(node->heartbeat_ns / MS),
+        (unsigned long long)(node->call_timeout_ns / MS), sim->drift_ppm,
+        (unsigned long long)sim->segment_bytes, sim->batch_bytes, sim->run_budget,
+        (unsigned long long)node->snapshot_entries, (unsigned long long)node->keep_entries,
+        (unsigned long long)node->message_bytes_max,
+        (unsigned long long)(plan->network.delay_ns_min / US),
+        (unsigned long long)(plan->network.delay_ns_mean / US), plan->network.loss_ppm,
+        plan->network.repeat_ppm, plan->network.corrupt_ppm,
+        (unsigned long long)(sim->disk_ns_min / US), (unsigned long long)(sim->disk_ns_mean / US),
+        plan->disk.crash_lose_ppm, plan->disk.crash_tear_ppm, plan->disk.crash_names_ppm,
+        plan->disk.short_ppm, sim->crash_ppm, (unsigned long long)(sim->down_ns_mean / MS),
+        sim->cut_ppm, (unsigned long long)(sim->cut_ns_mean / MS));
 }

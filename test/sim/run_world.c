@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* run_world.c: the cluster of a seed, and who hears of what. Checkers that judge what a member says go first, the ghost
- * after them or before them as their headers ask for. After each event the member's own status is looked at;
- * what costs more is looked at now and then. */
+/* run_world.c: the cluster of a seed, and who hears of what. Checkers that judge what a member says
+ * go first, the ghost after them or before them as their headers ask for. After each event the
+ * member's own status is looked at; what costs more is looked at now and then. */
 #include "run.h"
 
 #include <stdlib.h>
@@ -43,8 +43,8 @@ static const kvr_allocator counting = {
 
 /* ------------------------------------------------------------------ what members tell */
 
-/* A leader commits, applies and answers in one event: so that the model is never behind, its commit index is asked for
- * as soon as it tells of something that the model does not have. */
+/* A leader commits, applies and answers in one event: so that the model is never behind, its commit
+ * index is asked for as soon as it tells of something that the model does not have. */
 static void catch_up(run_world *world, uint32_t member, uint64_t index, uint64_t revision)
 {
     check_store_advance(&world->store);
@@ -61,7 +61,8 @@ static void on_completed(void *ctx, uint32_t member, const kvr_completion *compl
 {
     bool is_question = completion->kind == KVR_CALL_LEASE_KEEP_ALIVE ||
                        completion->kind == KVR_CALL_LEASE_TIME_TO_LIVE;
-    /* What a leader knows of a lease may come of an entry of this very event, which nothing names. */
+    /* What a leader knows of a lease may come of an entry of this very event, which nothing
+     * names. */
     catch_up(ctx, member, is_question ? UINT64_MAX : completion->index, completion->revision);
     run_clients_completed(ctx, member, completion);
 }
@@ -158,7 +159,8 @@ static void look_at_failure(run_world *world, uint32_t member)
     kvr_sim_member_status status = {.size = sizeof status};
     kvr_sim_get_member_status(world->sim, member, &status);
     const kvr_sim_disk_faults *disk = &world->plan.disk;
-    bool rots = disk->rot_flip_ppm + disk->rot_zero_ppm + disk->rot_stale_ppm + disk->misdirect_ppm > 0;
+    bool rots =
+        disk->rot_flip_ppm + disk->rot_zero_ppm + disk->rot_stale_ppm + disk->misdirect_ppm > 0;
     bool errs = disk->write_error_ppm + disk->sync_error_ppm + disk->read_error_ppm > 0;
     bool is_damage = status.failure == KVR_FCORRUPT || status.failure == KVR_ECORRUPT;
     bool is_disk = status.failure == KVR_FSTORAGE || status.failure == KVR_EIO;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* model_mvcc.c: see the header. Clarity before speed everywhere: a question about a revision is answered by
- * walking a key's versions from the oldest, a transaction's compares by asking about the revision before. */
+/* model_mvcc.c: see the header. Clarity before speed everywhere: a question about a revision is
+ * answered by walking a key's versions from the oldest, a transaction's compares by asking about
+ * the revision before. */
 #include "support/model_mvcc.h"
 
 #include "base/checksum.h"

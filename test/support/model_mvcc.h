@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* model_mvcc.h: the store as one would explain it at a blackboard: a sorted array of keys, each with the list of
- * its versions, oldest first, and a list of all changes. No tree, no sharing, no slices; every question is
- * answered by looking at everything. It knows the contract (kvraft/mvcc.h) and nothing of lib/mvcc.
+/* model_mvcc.h: the store as one would explain it at a blackboard: a sorted array of keys, each
+ * with the list of its versions, oldest first, and a list of all changes. No tree, no sharing, no
+ * slices; every question is answered by looking at everything. It knows the contract
+ * (kvraft/mvcc.h) and nothing of lib/mvcc.
  *
  *     model_mvcc *model = model_mvcc_new();
  *     kvr_status status = model_mvcc_apply(model, &op, &result);     compare with kvr_mvcc_apply
@@ -67,8 +68,8 @@ typedef struct model_result {
 model_mvcc *model_mvcc_new(void);
 void model_mvcc_free(model_mvcc *model);
 
-/* Duplicate keys by comparing all pairs of operations: KVR_OK or KVR_EDUPKEY. For operations that are
- * otherwise well formed. */
+/* Duplicate keys by comparing all pairs of operations: KVR_OK or KVR_EDUPKEY. For operations that
+ * are otherwise well formed. */
 kvr_status model_op_check(const kvr_op *op);
 
 /* `op` is well formed. *out_result is set on KVR_OK; release it. */
@@ -76,18 +77,21 @@ kvr_status model_mvcc_apply(model_mvcc *model, const kvr_op *op, model_result *o
 kvr_status model_mvcc_compact(model_mvcc *model, uint64_t revision);
 void model_result_release(model_result *result);
 
-/* The first difference in words, NULL: none. A result with a view is compared by count only. Lends until the
- * next call. */
+/* The first difference in words, NULL: none. A result with a view is compared by count only. Lends
+ * until the next call. */
 const char *model_result_difference(const model_result *model, const kvr_op_result *store);
 
-/* The keys of an interval that live at `revision`, ascending; *out_kvs is freed by free(). Returns how many. */
+/* The keys of an interval that live at `revision`, ascending; *out_kvs is freed by free(). Returns
+ * how many. */
 uint32_t model_mvcc_range(const model_mvcc *model, const kvr_slice *key, const kvr_slice *range_end,
                           uint64_t revision, kvr_kv **out_kvs);
 
 /* The version of a key that lives at `revision`; NULL: none. */
-const model_version *model_mvcc_at(const model_mvcc *model, const kvr_slice *key, uint64_t revision);
+const model_version *model_mvcc_at(const model_mvcc *model, const kvr_slice *key,
+                                   uint64_t revision);
 
-/* Change number `i` of the log as an event; prev as a store that is compacted at model->compacted shows it. */
+/* Change number `i` of the log as an event; prev as a store that is compacted at model->compacted
+ * shows it. */
 void model_mvcc_event(const model_mvcc *model, uint32_t i, kvr_event *out_event);
 
 uint64_t model_mvcc_hash_live(const model_mvcc *model); /* as kvr_mvcc_status says it is made */

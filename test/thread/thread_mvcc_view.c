@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* thread_mvcc_view.c: views read on other threads while the owner writes at full speed: nothing that a reader sees
- * moves, and nothing is shared but the one flag that frees a view. Run under ThreadSanitizer (a plain main, for
- * Criterion does not start there), and as it is.
+/* thread_mvcc_view.c: views read on other threads while the owner writes at full speed: nothing
+ * that a reader sees moves, and nothing is shared but the one flag that frees a view. Run under
+ * ThreadSanitizer (a plain main, for Criterion does not start there), and as it is.
  *
- * The owner opens views and hands them out through mailboxes; a reader checks what it got against the sum that
- * every state of this store has, by scan, by count, at an older revision and by a save, and frees it. */
+ * The owner opens views and hands them out through mailboxes; a reader checks what it got against
+ * the sum that every state of this store has, by scan, by count, at an older revision and by a
+ * save, and frees it. */
 #include <kvraft/mvcc.h>
 
 #include <pthread.h>
@@ -46,10 +47,8 @@ static kvr_op put_of(const char *key, const uint32_t *value)
 /* The values of all keys always add up to the same, for the owner only ever swaps two. */
 static void check_sum(const kvr_mvcc_view *view, uint64_t revision)
 {
-    kvr_range range = {.size = sizeof range,
-                       .key = everything,
-                       .range_end = everything,
-                       .revision = revision};
+    kvr_range range = {
+        .size = sizeof range, .key = everything, .range_end = everything, .revision = revision};
     kvr_mvcc_cursor cursor;
     kvr_kv kv;
     uint64_t sum = 0, keys = 0, count = 0;
@@ -175,7 +174,8 @@ int main(void)
         require(kvr_mvcc_apply(store, &op, NULL) == KVR_OK, "put");
     }
     for (uint32_t i = 0; i < READERS; i++) {
-        require(pthread_create(&threads[i], NULL, read_views, (void *)&mailboxes[i]) == 0, "a thread");
+        require(pthread_create(&threads[i], NULL, read_views, (void *)&mailboxes[i]) == 0,
+                "a thread");
     }
     write_on(store);
     atomic_store(&is_over, true);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* test_auth.c: the rules of etcd's auth contract (ETCD-V3 3.13, 4.3) that concern state, and decisions against
- * a brute-force twin. */
+/* test_auth.c: the rules of etcd's auth contract (ETCD-V3 3.13, 4.3) that concern state, and
+ * decisions against a brute-force twin. */
 #include <criterion/criterion.h>
 
 #include <kvraft/auth.h>
@@ -308,7 +308,7 @@ Test(auth, limits_refuse)
     }
 }
 
-/* ------------------------------------------------------------------ brute force: keys of one and two letters */
+/* ----------------------------------------------------- brute force: keys of one and two letters */
 
 enum { LETTERS = 5, KEYS = LETTERS + LETTERS * LETTERS };
 

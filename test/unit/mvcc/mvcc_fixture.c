@@ -174,7 +174,8 @@ const char *get_text(const char *key)
     return w.to;
 }
 
-const char *range_text(const kvr_mvcc_view *view, kvr_slice key, kvr_slice range_end, uint64_t revision)
+const char *range_text(const kvr_mvcc_view *view, kvr_slice key, kvr_slice range_end,
+                       uint64_t revision)
 {
     writer w = begin_text();
     kvr_range range = {
@@ -219,9 +220,9 @@ const char *changes_text(uint64_t from)
     }
     while ((status = kvr_mvcc_changes_next(&changes, store, &event)) == KVR_OK) {
         bool is_put = event.type == KVR_EVENT_PUT;
-        add(&w, "%s%llu.%llu %c%.*s", w.at == 0 ? "" : "  ", (unsigned long long)event.kv.mod_revision,
-            (unsigned long long)event.kv.mod_sub, is_put ? '+' : '-', (int)event.kv.key.size,
-            (const char *)event.kv.key.data);
+        add(&w, "%s%llu.%llu %c%.*s", w.at == 0 ? "" : "  ",
+            (unsigned long long)event.kv.mod_revision, (unsigned long long)event.kv.mod_sub,
+            is_put ? '+' : '-', (int)event.kv.key.size, (const char *)event.kv.key.data);
         if (is_put) {
             add(&w, "=%.*s", (int)event.kv.value.size, (const char *)event.kv.value.data);
         }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* mvcc_fixture.h: a store from the counting allocator, and short words for what most tests do with it: one line a
- * put, and answers as text, so that a test reads as the table of the contract that it cites. */
+/* mvcc_fixture.h: a store from the counting allocator, and short words for what most tests do with
+ * it: one line a put, and answers as text, so that a test reads as the table of the contract that
+ * it cites. */
 #ifndef KVRAFT_TEST_UNIT_MVCC_FIXTURE_H
 #define KVRAFT_TEST_UNIT_MVCC_FIXTURE_H
 
@@ -38,19 +39,21 @@ kvr_compare compare_value(const char *key, uint8_t result, const char *value);
 #define COUNT_OF(array) ((uint32_t)(sizeof(array) / sizeof *(array)))
 
 /* Applied at once; they must succeed. */
-kvr_mvcc_result *apply(const kvr_op *op); /* result to be freed */
+kvr_mvcc_result *apply(const kvr_op *op);         /* result to be freed */
 uint64_t put(const char *key, const char *value); /* the head after it */
 uint64_t del(const char *key);
 uint64_t del_range(kvr_slice key, kvr_slice range_end); /* how many */
-void compact_all(uint64_t revision); /* and all of its steps */
+void compact_all(uint64_t revision);                    /* and all of its steps */
 
 /* Answers as text, valid until the second next call:
  *   get_text       "value create/mod/version lease", "-" if it is not there
  *   range_text     "a=1 b=2"
  *   kvs_text       the same of an array
- *   changes_text   "2.0 +a=1  3.0 -a (1)": main.sub, put or delete, and the value before in brackets */
+ *   changes_text   "2.0 +a=1  3.0 -a (1)": main.sub, put or delete, and the value before in
+ *                  brackets */
 const char *get_text(const char *key);
-const char *range_text(const kvr_mvcc_view *view, kvr_slice key, kvr_slice range_end, uint64_t revision);
+const char *range_text(const kvr_mvcc_view *view, kvr_slice key, kvr_slice range_end,
+                       uint64_t revision);
 const char *range_now(kvr_slice key, kvr_slice range_end);
 const char *kvs_text(const kvr_kv *kvs, uint32_t count);
 const char *changes_text(uint64_t from); /* or the name of the status */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* test_mvcc_check_op.c: what is refused by looking at an operation alone: limits, fields that a kind does not
- * name, nesting, duplicate keys (etcd contract 3.7, "Validation" and "Overlap check"). */
+/* test_mvcc_check_op.c: what is refused by looking at an operation alone: limits, fields that a
+ * kind does not name, nesting, duplicate keys (etcd contract 3.7, "Validation" and "Overlap
+ * check"). */
 #include "mvcc_fixture.h"
 #include "support/model_mvcc.h"
 
@@ -78,7 +79,8 @@ Test(mvcc_check_op, what_a_kind_does_not_name_must_be_zero)
     bad[count] = op_txn(&txn), bad[count++].key = text("k");
     bad[count] = op_txn(&txn), bad[count++].flags = 1;
     bad[count++] = op_txn(NULL);
-    bad[count] = (kvr_op){.size = sizeof(kvr_op), .kind = KVR_OP_DELETE_KEYS, .keys = keys, .key_count = 1},
+    bad[count] =
+        (kvr_op){.size = sizeof(kvr_op), .kind = KVR_OP_DELETE_KEYS, .keys = keys, .key_count = 1},
     bad[count++].key = text("k");
 
     for (uint32_t i = 0; i < count; i++) {
@@ -109,8 +111,8 @@ Test(mvcc_check_op, larger_structs_are_read_with_their_own_stride)
     cr_assert_eq(check(op), KVR_EINVAL, "elements of one array have one size");
 }
 
-/* 3.7 step 1: "n = max(len(compare), len(success), len(failure)); n > max-txn-ops: too many operations. For a
- * nested txn the allowance is the parent's allowance minus the parent's n." */
+/* 3.7 step 1: "n = max(len(compare), len(success), len(failure)); n > max-txn-ops: too many
+ * operations. For a nested txn the allowance is the parent's allowance minus the parent's n." */
 Test(mvcc_check_op, a_transaction_has_at_most_128_of_each)
 {
     kvr_op ops[KVR_TXN_OPS_MAX + 1];
@@ -120,9 +122,9 @@ Test(mvcc_check_op, a_transaction_has_at_most_128_of_each)
         compares[i] = compare_number("a", KVR_COMPARE_MOD, KVR_COMPARE_EQUAL, 0);
     }
 
-    kvr_txn txn = TXN(.compare_count = KVR_TXN_OPS_MAX, .then_count = KVR_TXN_OPS_MAX,
-                      .else_count = KVR_TXN_OPS_MAX, .compares = compares, .then_ops = ops,
-                      .else_ops = ops);
+    kvr_txn txn =
+        TXN(.compare_count = KVR_TXN_OPS_MAX, .then_count = KVR_TXN_OPS_MAX,
+            .else_count = KVR_TXN_OPS_MAX, .compares = compares, .then_ops = ops, .else_ops = ops);
     cr_assert_eq(check(op_txn(&txn)), KVR_OK);
     txn.compare_count++;
     cr_assert_eq(check(op_txn(&txn)), KVR_ETOOBIG);
@@ -160,7 +162,7 @@ Test(mvcc_check_op, nesting_ends_at_depth_4_and_1024_operations)
     for (uint32_t i = 0; i < 32; i++) {
         inner[i] = op_txn(&wide);
     }
-    cr_assert_eq(check_list(inner, 31), KVR_OK);   /* 1 + 31 + 31 * 31 = 993 */
+    cr_assert_eq(check_list(inner, 31), KVR_OK);      /* 1 + 31 + 31 * 31 = 993 */
     cr_assert_eq(check_list(inner, 32), KVR_ETOOBIG); /* 1 + 32 + 32 * 31 = 1,025 */
 }
 
@@ -174,7 +176,8 @@ Test(mvcc_check_op, a_transaction_inside_itself_is_too_big)
     cr_assert_eq(kvr_mvcc_op_check(&op), KVR_ETOOBIG);
 }
 
-/* 3.7 step 2 and 3: compares need keys; each operation is checked, also in the branch that will not be taken. */
+/* 3.7 step 2 and 3: compares need keys; each operation is checked, also in the branch that will not
+ * be taken. */
 Test(mvcc_check_op, compares_and_both_branches_are_checked)
 {
     kvr_compare compare = compare_number("", KVR_COMPARE_MOD, KVR_COMPARE_EQUAL, 0);
@@ -207,18 +210,20 @@ Test(mvcc_check_op, no_key_is_put_twice_nor_put_and_deleted)
     cr_assert_eq(check_pair(op_delete(text("b"), ONE), op_put("b", "1")), KVR_EDUPKEY);
     cr_assert_eq(check_pair(op_delete(text("a"), text("b")), op_put("b", "1")), KVR_OK);
     cr_assert_eq(check_pair(op_delete(text("a"), ALL), op_put("b", "1")), KVR_EDUPKEY);
-    cr_assert_eq(check_pair(op_delete(text("a"), text("c")), op_delete(text("b"), text("d"))), KVR_OK);
+    cr_assert_eq(check_pair(op_delete(text("a"), text("c")), op_delete(text("b"), text("d"))),
+                 KVR_OK);
     cr_assert_eq(check_pair(op_range(ALL, ALL), op_put("b", "1")), KVR_OK);
 }
 
-/* 3.7 step 4: "puts that occur in both branches of the same nested txn do not conflict with each other; puts of two
- * different sibling txns do conflict; a nested put conflicts with deletes of its own list level ... and with
- * deletes of the enclosing list" */
+/* 3.7 step 4: "puts that occur in both branches of the same nested txn do not conflict with each
+ * other; puts of two different sibling txns do conflict; a nested put conflicts with deletes of its
+ * own list level ... and with deletes of the enclosing list" */
 Test(mvcc_check_op, branches_of_one_transaction_exclude_each_other)
 {
     kvr_op put_a = op_put("a", "1"), delete_a = op_delete(text("a"), ONE);
     kvr_txn both = TXN(.then_count = 1, .then_ops = &put_a, .else_count = 1, .else_ops = &put_a);
-    kvr_txn mixed = TXN(.then_count = 1, .then_ops = &put_a, .else_count = 1, .else_ops = &delete_a);
+    kvr_txn mixed =
+        TXN(.then_count = 1, .then_ops = &put_a, .else_count = 1, .else_ops = &delete_a);
     kvr_txn then_only = TXN(.then_count = 1, .then_ops = &put_a);
     kvr_txn else_only = TXN(.else_count = 1, .else_ops = &put_a);
     kvr_txn deleting = TXN(.then_count = 1, .then_ops = &delete_a);

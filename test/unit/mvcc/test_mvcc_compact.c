@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* test_mvcc_compact.c: compaction, a rule of the etcd contract (3.8 "Compact") a test, and what its sweep frees. */
+/* test_mvcc_compact.c: compaction, a rule of the etcd contract (3.8 "Compact") a test, and what its
+ * sweep frees. */
 #include "mvcc_fixture.h"
 
 MVCC_SUITE(mvcc_compact);
 
-/* 3.8: "revision <= last compacted: has been compacted; > current: future revision; equal to current is allowed" */
+/* 3.8: "revision <= last compacted: has been compacted; > current: future revision; equal to
+ * current is allowed" */
 Test(mvcc_compact, the_revision_lies_above_the_last_and_up_to_the_head)
 {
     put("a", "1");
@@ -52,15 +54,16 @@ Test(mvcc_compact, older_revisions_are_unreadable_before_any_sweep)
     kvr_mvcc_view_free(view);
 }
 
-/* 3.8: "For each key the newest version at or below revision is kept unless it is a tombstone older than revision" */
+/* 3.8: "For each key the newest version at or below revision is kept unless it is a tombstone older
+ * than revision" */
 Test(mvcc_compact, the_newest_version_at_or_below_stays)
 {
-    put("a", "1");    /* 2 */
-    put("a", "2");    /* 3 */
-    put("b", "1");    /* 4 */
-    del("b");         /* 5 */
-    put("c", "1");    /* 6 */
-    put("a", "3");    /* 7 */
+    put("a", "1"); /* 2 */
+    put("a", "2"); /* 3 */
+    put("b", "1"); /* 4 */
+    del("b");      /* 5 */
+    put("c", "1"); /* 6 */
+    put("a", "3"); /* 7 */
     compact_all(6);
     kvr_mvcc_view *view = view_now();
 
@@ -70,8 +73,8 @@ Test(mvcc_compact, the_newest_version_at_or_below_stays)
     kvr_mvcc_view_free(view);
 }
 
-/* FAULTS 103, 3.8: "a tombstone exactly at revision is kept, so a watch starting at the compacted revision still
- * sees that delete" */
+/* FAULTS 103, 3.8: "a tombstone exactly at revision is kept, so a watch starting at the compacted
+ * revision still sees that delete" */
 Test(mvcc_compact, a_delete_at_the_compacted_revision_is_still_seen)
 {
     put("a", "1");
@@ -150,7 +153,8 @@ Test(mvcc_compact, an_interrupted_sweep_ends_at_the_same_store)
     MUST(kvr_mvcc_compact_step(store, 1));
 }
 
-/* What was freed serves again: rewriting the same keys with compactions between does not grow the store. */
+/* What was freed serves again: rewriting the same keys with compactions between does not grow the
+ * store. */
 Test(mvcc_compact, what_is_freed_is_used_again)
 {
     uint64_t bytes = 0;

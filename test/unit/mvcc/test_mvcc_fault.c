@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* test_mvcc_fault.c: each public call that allocates, with every one of its allocations failing in turn, once and
- * for ever (FAULT_SWEEP): a status, no leak, and the store as it was; with memory again, the same call
- * succeeds. FAULTS 95: no transaction is ever half there. */
+/* test_mvcc_fault.c: each public call that allocates, with every one of its allocations failing in
+ * turn, once and for ever (FAULT_SWEEP): a status, no leak, and the store as it was; with memory
+ * again, the same call succeeds. FAULTS 95: no transaction is ever half there. */
 #include "mvcc_fixture.h"
 
 #include <stdlib.h>
@@ -87,7 +87,8 @@ static void check_deep_txn(void)
 
 Test(mvcc_fault, a_transaction_is_whole_or_not_there)
 {
-    FAULT_SWEEP(fresh(300), f.status = kvr_mvcc_apply(store, deep_txn(), &f.result), check_deep_txn());
+    FAULT_SWEEP(fresh(300), f.status = kvr_mvcc_apply(store, deep_txn(), &f.result),
+                check_deep_txn());
 }
 
 /* The same while a view makes every change a copy. */

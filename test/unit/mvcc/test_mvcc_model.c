@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* test_mvcc_model.c: the store against the plain model, operation by operation: 200,000 random ones with
- * transactions in transactions, deletes of intervals, compactions in the middle of their sweeps, views that
- * are held over writes and read again later, old revisions, snapshots loaded back.
- * KVR_SEED=n and KVR_STEPS=n in the environment choose another run. */
+/* test_mvcc_model.c: the store against the plain model, operation by operation: 200,000 random ones
+ * with transactions in transactions, deletes of intervals, compactions in the middle of their
+ * sweeps, views that are held over writes and read again later, old revisions, snapshots loaded
+ * back. KVR_SEED=n and KVR_STEPS=n in the environment choose another run. */
 #include "mvcc_fixture.h"
 #include "support/model_mvcc.h"
 
@@ -24,7 +24,8 @@ static struct {
     kvr__random random;
     model_mvcc *model;
     held views[VIEWS];
-    kvr_mvcc_result *results[RESULTS]; /* kept over compactions: their pairs must stay as they are */
+    /* kept over compactions: their pairs must stay as they are */
+    kvr_mvcc_result *results[RESULTS];
     char *results_text[RESULTS];
     uint32_t key_space;
     kvr_op ops[OPS]; /* storage of the operation that is being made up */
@@ -44,7 +45,8 @@ static uint64_t below(uint64_t limit)
 
 /* ------------------------------------------------------------------ made-up operations */
 
-/* Keys with long common beginnings, keys that are the beginning of others, and short binary ones. */
+/* Keys with long common beginnings, keys that are the beginning of others, and short binary
+ * ones. */
 static kvr_slice random_key(void)
 {
     uint8_t *key = t.keys[t.key_used++ % COUNT_OF(t.keys)];
@@ -347,7 +349,8 @@ static void keep_result(kvr_mvcc_result *result)
     const kvr_op_result *root = kvr_mvcc_result_root(result);
     if (t.results[i] != NULL) {
         const kvr_op_result *old = kvr_mvcc_result_root(t.results[i]);
-        cr_assert_str_eq(kvs_text(old->kvs, old->kv_count > 3 ? 3 : old->kv_count), t.results_text[i]);
+        cr_assert_str_eq(kvs_text(old->kvs, old->kv_count > 3 ? 3 : old->kv_count),
+                         t.results_text[i]);
         kvr_mvcc_result_free(t.results[i]);
         free(t.results_text[i]);
     }
@@ -370,7 +373,8 @@ static void step_op(kvr_op op)
     kvr_mvcc_result **out_result = wants_result ? &result : NULL;
     kvr_status status =
         below(2) == 0 ? apply_at_once(&op, out_result) : apply_in_slices(&op, out_result);
-    cr_assert_eq(status, wanted, "%s instead of %s", kvr_status_name(status), kvr_status_name(wanted));
+    cr_assert_eq(status, wanted, "%s instead of %s", kvr_status_name(status),
+                 kvr_status_name(wanted));
     if (result != NULL) {
         const char *what = model_result_difference(&expected, kvr_mvcc_result_root(result));
         cr_assert_null(what, "%s", what);
@@ -411,7 +415,8 @@ static void step_compact(void)
     check_status();
 }
 
-/* Into a second store, which takes the place of the first half of the time; or back into the first. */
+/* Into a second store, which takes the place of the first half of the time; or back into the
+ * first. */
 static void step_snapshot(void)
 {
     size_t size, again_size;
@@ -498,8 +503,8 @@ static uint64_t from_environment(const char *name, uint64_t otherwise)
     return value == NULL ? otherwise : strtoull(value, NULL, 0);
 }
 
-/* Grows a store to thousands of keys and lets compaction shrink it again, so that the tree gets levels and loses
- * them; between the waves everything else happens. */
+/* Grows a store to thousands of keys and lets compaction shrink it again, so that the tree gets
+ * levels and loses them; between the waves everything else happens. */
 static void run_waves(uint64_t seed, uint32_t waves)
 {
     fprintf(stderr, "test_mvcc_model: KVR_SEED=%llu\n", (unsigned long long)seed);
@@ -549,7 +554,8 @@ static void run_many(uint32_t key_space, uint64_t salt)
     }
 }
 
-/* FAULTS 95, 97, 99, 100, 101, 103, 105: whatever is done in whatever order, the store is what the model says. */
+/* FAULTS 95, 97, 99, 100, 101, 103, 105: whatever is done in whatever order, the store is what the
+ * model says. */
 Test(mvcc_model, many_keys_behave_as_the_model, .timeout = 600)
 {
     run_many(900, 0);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* test_mvcc_put.c: puts and deletes, a rule of the etcd contract (3.5 "Put", 3.6 "DeleteRange") a test. That a
- * lease exists is the caller's knowledge: he says KVR_OP_NO_LEASE. */
+/* test_mvcc_put.c: puts and deletes, a rule of the etcd contract (3.5 "Put", 3.6 "DeleteRange") a
+ * test. That a lease exists is the caller's knowledge: he says KVR_OP_NO_LEASE. */
 #include "mvcc_fixture.h"
 
 #include <stdlib.h>
@@ -51,8 +51,8 @@ Test(mvcc_put, ignoring_on_a_missing_key_is_not_found)
     cr_assert_eq(head_now(), 3);
 }
 
-/* 3.5: "empty key: key is not provided; ignore_value with a non-empty value: value is provided; ignore_lease with
- * lease != 0: lease is provided" */
+/* 3.5: "empty key: key is not provided; ignore_value with a non-empty value: value is provided;
+ * ignore_lease with lease != 0: lease is provided" */
 Test(mvcc_put, contradictions_are_refused)
 {
     kvr_op no_key = op_put("", "v");
@@ -161,7 +161,8 @@ Test(mvcc_put, a_delete_gives_the_previous_pairs_in_key_order)
     kvr_mvcc_result_free(result);
 }
 
-/* 3.6: "Empty key: key is not provided"; "Deleting nothing is success with deleted=0, no revision, no event." */
+/* 3.6: "Empty key: key is not provided"; "Deleting nothing is success with deleted=0, no revision,
+ * no event." */
 Test(mvcc_put, deleting_nothing_is_success)
 {
     put("a", "1");
@@ -174,7 +175,8 @@ Test(mvcc_put, deleting_nothing_is_success)
     assert_text(changes_text(3), "3.0 -a (1)");
 }
 
-/* How a lease ends: the listed keys, those that are there, in the order of the list, under one revision. */
+/* How a lease ends: the listed keys, those that are there, in the order of the list, under one
+ * revision. */
 Test(mvcc_put, listed_keys_are_deleted_in_the_order_of_the_list)
 {
     put("a", "1");
@@ -231,7 +233,8 @@ Test(mvcc_put, a_large_value_shares_its_owner_and_lets_go_of_it)
 
     put("large", "small now");
     compact_all(head_now());
-    cr_assert_leq(mvcc_alloc.live_bytes, status_now().memory_bytes, "nobody holds the buffer any more");
+    cr_assert_leq(mvcc_alloc.live_bytes, status_now().memory_bytes,
+                  "nobody holds the buffer any more");
     free(bytes);
 }
 

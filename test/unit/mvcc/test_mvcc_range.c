@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* test_mvcc_range.c: intervals and ranges, a rule of the etcd contract (3.3 "Key intervals", 3.4 "Range") a test.
- * Sorting and filters by revision belong to those who read the cursor. */
+/* test_mvcc_range.c: intervals and ranges, a rule of the etcd contract (3.3 "Key intervals", 3.4
+ * "Range") a test. Sorting and filters by revision belong to those who read the cursor. */
 #include "mvcc_fixture.h"
 
 static void setup(void)
@@ -53,8 +53,8 @@ Test(mvcc_range, an_interval_that_is_not_upright_is_empty)
     kvr_mvcc_view_free(view);
 }
 
-/* 3.3: "incrementing the last byte of the prefix that is below 0xff and cutting after it; a prefix made only of
- * 0xff bytes (or empty) becomes \0" */
+/* 3.3: "incrementing the last byte of the prefix that is below 0xff and cutting after it; a prefix
+ * made only of 0xff bytes (or empty) becomes \0" */
 Test(mvcc_range, the_end_of_a_prefix_is_its_raised_and_cut)
 {
     static const char *const cases[][2] = {
@@ -97,8 +97,8 @@ Test(mvcc_range, keys_are_any_bytes_but_not_none)
     kvr_mvcc_view_free(view);
 }
 
-/* 3.4 revision: "<= 0 means current. > current: future. < compacted: compacted. Equal to the compacted revision is
- * still readable." */
+/* 3.4 revision: "<= 0 means current. > current: future. < compacted: compacted. Equal to the
+ * compacted revision is still readable." */
 Test(mvcc_range, a_revision_must_lie_between_compacted_and_head)
 {
     put("b", "20");
@@ -119,8 +119,8 @@ Test(mvcc_range, a_revision_must_lie_between_compacted_and_head)
     kvr_mvcc_view_free(view);
 }
 
-/* 3.4 limit and count, FAULTS 101: "at most limit entries; more=true iff entries were cut"; "count: number of keys
- * in the interval, before filters and limit"; "count_only: kvs empty, more=false" */
+/* 3.4 limit and count, FAULTS 101: "at most limit entries; more=true iff entries were cut"; "count:
+ * number of keys in the interval, before filters and limit"; "count_only: kvs empty, more=false" */
 Test(mvcc_range, count_is_before_the_limit_and_more_says_that_it_cut)
 {
     static const struct {
@@ -153,8 +153,8 @@ Test(mvcc_range, count_is_before_the_limit_and_more_says_that_it_cut)
     }
 }
 
-/* 3.4: "keys_only: values are dropped ... the returned entries keep their lease", "a key's lease field: lease id
- * stored with the put" */
+/* 3.4: "keys_only: values are dropped ... the returned entries keep their lease", "a key's lease
+ * field: lease id stored with the put" */
 Test(mvcc_range, keys_only_keeps_the_lease)
 {
     kvr_op write = op_put("b", "v");
@@ -200,7 +200,8 @@ Test(mvcc_range, a_large_answer_is_a_view)
     kvr_mvcc_result_free(result);
 }
 
-/* A count at an old revision is right whichever way it is found: by few changes since, or by few keys. */
+/* A count at an old revision is right whichever way it is found: by few changes since, or by few
+ * keys. */
 Test(mvcc_range, an_old_count_is_right_by_changes_and_by_keys)
 {
     char key[8];

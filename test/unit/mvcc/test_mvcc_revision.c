@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* test_mvcc_revision.c: revisions, a sentence of the etcd contract (3.1 "Revisions and the response header") a
- * test. */
+/* test_mvcc_revision.c: revisions, a sentence of the etcd contract (3.1 "Revisions and the response
+ * header") a test. */
 #include "mvcc_fixture.h"
 
 MVCC_SUITE(mvcc_revision);
@@ -14,8 +14,8 @@ Test(mvcc_revision, a_fresh_store_is_at_revision_1)
     assert_text(range_now(ALL, ALL), "");
 }
 
-/* 3.1: "Every committed write transaction that changed at least one key adds exactly 1, no matter how many keys
- * it touched." */
+/* 3.1: "Every committed write transaction that changed at least one key adds exactly 1, no matter
+ * how many keys it touched." */
 Test(mvcc_revision, a_transaction_adds_one_however_many_keys_it_touches)
 {
     kvr_op puts[] = {op_put("a", "1"), op_put("b", "2"), op_put("c", "3")};
@@ -29,8 +29,8 @@ Test(mvcc_revision, a_transaction_adds_one_however_many_keys_it_touches)
     cr_assert_eq(head_now(), 3);
 }
 
-/* 3.1: "Operations that change nothing (delete of a missing key, txn whose chosen branch only reads ...) do not
- * advance it." */
+/* 3.1: "Operations that change nothing (delete of a missing key, txn whose chosen branch only reads
+ * ...) do not advance it." */
 Test(mvcc_revision, what_changes_nothing_takes_no_revision)
 {
     put("a", "1");
@@ -71,8 +71,8 @@ Test(mvcc_revision, changes_of_a_transaction_are_numbered_in_execution_order)
     assert_text(changes_text(4), "4.0 +a=1  4.1 +b=2  4.2 -d1 (x)  4.3 -d2 (y)  4.4 +c=3");
 }
 
-/* 3.1: create, mod and version of a key; "A delete ends the key's life: the next put starts with version 1 and a
- * new create_revision." */
+/* 3.1: create, mod and version of a key; "A delete ends the key's life: the next put starts with
+ * version 1 and a new create_revision." */
 Test(mvcc_revision, a_key_has_create_mod_and_version_of_its_present_life)
 {
     put("k", "1");
@@ -101,8 +101,8 @@ Test(mvcc_revision, a_result_names_the_head_after_the_operation)
     kvr_mvcc_result_free(result);
 }
 
-/* 2.7: "For a DELETE event kv holds only key and mod_revision; create_revision, version, value, lease are all
- * zero." */
+/* 2.7: "For a DELETE event kv holds only key and mod_revision; create_revision, version, value,
+ * lease are all zero." */
 Test(mvcc_revision, a_delete_event_holds_only_key_and_revision)
 {
     kvr_op op = op_put("k", "v");

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* test_mvcc_snapshot.c: saving and loading: everything above the compaction point comes back, streams are equal
- * where stores are, and nothing that is wrong with a stream gets in. Format: kvraft-snapshot(5). */
+/* test_mvcc_snapshot.c: saving and loading: everything above the compaction point comes back,
+ * streams are equal where stores are, and nothing that is wrong with a stream gets in. Format:
+ * kvraft-snapshot(5). */
 #include "mvcc_fixture.h"
 
 #include "base/checksum.h"
@@ -91,7 +92,8 @@ Test(mvcc_snapshot, everything_above_the_compaction_point_comes_back)
     kvr_mvcc_free(second);
 }
 
-/* The stream is a function of what the store holds: not of the sweep, nor of how the store came to it. */
+/* The stream is a function of what the store holds: not of the sweep, nor of how the store came to
+ * it. */
 Test(mvcc_snapshot, equal_stores_write_equal_streams)
 {
     kvr_mvcc *first = store, *second = new_store();
@@ -303,7 +305,8 @@ static uint64_t hash_of(const char *key, const uint64_t mod_to_sub[5])
 }
 
 /* flags, key ("" for older), value, mod, then create and version, lease, sub as the flags say */
-static void forge_version(forged *f, uint8_t flags, const char *key, uint64_t mod, const uint64_t *rest)
+static void forge_version(forged *f, uint8_t flags, const char *key, uint64_t mod,
+                          const uint64_t *rest)
 {
     kvr__writer w = kvr__writer_of(f->bytes + f->size, sizeof f->bytes - f->size);
     kvr__write_u8(&w, flags);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* test_mvcc_tree.c: the tree from inside: keys that defeat its heads, levels that come and go, and memory that ends
- * at each step of a change, down to the single node. */
+/* test_mvcc_tree.c: the tree from inside: keys that defeat its heads, levels that come and go, and
+ * memory that ends at each step of a change, down to the single node. */
 #include "mvcc_fixture.h"
 
 #include "base/random.h"
@@ -12,8 +12,8 @@ MVCC_SUITE(mvcc_tree);
 
 /* ------------------------------------------------------------------ no memory for nodes */
 
-/* Holds every block of a size that the slab still has: with the host's memory at an end too, no node of that size
- * can be made. */
+/* Holds every block of a size that the slab still has: with the host's memory at an end too, no
+ * node of that size can be made. */
 typedef struct drought {
     kvr__slab *slab;
     void *blocks[65536];
@@ -127,7 +127,7 @@ Test(mvcc_tree, a_split_without_memory_changes_nothing)
     kvr__mvcc_check(store);
 }
 
-/* ------------------------------------------------------------------ keys that heads cannot tell apart */
+/* ------------------------------------------------------------ keys that heads cannot tell apart */
 
 static void check_order(uint32_t count)
 {

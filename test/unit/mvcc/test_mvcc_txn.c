@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* test_mvcc_txn.c: transactions, a rule of the etcd contract (3.7 "Txn") a test; what is checked of the operation
- * alone is in test_mvcc_check_op.c. */
+/* test_mvcc_txn.c: transactions, a rule of the etcd contract (3.7 "Txn") a test; what is checked of
+ * the operation alone is in test_mvcc_check_op.c. */
 #include "mvcc_fixture.h"
 
 MVCC_SUITE(mvcc_txn);
@@ -36,7 +36,8 @@ static const char *value_holding(const char *key, const char *value)
     return to;
 }
 
-/* 3.7: "VERSION, CREATE, MOD, LEASE compare int64"; "GREATER (stored > given), LESS (stored < given)" */
+/* 3.7: "VERSION, CREATE, MOD, LEASE compare int64"; "GREATER (stored > given), LESS (stored <
+ * given)" */
 Test(mvcc_txn, numbers_compare_as_stored_against_given)
 {
     put("x", "");
@@ -67,7 +68,8 @@ Test(mvcc_txn, values_compare_byte_by_byte)
     assert_text(value_holding("k", "\xff"), "..<!");
 }
 
-/* 3.7: "Missing key: int targets compare against 0. VALUE on a missing key is always false, even NOT_EQUAL" */
+/* 3.7: "Missing key: int targets compare against 0. VALUE on a missing key is always false, even
+ * NOT_EQUAL" */
 Test(mvcc_txn, a_missing_key_has_zeros_and_no_value)
 {
     put("gone", "v");
@@ -81,8 +83,8 @@ Test(mvcc_txn, a_missing_key_has_zeros_and_no_value)
     assert_text(value_holding("missing", "x"), "....");
 }
 
-/* 3.7: "range_end: the condition must hold for every key in the interval; an empty interval behaves like a missing
- * key" */
+/* 3.7: "range_end: the condition must hold for every key in the interval; an empty interval behaves
+ * like a missing key" */
 Test(mvcc_txn, a_compare_over_an_interval_is_for_every_key)
 {
     put("a", "1");
@@ -102,15 +104,16 @@ Test(mvcc_txn, a_compare_over_an_interval_is_for_every_key)
     cr_assert_not(holds(empty));
 }
 
-/* 3.7: "all compares must hold; an empty list holds"; "Failure branch execution is not an error." */
+/* 3.7: "all compares must hold; an empty list holds"; "Failure branch execution is not an
+ * error." */
 Test(mvcc_txn, all_compares_must_hold_or_the_else_branch_is_taken)
 {
     put("a", "1");
     kvr_compare compares[] = {compare_value("a", KVR_COMPARE_EQUAL, "1"),
                               compare_value("a", KVR_COMPARE_EQUAL, "2")};
     kvr_op then_ops[] = {op_put("then", "x")}, else_ops[] = {op_put("else", "y")};
-    kvr_txn txn = TXN(.compare_count = 2, .compares = compares, .then_count = 1, .then_ops = then_ops,
-                      .else_count = 1, .else_ops = else_ops);
+    kvr_txn txn = TXN(.compare_count = 2, .compares = compares, .then_count = 1,
+                      .then_ops = then_ops, .else_count = 1, .else_ops = else_ops);
     kvr_op op = op_txn(&txn);
 
     kvr_mvcc_result *result = apply(&op);
@@ -125,8 +128,8 @@ Test(mvcc_txn, all_compares_must_hold_or_the_else_branch_is_taken)
     assert_text(range_now(ALL, ALL), "a=1 else=y then=x");
 }
 
-/* 3.7: "All compares, including those of nested txns on the chosen path, are evaluated against the state before
- * the txn." */
+/* 3.7: "All compares, including those of nested txns on the chosen path, are evaluated against the
+ * state before the txn." */
 Test(mvcc_txn, inner_compares_see_the_state_before_the_transaction)
 {
     put("k", "old");
@@ -192,8 +195,8 @@ Test(mvcc_txn, a_large_read_sees_its_own_moment_of_the_transaction)
     kvr_mvcc_result_free(result);
 }
 
-/* 3.7: "Then every op on the chosen path is pre-checked against that state ... Any failure aborts the whole txn
- * with that error and nothing is applied." */
+/* 3.7: "Then every op on the chosen path is pre-checked against that state ... Any failure aborts
+ * the whole txn with that error and nothing is applied." */
 Test(mvcc_txn, one_refused_operation_refuses_all)
 {
     put("a", "1");
@@ -235,7 +238,8 @@ Test(mvcc_txn, a_branch_that_is_not_taken_is_not_checked)
     cr_assert_eq(head_now(), 1);
 }
 
-/* 3.7: "responses[i] matches ops[i] by type"; FAULTS 96: the store is the same whether or not an answer is wanted. */
+/* 3.7: "responses[i] matches ops[i] by type"; FAULTS 96: the store is the same whether or not an
+ * answer is wanted. */
 Test(mvcc_txn, the_store_does_not_know_who_waits_for_the_answer)
 {
     kvr_mvcc *other = new_store();

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* test_mvcc_view.c: views, cursors, changes: that they show what was, as long as it is wanted, and cost nothing
- * after. */
+/* test_mvcc_view.c: views, cursors, changes: that they show what was, as long as it is wanted, and
+ * cost nothing after. */
 #include "mvcc_fixture.h"
 
 MVCC_SUITE(mvcc_view);
@@ -60,7 +60,8 @@ Test(mvcc_view, freed_views_cost_nothing_after_the_next_writes)
         kvr_mvcc_view_free(view);
         put_many(0, 3000);
         compact_all(head_now());
-        cr_assert(round == 0 || status_now().memory_bytes == bytes, "what the first round took serves again");
+        cr_assert(round == 0 || status_now().memory_bytes == bytes,
+                  "what the first round took serves again");
         bytes = status_now().memory_bytes;
     }
 }
@@ -220,7 +221,8 @@ Test(mvcc_view, the_status_adds_up)
     cr_assert_eq(status.live_bytes, 50 * (9 + 1));
     cr_assert_eq(status.versions, 150);
     cr_assert_eq(status.memory_bytes, mvcc_alloc.live_bytes);
-    cr_assert_leq(status.tree_bytes + status.record_bytes + status.history_bytes, status.memory_bytes);
+    cr_assert_leq(status.tree_bytes + status.record_bytes + status.history_bytes,
+                  status.memory_bytes);
 }
 
 /* An idle store is small: ten thousand groups are ten thousand of these. */

@@ -300,7 +300,7 @@ Test(seal, a_point_of_small_order_is_denied)
     close_pair(&p);
 }
 
-/* ------------------------------------------------------------------ what cannot be done to frames */
+/* ---------------------------------------------------------------- what cannot be done to frames */
 
 Test(seal, every_changed_bit_of_a_frame_is_noticed)
 {
