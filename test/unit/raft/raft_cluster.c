@@ -387,6 +387,7 @@ void cluster_elect(cluster *c, uint64_t id)
         cr_assert_eq(kvr_raft_campaign(cluster_at(c, id)->raft), KVR_OK); /* it may be behind at first */
         cluster_stabilize(c);
     }
+    cluster_stabilize(c);
     cr_assert_eq(cluster_status(c, id).role, KVR_ROLE_LEADER);
 }
 
