@@ -234,6 +234,10 @@ Test(raft_faults, rounds_do_not_outlive_a_term)
         cluster_stabilize(&c);
     }
     cluster_isolate(&c, 1, false);
+    for (int i = 0; i < 5; i++) {
+        cluster_tick(&c, 100ULL * CLUSTER_MS);
+        cluster_stabilize(&c);
+    }
     cluster_tick(&c, 4000ULL * CLUSTER_MS);
     cluster_drop(&c, (cluster_filter){0});
     cluster_elect(&c, 1);
