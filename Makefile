@@ -10,7 +10,7 @@ CXX ?= g++
 AR ?= ar
 OPT ?= -O2 -g
 HOURS ?= 1
-SEEDS ?= 1..200
+SEEDS ?= 1..2000
 PREFIX ?= /usr/local
 LIBDIR ?= $(PREFIX)/lib
 INCLUDEDIR ?= $(PREFIX)/include
@@ -257,7 +257,7 @@ HOSTILE_PARTS := hostile-build $(UNIT_ROOMS:%=hostile-unit-%) $(if $(SIM),hostil
 ADDRESS_PARTS := address-planted address-build $(UNIT_ROOMS:%=address-unit-%) \
     $(THREADS:$(BUILD)/test/thread/%=address-thread-%) $(if $(SIM),address-sim)
 RACE_PARTS := race-planted $(THREADS:$(BUILD)/test/thread/%=race-%)
-FULL_PARTS := lint clang-build $(UNIT_ROOMS:%=clang-unit-%) $(if $(SIM),clang-sim) bench-build \
+FULL_PARTS := lint clang-build $(UNIT_ROOMS:%=clang-unit-%) $(if $(SIM),clang-sim sim-more) bench-build \
     $(ADDRESS_PARTS) $(RACE_PARTS) $(HOSTILE_PARTS) $(PROCESS_PARTS)
 
 part-%: FORCE
@@ -283,6 +283,8 @@ part-man: $(LIBRARIES)
 	@python3 test/tools/check_man.py
 part-sim: $(SIM)
 	$(Q)$(RUN) $(BUILD)/kvr-sim --seeds $(SEEDS) --jobs 2
+part-sim-more: $(SIM)
+	$(Q)$(BUILD)/kvr-sim --seeds 10001..16000 --jobs 2
 part-demo: $(DEMO)
 	$(Q)$(BUILD)/kvraft-demo tour
 part-thread-%: $(BUILD)/test/thread/%
@@ -325,7 +327,7 @@ part-address-unit-%:
 part-address-thread-%:
 	+@$(address) part-thread-$*
 part-address-sim:
-	+@$(address) part-sim SEEDS=1..40
+	+@$(address) part-sim SEEDS=1..200
 part-address-planted:
 	+@$(address) run-planted-leak
 part-race-planted:
@@ -337,7 +339,7 @@ part-hostile-build:
 part-hostile-unit-%:
 	+@$(hostile) part-unit-$*
 part-hostile-sim:
-	+@$(hostile) part-sim SEEDS=1..40
+	+@$(hostile) part-sim SEEDS=1..200
 
 # Planted bugs show that the two builds above can fail.
 $(BUILD)/test/planted_%: $(BUILD)/check/test/tools/planted_%.o

@@ -4,7 +4,7 @@
 # line with the command that replays it, kept in BUILD/log/soak.log. HOURS may be a fraction.
 set -eu
 hours=${1:?usage: soak.sh HOURS}
-batch=${SOAK_BATCH:-200}
+batch=${SOAK_BATCH:-2000}
 log=$BUILD/log/soak.log
 mkdir -p "$BUILD/log"
 : >"$log"
