@@ -61,10 +61,13 @@ typedef struct kvr_raft_config {
     uint64_t member_id;  /* this member; never 0 */
     /* of election timeouts; the member id is mixed in, so members may share it */
     uint64_t seed;
-    uint64_t applied_index; /* what the state machine already holds at start */
+    /* What the state machine already holds at start. It must not make an index durable by itself
+     * before status.durable_index has reached it: a leader may commit by the others' disks. */
+    uint64_t applied_index;
 
-    /* The configuration of a new group. Used only if storage is empty; every member of a new group
-     * must be given the same. Borrowed. */
+    /* The configuration of a new group, at most 64 members in ascending order of id. In force until
+     * the first snapshot or configuration entry, so the same must be given to every member, and at
+     * each start until then. A member that will join an existing group is given none. Borrowed. */
     const kvr_member *members;
 
     uint64_t election_ns;  /* shortest election timeout, default 1 s; the longest is twice that */
@@ -81,10 +84,10 @@ typedef struct kvr_raft_config {
     uint32_t snapshot_chunk_bytes;  /* default 256 KiB */
     /* committed entries handed out but not applied, default 16 MiB */
     uint64_t apply_bytes_max;
-    uint64_t
-        log_memory_bytes; /* entries that stay in memory though all know them, default 256 KiB: a
-                                       follower that needs older ones gets them from storage */
-    uint32_t trace;       /* 1: ready.traces tells each change of state */
+    /* entries that stay in memory though all members in step have them, default 256 KiB; a
+     * follower that needs older ones gets them from storage (READ) */
+    uint64_t log_memory_bytes;
+    uint32_t trace; /* 1: ready.traces tells each change of state */
     uint32_t reserved;
 
     const kvr_allocator *allocator; /* NULL: malloc */
@@ -104,19 +107,22 @@ KVR_API kvr_status kvr_raft_new(const kvr_raft_config *config, kvr_raft **out_ra
  * the range. Lends for ever. */
 KVR_API const char *kvr_raft_config_check(const kvr_raft_config *config);
 
-/* Frees the handle. Requests under way are forgotten; their memory must no longer be read. NULL is
- * ignored. */
+/* Frees the handle. Requests under way are forgotten; their memory must no longer be read. Buffers of
+ * entries that were retained must have been released before. NULL is ignored. */
 KVR_API void kvr_raft_free(kvr_raft *raft);
 
 /* ------------------------------------------------------------------ intake */
 
 /* Takes one message, borrowed. Garbage and messages of another cluster, group or receiver are
  * counted and dropped (KVR_ECORRUPT, KVR_EMISMATCH, KVR_EVERSION): drop the connection if you like.
- * KVR_OK, KVR_EBUSY (input bound reached; as if it were lost), KVR_ENOMEM (as if it were lost). */
+ * KVR_OK, KVR_EBUSY (not loaded yet, or an input bound is reached; as if it were lost), KVR_ENOMEM
+ * (as if it were lost). */
 KVR_API kvr_status kvr_raft_receive(kvr_raft *raft, const kvr_slice *message) KVR_MUST_USE;
 
-/* Takes the answer to a storage request, borrowed. A token that is not under way is KVR_EINVAL. A
- * final failure makes the handle fatal: KVR_FSTORAGE or KVR_FCORRUPT. */
+/* Takes the answer to a storage request, borrowed. Tokens are below 2^63: a layer above that shares
+ * the storage may use the others. KVR_OK; KVR_EINVAL (a token that is not under way); KVR_ENOMEM (what
+ * could not be taken is asked for again). A final failure makes the handle fatal: KVR_FSTORAGE or
+ * KVR_FCORRUPT. */
 KVR_API kvr_status kvr_raft_storage_done(kvr_raft *raft,
                                          const kvr_store_result *result) KVR_MUST_USE;
 
