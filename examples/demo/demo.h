@@ -222,11 +222,18 @@ size_t client_begin(connection *link, uint8_t kind); /* fields follow, into link
 bool client_send(connection *link);
 bool client_receive(connection *link, uint64_t timeout_ns, reply *out_reply);
 
+typedef struct query {
+    kvr_range range;
+    uint32_t flags; /* READ_* */
+    uint64_t limit; /* 0: none */
+    void (*each)(void *ctx, const kvr_kv *kv);
+    void *ctx;
+} query;
+
 /* All of these are false if no member answered; else *out_reply says what became of it. */
 bool client_call(connection *link, size_t mark, reply *out_reply); /* ends what begin began */
 bool client_write(connection *link, const kvr_op *op, reply *out_reply);
-bool client_read(connection *link, const kvr_range *range, uint32_t flags, uint64_t limit,
-                 void (*each)(void *ctx, const kvr_kv *kv), void *ctx, reply *out_reply);
+bool client_read(connection *link, const query *wanted, reply *out_reply);
 bool client_watch(connection *link, kvr_slice key, kvr_slice range_end, uint32_t flags,
                   uint64_t since, reply *out_reply);
 bool client_lease(connection *link, uint8_t call, int64_t id, uint64_t ttl_ns, reply *out_reply);

@@ -111,20 +111,19 @@ bool client_write(connection *link, const kvr_op *op, reply *out_reply)
     return client_call(link, mark, out_reply);
 }
 
-bool client_read(connection *link, const kvr_range *range, uint32_t flags, uint64_t limit,
-                 void (*each)(void *ctx, const kvr_kv *kv), void *ctx, reply *out_reply)
+bool client_read(connection *link, const query *wanted, reply *out_reply)
 {
     size_t mark = client_begin(link, WIRE_READ);
-    wire_u32(&link->out, flags);
-    wire_bytes(&link->out, range->key);
-    wire_bytes(&link->out, range->range_end);
-    wire_u64(&link->out, range->revision);
-    wire_u64(&link->out, limit);
+    wire_u32(&link->out, wanted->flags);
+    wire_bytes(&link->out, wanted->range.key);
+    wire_bytes(&link->out, wanted->range.range_end);
+    wire_u64(&link->out, wanted->range.revision);
+    wire_u64(&link->out, wanted->limit);
     bool good = client_call(link, mark, out_reply);
     while (good && out_reply->kind == WIRE_KVS) {
         for (uint32_t n = read_u32(&out_reply->fields); n > 0 && !out_reply->fields.failed; n--) {
             kvr_kv kv = read_kv(&out_reply->fields);
-            each(ctx, &kv);
+            wanted->each(wanted->ctx, &kv);
         }
         good = client_receive(link, link->timeout_ns, out_reply);
     }

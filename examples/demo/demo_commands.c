@@ -129,9 +129,9 @@ static int run_get(connection *link, const options *chosen, int count, char **wo
     reply answer;
     uint32_t flags = (chosen->stale ? READ_STALE : 0u) | (chosen->count ? READ_COUNT_ONLY : 0u) |
                      (chosen->keys_only ? READ_KEYS_ONLY : 0u);
-    kvr_range range = interval(chosen, words[0]);
     options shown = *chosen;
-    bool answered = client_read(link, &range, flags, chosen->limit, print_kv, &shown, &answer);
+    const query wanted = {interval(chosen, words[0]), flags, chosen->limit, print_kv, &shown};
+    bool answered = client_read(link, &wanted, &answer);
     if (!answered || !reply_is_good(&answer)) {
         return failed(answered, &answer, false);
     }

@@ -219,11 +219,11 @@ static bool read_keys(connection *link, const char *key, const char *end, uint32
                       uint64_t revision, reading *out_reading)
 {
     reply answer;
-    kvr_range range = {.size = sizeof range, .key = text(key), .revision = revision};
-    range.range_end = text(end);
+    query wanted = {.flags = flags, .each = add_kv, .ctx = out_reading};
+    wanted.range = (kvr_range){.size = sizeof wanted.range, .key = text(key), .revision = revision};
+    wanted.range.range_end = text(end);
     *out_reading = (reading){0};
-    return client_read(link, &range, flags, 0, add_kv, out_reading, &answer) &&
-           reply_is_good(&answer);
+    return client_read(link, &wanted, &answer) && reply_is_good(&answer);
 }
 
 /* ---------------------------------------------------------------- the steps */

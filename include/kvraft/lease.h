@@ -135,7 +135,7 @@ KVR_API kvr_status kvr_lease_get(const kvr_lease_book *book, int64_t id, uint64_
 
 /* Up to `capacity` ids above `after` in ascending order (start with INT64_MIN; an id equal to it is
  * listed too when `from_start` is true). Returns how many. O(log leases + capacity). */
-KVR_API uint32_t kvr_lease_list(const kvr_lease_book *book, int64_t after, bool from_start,
+KVR_API uint32_t kvr_lease_list(const kvr_lease_book *book, int64_t after, uint8_t from_start,
                                 int64_t *out_ids, uint32_t capacity);
 
 typedef struct kvr_lease_status {

@@ -226,7 +226,7 @@ KVR_API kvr_status kvr_mvcc_apply(kvr_mvcc *store, const kvr_op *op,
  * borrowed until _finish. Reads, views and saves meanwhile show the store before it; other writes,
  * compact and load are KVR_ESTATE. */
 KVR_API kvr_status kvr_mvcc_apply_begin(kvr_mvcc *store, const kvr_op *op,
-                                        bool want_result) KVR_MUST_USE;
+                                        uint8_t want_result) KVR_MUST_USE;
 
 /* Does at most about `budget` keys' work. KVR_AGAIN: more to do. KVR_ENOMEM: no progress, try again
  * later. KVR_OK: it is done and published, or refused as a whole: _finish says which. */

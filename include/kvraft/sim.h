@@ -254,7 +254,7 @@ KVR_API void kvr_sim_crash(kvr_sim *sim, uint32_t member);
 KVR_API kvr_status kvr_sim_restart(kvr_sim *sim, uint32_t member) KVR_MUST_USE;
 
 /* Messages from one member to another are lost from now on, or (`cut` false) pass again. */
-KVR_API void kvr_sim_cut(kvr_sim *sim, uint32_t from, uint32_t to, bool cut);
+KVR_API void kvr_sim_cut(kvr_sim *sim, uint32_t from, uint32_t to, uint8_t cut);
 
 /* All links pass, rates of crashes and cuts are zero, everybody who is down or failed comes back:
  * the beginning of a liveness phase. Network and disks stay as they are set. KVR_ENOMEM: some are

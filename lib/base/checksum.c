@@ -4,18 +4,9 @@
 
 #include "base/codec.h"
 
-static void store(uint8_t out[16], XXH128_hash_t hash)
-{
-    kvr__store_u64(out, hash.low64);
-    kvr__store_u64(out + 8, hash.high64);
-}
-
 void kvr__xxh3_digest_128(const kvr__xxh3 *state, uint8_t out[16])
 {
-    store(out, XXH3_128bits_digest(kvr__xxh3_state(state)));
-}
-
-void kvr__xxh3_128(const void *data, size_t size, uint8_t out[16])
-{
-    store(out, XXH3_128bits(data, size));
+    XXH128_hash_t hash = XXH3_128bits_digest(kvr__xxh3_state(state));
+    kvr__store_u64(out, hash.low64);
+    kvr__store_u64(out + 8, hash.high64);
 }

@@ -51,6 +51,5 @@ static inline uint64_t kvr__xxh3_digest_64(const kvr__xxh3 *state)
 
 /* 16 bytes, low half first, little-endian whatever the machine. */
 void kvr__xxh3_digest_128(const kvr__xxh3 *state, uint8_t out[16]);
-void kvr__xxh3_128(const void *data, size_t size, uint8_t out[16]);
 
 #endif

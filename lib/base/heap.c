@@ -85,15 +85,6 @@ kvr_status kvr__heap_push(kvr__heap *heap, kvr__heap_item *item)
     return KVR_OK;
 }
 
-void kvr__heap_update(kvr__heap *heap, kvr__heap_item *item, uint64_t key)
-{
-    KVR_ASSERT(item->place > 0);
-    KVR_ASSERT(item->place <= heap->count);
-    KVR_ASSERT(heap->items[item->place - 1] == item);
-    item->key = key;
-    settle(heap, item->place - 1, item);
-}
-
 void kvr__heap_remove(kvr__heap *heap, kvr__heap_item *item)
 {
     if (item->place == 0) {

@@ -26,7 +26,6 @@ void kvr__heap_init(kvr__heap *heap, kvr__mem *mem, uint32_t kind);
 void kvr__heap_release(kvr__heap *heap); /* items belong to their owners */
 kvr_status kvr__heap_reserve(kvr__heap *heap, uint32_t more);
 kvr_status kvr__heap_push(kvr__heap *heap, kvr__heap_item *item);
-void kvr__heap_update(kvr__heap *heap, kvr__heap_item *item, uint64_t key); /* item is inside */
 /* not inside: ignored */
 void kvr__heap_remove(kvr__heap *heap, kvr__heap_item *item);
 kvr__heap_item *kvr__heap_top(const kvr__heap *heap); /* NULL: empty */

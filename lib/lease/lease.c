@@ -168,7 +168,7 @@ kvr_status kvr_lease_get(const kvr_lease_book *book, int64_t id, uint64_t now_ns
     return KVR_OK;
 }
 
-uint32_t kvr_lease_list(const kvr_lease_book *book, int64_t after, bool from_start,
+uint32_t kvr_lease_list(const kvr_lease_book *book, int64_t after, uint8_t from_start,
                         int64_t *out_ids, uint32_t capacity)
 {
     if (!from_start && after == INT64_MAX) {

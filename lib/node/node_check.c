@@ -90,6 +90,7 @@ static void check_applied(const kvr_node *node)
 
 void kvr__node_check(const kvr_node *node)
 {
+    kvr__ring_check(&node->deferred);
     check_calls(node);
     check_asks(node);
     check_applied(node);

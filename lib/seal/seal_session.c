@@ -56,7 +56,7 @@ struct kvr_seal_session {
     direction in;
 };
 
-_Static_assert(sizeof magic + 4 * 8 + NONCE_BYTES + 32 + 8 == KVR_SEAL_HELLO_BYTES,
+_Static_assert(sizeof magic + 32 + NONCE_BYTES + 32 + 8 == KVR_SEAL_HELLO_BYTES,
                "the hello is what its table says");
 
 /* ------------------------------------------------------------------ life */

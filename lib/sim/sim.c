@@ -421,7 +421,7 @@ kvr_status kvr_sim_restart(kvr_sim *sim, uint32_t member)
     return kvr__sim_member_start(&sim->members[member]);
 }
 
-void kvr_sim_cut(kvr_sim *sim, uint32_t from, uint32_t to, bool cut)
+void kvr_sim_cut(kvr_sim *sim, uint32_t from, uint32_t to, uint8_t cut)
 {
     if (from < sim->config.member_count && to < sim->config.member_count) {
         sim->cut_by_hand[from][to] = cut;

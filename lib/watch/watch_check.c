@@ -201,6 +201,7 @@ static void check_stream(const kvr_watch_hub *hub, const kvr__watch_stream *stre
 
 void kvr__watch_check(const kvr_watch_hub *hub)
 {
+    KVR_ASSERT(kvr__slab_bytes_used(hub->slab) <= kvr__mem_bytes(&hub->mem));
     kvr__mem_check(&hub->mem);
     check_watchers(hub);
     check_groups(hub);

@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/checksum.h"
+#include "support/test_hash.h"
 #include "base/entry.h"
 #include "raft_cluster_internal.h"
 
@@ -186,7 +186,7 @@ static kvr_status write_snapshot(cluster_disk *disk, const kvr_store_request *re
         return KVR_OK;
     }
     uint8_t hash[16];
-    kvr__xxh3_128(partial->bytes, (size_t)partial->meta.bytes, hash);
+    test_xxh3_128(partial->bytes, (size_t)partial->meta.bytes, hash);
     if (partial->meta.bytes != request->snapshot.bytes ||
         memcmp(hash, request->snapshot.hash, sizeof hash) != 0) {
         snapshot_free(partial);
@@ -316,7 +316,7 @@ kvr_status cluster_compact(cluster *c, uint64_t id, uint64_t keep)
     if (status != KVR_OK) {
         return status;
     }
-    kvr__xxh3_128(m->text, m->text_size, meta.hash);
+    test_xxh3_128(m->text, m->text_size, meta.hash);
     cluster_snapshot *snapshot = &m->disk.snapshot;
     snapshot_free(snapshot);
     snapshot->meta = meta;

@@ -4,7 +4,7 @@
 
 #include <criterion/criterion.h>
 
-#include "base/checksum.h"
+#include "support/test_hash.h"
 #include "base/entry.h"
 
 #include <stdlib.h>
@@ -64,7 +64,7 @@ static void fill_meta(kvr_snapshot_meta *meta, uint64_t index, uint64_t term,
 {
     *meta = (kvr_snapshot_meta){.index = index, .term = term};
     meta->bytes = wal_world_stream(index, term, stream_bytes);
-    kvr__xxh3_128(stream_bytes, (size_t)meta->bytes, meta->hash);
+    test_xxh3_128(stream_bytes, (size_t)meta->bytes, meta->hash);
     meta->configuration = (kvr_slice){configuration, configuration_of(index, configuration)};
 }
 
