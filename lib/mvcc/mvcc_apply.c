@@ -174,7 +174,7 @@ kvr_status kvr_mvcc_apply(kvr_mvcc *store, const kvr_op *op, kvr_mvcc_result **o
     return kvr_mvcc_apply_finish(store, out_result);
 }
 
-kvr_status kvr_mvcc_apply_begin(kvr_mvcc *store, const kvr_op *op, bool want_result)
+kvr_status kvr_mvcc_apply_begin(kvr_mvcc *store, const kvr_op *op, uint8_t want_result)
 {
     if (!takes_writes(store)) {
         return KVR_ESTATE;
