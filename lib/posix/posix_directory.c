@@ -115,8 +115,12 @@ static kvr_status sync_parent(kvr_posix_directory *directory, const char *path)
     if (parent < 0) {
         return failed(directory, path, "the directory above it");
     }
+    int result;
+    do {
+        result = fsync(parent);
+    } while (result != 0 && errno == EINTR);
     kvr_status status =
-        fsync(parent) == 0 ? KVR_OK : failed(directory, path, "sync of the directory above it");
+        result == 0 ? KVR_OK : failed(directory, path, "sync of the directory above it");
     (void)close(parent);
     return status;
 }
