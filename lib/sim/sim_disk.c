@@ -115,6 +115,15 @@ static bool has_power(kvr_sim_disk *disk)
     return true;
 }
 
+static kvr_status noted(kvr_sim_disk *disk, kvr_status status)
+{
+    if (status == KVR_ENOSPACE) {
+        disk->error = error_room;
+    }
+    disk->lacked_memory = disk->lacked_memory || status == KVR_ENOMEM;
+    return status;
+}
+
 /* A number names a place and which use of it: one that was closed, or lost in a crash, finds
  * nothing. */
 static kvr__sim_handle *find_handle(kvr_sim_disk *disk, uint64_t number)
@@ -164,7 +173,6 @@ static kvr_status find_or_create(kvr_sim_disk *disk, const char *name, uint32_t 
         return KVR_ENOTFOUND;
     }
     if (disk->names.count >= KVR__SIM_FILES_MAX) {
-        disk->error = error_room;
         return KVR_ENOSPACE;
     }
     kvr_status status = kvr__sim_file_new(disk, &file);
@@ -196,7 +204,7 @@ static kvr_status file_open(void *ctx, const char *name, uint32_t flags, uint64_
         status = find_or_create(disk, name, flags, &file);
     }
     if (status != KVR_OK) {
-        return status;
+        return noted(disk, status);
     }
     kvr__sim_handle *handle = &disk->handles.items[place];
     handle->file = file;
@@ -234,14 +242,11 @@ static kvr_status file_pwrite(void *ctx, uint64_t number, const kvr_slice *data,
     }
     kvr_slice part = {data->data, kvr__sim_shorten(disk, data->size)};
     kvr_status status = kvr__sim_file_write(disk, handle->file, &part, offset);
-    if (status == KVR_ENOSPACE) {
-        disk->error = error_room;
-    }
     if (status == KVR_OK) {
         disk->write_count++;
         *out_written = part.size;
     }
-    return status;
+    return noted(disk, status);
 }
 
 static kvr_status file_pread(void *ctx, uint64_t number, uint8_t *out_data, size_t size,
@@ -303,11 +308,7 @@ static kvr_status file_truncate(void *ctx, uint64_t number, uint64_t size)
     if (kvr__sim_fails(disk, disk->faults.write_error_ppm, error_write)) {
         return KVR_EIO;
     }
-    kvr_status status = kvr__sim_file_truncate(disk, handle->file, size);
-    if (status == KVR_ENOSPACE) {
-        disk->error = error_room;
-    }
-    return status;
+    return noted(disk, kvr__sim_file_truncate(disk, handle->file, size));
 }
 
 static kvr_status file_length(void *ctx, uint64_t number, uint64_t *out_size)
@@ -333,7 +334,7 @@ static kvr_status file_rename(void *ctx, const char *from, const char *to)
     if (to[0] == '\0' || strlen(to) >= KVR__SIM_NAME_SIZE) {
         return KVR_EINVAL;
     }
-    return kvr__sim_name_move(disk, from, to);
+    return noted(disk, kvr__sim_name_move(disk, from, to));
 }
 
 static kvr_status file_unlink(void *ctx, const char *name)
@@ -345,7 +346,7 @@ static kvr_status file_unlink(void *ctx, const char *name)
     if (kvr__sim_name_find(disk, name) == NULL) {
         return KVR_ENOTFOUND;
     }
-    return kvr__sim_name_change(disk, name, NULL);
+    return noted(disk, kvr__sim_name_change(disk, name, NULL));
 }
 
 static kvr_status directory_sync(void *ctx)

@@ -94,6 +94,7 @@ struct kvr_sim_disk {
     uint64_t sync_count;
     uint64_t fault_count;
     const char *error;
+    bool lacked_memory; /* a call failed for it; whoever runs the disk asks and clears it */
 };
 
 /* ------------------------------------------------------------------ sim_disk_file.c */

@@ -25,6 +25,14 @@ static kvr_status fill_entropy(void *ctx, uint8_t *out_bytes, size_t size)
     return KVR_OK;
 }
 
+/* Real disks do not fail for lack of memory: what the wal makes of it is not what is to be seen here. */
+static bool lacked_memory(kvr__sim_member *member)
+{
+    bool lacked = member->disk->lacked_memory;
+    member->disk->lacked_memory = false;
+    return lacked;
+}
+
 kvr_status kvr__sim_storage_open(kvr__sim_member *member)
 {
     static const kvr_entropy entropy = {.size = sizeof entropy, .fill = fill_entropy};
@@ -44,8 +52,12 @@ kvr_status kvr__sim_storage_open(kvr__sim_member *member)
     config.entropy_ctx = member;
     config.allocator = sim->config.allocator;
     config.allocator_ctx = sim->config.allocator_ctx;
+    member->disk->lacked_memory = false;
     status = kvr_wal_new(&config, &member->wal);
-    return status == KVR_OK ? kvr_wal_open(member->wal) : status;
+    if (status == KVR_OK) {
+        status = kvr_wal_open(member->wal);
+    }
+    return lacked_memory(member) ? KVR_ENOMEM : status;
 }
 
 void kvr__sim_storage_close(kvr__sim_member *member)
@@ -140,6 +152,15 @@ static void answer_all(kvr__sim_member *member, uint32_t count, bool appends)
     }
 }
 
+static bool stop_if_short(kvr__sim_member *member)
+{
+    bool lacked = lacked_memory(member);
+    if (lacked) {
+        member->sim->trouble = KVR_ENOMEM;
+    }
+    return lacked;
+}
+
 static void execute_batch(kvr__sim_member *member)
 {
     kvr_sim *sim = member->sim;
@@ -156,7 +177,7 @@ static void execute_batch(kvr__sim_member *member)
                                  kvr__sim_below(&member->order, CALLS_A_REQUEST * count + 1));
     }
     kvr_status status = kvr_wal_execute(member->wal, sim->batch, count, sim->results);
-    if (crashes) {
+    if (crashes || stop_if_short(member)) {
         kvr__sim_trouble_crash(member);
         return;
     }
@@ -184,7 +205,7 @@ static void do_upkeep(kvr__sim_member *member)
         kvr_sim_disk_crash_after(member->disk, kvr__sim_below(&member->order, CALLS_A_REQUEST));
     }
     kvr_status status = vouch ? kvr_wal_idle(member->wal) : kvr_wal_maintain(member->wal);
-    if (member->crash_in_batch) {
+    if (member->crash_in_batch || stop_if_short(member)) {
         kvr__sim_trouble_crash(member);
         return;
     }
