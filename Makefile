@@ -51,6 +51,9 @@ ARROWS_node := base raft mvcc watch lease auth node
 ARROWS_sim := base raft mvcc watch lease auth node wal sim
 ARROWS_abi := base raft mvcc watch lease auth node wal posix seal sim
 
+# The simulator's checkers are tested beside the simulator.
+CHECKERS_sim := $(wildcard test/sim/check*.c)
+
 rooms_c = $(foreach room,$(1),$(wildcard lib/$(room)/*.c))
 plain_o = $(patsubst %.c,$(BUILD)/%.o,$(1))
 # Objects with -DKVR_CHECK: the library checks its invariants at its doors. For tests and simulator.
@@ -139,7 +142,7 @@ $(BUILD)/kvr-bench: $(call plain_o,$(wildcard bench/*.c bench/peers/*.c)) $(BUIL
 
 define unit_room
 $(BUILD)/test/unit-$(1): $(call check_o,$(wildcard test/unit/$(1)/*.c)) \
-    $(call check_o,$(call rooms_c,$(ARROWS_$(1)))) $(SUPPORT)
+    $(call check_o,$(call rooms_c,$(ARROWS_$(1)))) $(call check_o,$(CHECKERS_$(1))) $(SUPPORT)
 	$$(call link,-lcriterion -pthread $(if $(filter seal,$(ARROWS_$(1))),$(SODIUM)))
 .PHONY: unit-$(1) part-unit-$(1)
 unit-$(1) part-unit-$(1): $(BUILD)/test/unit-$(1)
