@@ -264,6 +264,45 @@ Test(wal_damage, a_valid_record_in_another_place_is_none)
     free(moved);
 }
 
+/* W7: the last record, whole and under a right checksum, but with another id, offset, sequence
+ * number, predecessor, group or member: each of these alone is enough. */
+Test(wal_damage, each_tie_to_a_place_is_checked)
+{
+    small_store();
+    uint64_t last = world.model.last;
+    wal_world_kill(&world);
+    char name[64];
+    (void)snprintf(name, sizeof name, "%s", wal_world_file(&world, "wal-", true));
+    size_t size, at = 0;
+    uint64_t newest = 0;
+    uint8_t *bytes = wal_disk_bytes(world.disk, name, &size);
+    for (size_t i = 0; i + KVR__WAL_HEAD_SIZE <= size; i += KVR__WAL_ALIGN) {
+        kvr__wal_record record;
+        if (kvr__wal_record_read((kvr_slice){bytes + i, size - i}, CLUSTER, &record) == KVR_OK &&
+            record.offset == i && record.sequence > newest) {
+            at = i;
+            newest = record.sequence;
+        }
+    }
+    const size_t fields[] = {24, 32, 40, 48, 64, 72};
+    for (size_t i = 0; i < sizeof fields / sizeof fields[0]; i++) {
+        uint8_t *field = bytes + at + fields[i];
+        kvr__store_u64(field, kvr__load_u64(field) + 8);
+        kvr__store_u64(bytes + at + 120, kvr__xxh3_64_seed(bytes + at, 120, CLUSTER));
+        damage(name, bytes, size);
+        if (wal_world_try_open(&other) == KVR_OK) {
+            kvr_store_result result;
+            (void)wal_world_ask(&other, &(kvr_store_request){.kind = KVR_STORE_LOAD}, &result);
+            cr_assert_lt(result.last_index, last, "field at %zu", fields[i]);
+        }
+        wal_world_kill(&other);
+        kvr__store_u64(field, kvr__load_u64(field) - 8);
+        kvr__store_u64(bytes + at + 120, kvr__xxh3_64_seed(bytes + at, 120, CLUSTER));
+    }
+    damage(name, bytes, size);
+    cr_assert_eq(is_noticed(name, at), false, "as it was");
+}
+
 /* Of another cluster, member or group: refused with both names, nothing changed. */
 Test(wal_damage, a_strangers_store_is_refused)
 {
