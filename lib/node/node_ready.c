@@ -111,14 +111,22 @@ static kvr_status free_compacted(kvr_node *node, uint32_t *budget)
     return status == KVR_AGAIN ? KVR_OK : status;
 }
 
+/* However small the budget, and whatever used it up: each part does a little in each ready, so none
+ * starves. */
+static uint32_t *a_little(uint32_t *budget)
+{
+    *budget += *budget == 0;
+    return budget;
+}
+
 static kvr_status change_state(kvr_node *node, uint32_t *budget)
 {
-    kvr_status status = kvr__apply_run(node, budget);
-    status = first_error(status, kvr__installing_run(node, budget));
+    kvr_status status = kvr__apply_run(node, a_little(budget));
+    status = first_error(status, kvr__installing_run(node, a_little(budget)));
     kvr__leasing_role(node);
     kvr__reads_finish(node);
-    status = first_error(status, free_compacted(node, budget));
-    return first_error(status, kvr__taking_run(node, budget));
+    status = first_error(status, free_compacted(node, a_little(budget)));
+    return first_error(status, kvr__taking_run(node, a_little(budget)));
 }
 
 /* Raft's requests are shown where they are, unless this room has one too. */
@@ -174,7 +182,7 @@ static kvr_status gather(kvr_node *node, uint32_t *budget)
     status = first_error(status, change_state(node, budget));
     show_raft(node);
     status = first_error(status, show_requests(node));
-    status = first_error(status, kvr__watches_show(node, budget));
+    status = first_error(status, kvr__watches_show(node, a_little(budget)));
     return first_error(status, kvr__calls_show(node));
 }
 

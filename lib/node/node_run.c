@@ -210,8 +210,8 @@ static kvr_status turn(kvr_node *node, uint64_t now_ns, uint32_t *budget)
         return serve_rest(node);
     }
     const kvr_node_ready *ready;
-    *budget -= *budget > 0;
     kvr_status status = kvr__ready_get(node, now_ns, budget, &ready);
+    *budget -= *budget > 0; /* a turn that did nothing costs one too */
     if (status < 0) {
         return status;
     }

@@ -507,7 +507,7 @@ static bool run_all(cluster *c)
         if (node == NULL || kvr_node_deadline(node) > c->now) {
             continue;
         }
-        kvr_status status = kvr_node_run(node, 0);
+        kvr_status status = kvr_node_run(node, c->budget);
         bool fine = status == KVR_OK || status == KVR_AGAIN || status == KVR_ENOMEM ||
                     kvr_status_is_fatal(status);
         cr_assert(fine, "run said %s", kvr_status_name(status));

@@ -89,6 +89,7 @@ typedef struct cluster {
     uint64_t now;
     message *first, *last;
     uint64_t delivered;
+    uint32_t budget;    /* of each run; 0: the default */
     uint32_t drop_type; /* messages of this type are lost; 0: none */
     uint32_t drop_to;   /* and only those to this member (number + 1); 0: to all */
     call_end *calls;

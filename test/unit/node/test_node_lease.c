@@ -6,6 +6,7 @@
 #include "../../../lib/node/node_internal.h"
 
 #include <criterion/criterion.h>
+#include <string.h>
 
 static cluster c;
 
@@ -296,6 +297,29 @@ Test(node_lease, a_renewal_that_nobody_answered_is_unknown_and_a_question_is_ref
 
     cluster_expect(&c, renewal, KVR_OUTCOME_UNKNOWN, KVR_EUNKNOWN);
     cluster_expect(&c, question, KVR_OUTCOME_REFUSED, KVR_ETIMEDOUT);
+}
+
+/* FAULTS 98, 126: ids and times at the edges of their types. */
+Test(node_lease, ids_and_times_at_the_edges_are_like_any_other)
+{
+    static const int64_t ids[4] = {INT64_MIN, -1, 1, INT64_MAX};
+    for (uint32_t i = 0; i < 4; i++) {
+        granted(ids[i], i % 2 == 0 ? kvr_lease_ttl_ns_max() : 3 * SECOND);
+        (void)settled(cluster_put_lease(&c, i % 3, i % 2 == 0 ? "long" : "short", "1", ids[i]));
+        uint32_t call = settled(cluster_keep_alive(&c, i % 3, ids[i]));
+        cluster_expect(&c, call, KVR_OUTCOME_DONE, KVR_OK);
+    }
+    int64_t listed[8];
+    cr_assert_eq(kvr_node_leases(c.members[0].node, INT64_MIN, 1, listed, 8), 4);
+    cr_assert_eq(memcmp(listed, ids, sizeof ids), 0);
+    cluster_pass(&c, 5 * SECOND);
+
+    cr_assert_eq(cluster_status(&c, 0).lease.leases, 2);
+    cr_assert_str_eq(cluster_value(&c, 1, "long"), "1");
+    cr_assert_str_eq(cluster_value(&c, 1, "short"), "");
+    kvr_node *node = c.members[0].node;
+    cr_assert_eq(kvr_node_lease_grant(node, NULL, 9, kvr_lease_ttl_ns_max() + 1), KVR_EINVAL);
+    cluster_expect_same(&c);
 }
 
 /* Many at once: ids of posts are grouped, expiry comes in batches. */
