@@ -38,7 +38,7 @@ typedef struct kvr_raft kvr_raft;
 enum {
     KVR_MEMBER_VOTER = 0,   /* holds all data, votes, may lead */
     KVR_MEMBER_LEARNER = 1, /* holds all data, neither votes nor is counted */
-    KVR_MEMBER_WITNESS = 2  /* votes, holds entry headers only, never leads */
+    KVR_MEMBER_WITNESS = 2  /* votes, is counted, never leads; needs entry headers only */
 };
 
 /* One member of a configuration. `attributes` is the upper layer's (name, addresses); replicated,
@@ -107,8 +107,8 @@ KVR_API kvr_status kvr_raft_new(const kvr_raft_config *config, kvr_raft **out_ra
  * the range. Lends for ever. */
 KVR_API const char *kvr_raft_config_check(const kvr_raft_config *config);
 
-/* Frees the handle. Requests under way are forgotten; their memory must no longer be read. Buffers of
- * entries that were retained must have been released before. NULL is ignored. */
+/* Frees the handle. Requests under way are forgotten; their memory must no longer be read. Buffers
+ * of entries that were retained must have been released before. NULL is ignored. */
 KVR_API void kvr_raft_free(kvr_raft *raft);
 
 /* ------------------------------------------------------------------ intake */
@@ -120,9 +120,9 @@ KVR_API void kvr_raft_free(kvr_raft *raft);
 KVR_API kvr_status kvr_raft_receive(kvr_raft *raft, const kvr_slice *message) KVR_MUST_USE;
 
 /* Takes the answer to a storage request, borrowed. Tokens are below 2^63: a layer above that shares
- * the storage may use the others. KVR_OK; KVR_EINVAL (a token that is not under way); KVR_ENOMEM (what
- * could not be taken is asked for again). A final failure makes the handle fatal: KVR_FSTORAGE or
- * KVR_FCORRUPT. */
+ * the storage may use the others. KVR_OK; KVR_EINVAL (a token that is not under way); KVR_ENOMEM
+ * (what could not be taken is asked for again). A final failure makes the handle fatal:
+ * KVR_FSTORAGE or KVR_FCORRUPT. */
 KVR_API kvr_status kvr_raft_storage_done(kvr_raft *raft,
                                          const kvr_store_result *result) KVR_MUST_USE;
 

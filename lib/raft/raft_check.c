@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* raft_check.c: the invariants of README.md, by number, of one state and between two (after LogCabin's
- * RaftConsensusInvariants). Called at every door in builds with -DKVR_CHECK, so a door costs
- * O(members); the log is walked whole with each new term, and by tests. */
+/* raft_check.c: the invariants of README.md, by number, of one state and between two (after
+ * LogCabin's RaftConsensusInvariants). Called at every door in builds with -DKVR_CHECK, so a door
+ * costs O(members); the log is walked whole with each new term, and by tests. */
 #include "base/buffer.h"
 #include "base/codec.h"
 #include "raft_internal.h"
@@ -112,7 +112,8 @@ static void check_role(const kvr_raft *raft)
     }
 }
 
-/* 6. Progress: match <= what the follower can have, match < next, the window holds what is under way. */
+/* 6. Progress: match <= what the follower can have, match < next, the window holds what is under
+ *    way. */
 static void check_progress(const kvr_raft *raft, const kvr__raft_progress *progress)
 {
     uint64_t last = 0;

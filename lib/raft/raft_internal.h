@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* raft_internal.h: what the files of this room call of each other, file by file. The state that they share is in
- * raft_state.h. */
+/* raft_internal.h: what the files of this room call of each other, file by file. The state that
+ * they share is in raft_state.h. */
 #ifndef KVRAFT_LIB_RAFT_INTERNAL_H
 #define KVRAFT_LIB_RAFT_INTERNAL_H
 
@@ -40,18 +40,22 @@ void kvr__raft_fail(kvr_raft *raft, kvr_status status, const char *what, const c
 kvr__raft_member *kvr__raft_members_find(const kvr_raft *raft, uint64_t id);
 bool kvr__raft_members_may_vote(const kvr__raft_member *member); /* in either half */
 
-/* What a quorum of the configuration in force has reached of a uint64_t field of its members' progress. */
+/* What a quorum of the configuration in force has reached of a uint64_t field of its members'
+ * progress. */
 #define KVR__RAFT_FIELD(name) offsetof(kvr__raft_member, progress.name)
 uint64_t kvr__raft_members_quorum(const kvr_raft *raft, size_t field_offset);
 uint8_t kvr__raft_members_election(const kvr_raft *raft);
 
 /* Room so that a configuration of `count` members can be put without allocation. KVR_ENOMEM. */
 kvr_status kvr__raft_members_reserve(kvr_raft *raft, uint32_t count);
-/* Puts a verified configuration in force at `index`; takes a count of `buffer`. Room was reserved. */
+/* Puts a verified configuration in force at `index`; takes a count of `buffer`. Room was
+ * reserved. */
 void kvr__raft_members_put(kvr_raft *raft, uint64_t index, kvr_buf *buffer, kvr_slice encoded);
-void kvr__raft_members_truncate(kvr_raft *raft, uint64_t from); /* rolls back those at `from` and above */
-void kvr__raft_members_forget(kvr_raft *raft, uint64_t index);  /* drops those not in force at or above it */
-void kvr__raft_members_clear(kvr_raft *raft);                   /* drops all; members stay */
+/* rolls back those at `from` and above */
+void kvr__raft_members_truncate(kvr_raft *raft, uint64_t from);
+/* drops those not in force at or above it */
+void kvr__raft_members_forget(kvr_raft *raft, uint64_t index);
+void kvr__raft_members_clear(kvr_raft *raft); /* drops all; members stay */
 const kvr__raft_configured *kvr__raft_members_at(const kvr_raft *raft, uint64_t index);
 void kvr__raft_members_release(kvr_raft *raft);
 
@@ -92,8 +96,8 @@ kvr_status kvr__raft_recv_read(kvr_raft *raft, const kvr__raft_message *message)
 kvr_status kvr__raft_recv_read_reply(kvr_raft *raft, const kvr__raft_message *message);
 kvr_status kvr__raft_recv_post(kvr_raft *raft, const kvr__raft_message *message);
 
-/* Shared by append, heartbeat and snapshot: false if the message is not from this term's leader (then it
- * was answered or counted); else this member follows it now. */
+/* Shared by append, heartbeat and snapshot: false if the message is not from this term's leader
+ * (then it was answered or counted); else this member follows it now. */
 bool kvr__raft_recv_from_leader(kvr_raft *raft, const kvr__raft_message *message);
 /* A reply to this leader, in its term, from a member: its progress; else NULL. */
 kvr__raft_member *kvr__raft_recv_from_follower(kvr_raft *raft, const kvr__raft_message *message);
@@ -119,19 +123,19 @@ kvr_status kvr__raft_replication_answer_heartbeat(kvr_raft *raft);
 uint64_t kvr__raft_replication_lease_clock(const kvr_raft *raft);
 uint64_t kvr__raft_replication_flush_age(const kvr_raft *raft);
 
-/* ------------------------------------------------------------------ raft_fetch.c: entries out of storage */
+/* --------------------------------------------------------- raft_fetch.c: entries out of storage */
 
 bool kvr__raft_fetch_want(kvr_raft *raft, kvr__raft_progress *progress);
 kvr_status kvr__raft_fetch_read(kvr_raft *raft);
 kvr_status kvr__raft_fetch_done(kvr_raft *raft, const kvr_store_result *result);
 void kvr__raft_fetch_evict(kvr_raft *raft);
 
-/* ------------------------------------------------------------------ raft_transfer.c: snapshots, sending */
+/* ---------------------------------------------------------- raft_transfer.c: snapshots, sending */
 
 kvr_status kvr__raft_transfer_read(kvr_raft *raft);
 kvr_status kvr__raft_transfer_chunk(kvr_raft *raft, const kvr_store_result *result);
 
-/* ------------------------------------------------------------------ raft_recv_snapshot.c: receiving */
+/* -------------------------------------------------------------- raft_recv_snapshot.c: receiving */
 
 kvr_status kvr__raft_incoming_store(kvr_raft *raft);
 void kvr__raft_incoming_stored(kvr_raft *raft, kvr_status status);
@@ -155,13 +159,15 @@ kvr_status kvr__raft_load_done(kvr_raft *raft, const kvr_store_result *result);
 kvr_status kvr__raft_load_entries(kvr_raft *raft, const kvr_store_result *result);
 void kvr__raft_load_finish(kvr_raft *raft);
 
-/* Replaces the snapshot known to be stored. The configuration is copied. KVR_ENOMEM, nothing changed. */
+/* Replaces the snapshot known to be stored. The configuration is copied. KVR_ENOMEM, nothing
+ * changed. */
 kvr_status kvr__raft_snapshot_set(kvr_raft *raft, const kvr_snapshot_meta *meta);
 
 /* ------------------------------------------------------------------ raft_outbox.c */
 
 /* A message to `to` with `size` bytes after its head, to be written at the returned place. NULL: no
- * memory or too many wait; *out_status says which (dropping is then as good as a loss on the way). */
+ * memory or too many wait; *out_status says which (dropping is then as good as a loss on the
+ * way). */
 uint8_t *kvr__raft_outbox_open(kvr_raft *raft, uint64_t to, uint8_t type, size_t size);
 /* More room at the end of the newest message; NULL as above. */
 uint8_t *kvr__raft_outbox_extend(kvr_raft *raft, size_t size);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* raft_log.h: the log in memory. Entries lie whole, one after the other, in counted segments, so that a
- * message or a storage request takes runs of them as they are; a ring of items says where each begins. */
+/* raft_log.h: the log in memory. Entries lie whole, one after the other, in counted segments, so
+ * that a message or a storage request takes runs of them as they are; a ring of items says where
+ * each begins. */
 #ifndef KVRAFT_LIB_RAFT_LOG_H
 #define KVRAFT_LIB_RAFT_LOG_H
 
@@ -9,7 +10,7 @@
 #include "base/memory.h"
 
 enum {
-    KVR__RAFT_SEGMENT_FIRST = 512,       /* bytes of the first block, its buffer's head included */
+    KVR__RAFT_SEGMENT_FIRST = 512, /* bytes of the first block, its buffer's head included */
     KVR__RAFT_SEGMENT_MAX = 64 * 1024,
     KVR__RAFT_SEGMENT_SHARED_MAX = 16 * 1024 /* a larger entry gets a segment of its own */
 };
@@ -34,10 +35,10 @@ typedef struct kvr__raft_segment {
  *   segments     [ e e e e e ..][ e e e e][ E      ][ e e ...    ]
  *                 512 B, doubling to 64 KiB    a big one has its own
  *
- * The entry at base is not in memory (storage or a snapshot has it), but its term is known. `position`
- * numbers the bytes of all entries, so that the size of any run is a subtraction: every window and limit of
- * this room is derived from it, no counter can leak. After truncation the cut segment is closed: its bytes
- * may be lent. */
+ * The entry at base is not in memory (storage or a snapshot has it), but its term is known.
+ * `position` numbers the bytes of all entries, so that the size of any run is a subtraction: every
+ * window and limit of this room is derived from it, no counter can leak. After truncation the cut
+ * segment is closed: its bytes may be lent. */
 typedef struct kvr__raft_log {
     kvr__mem *mem;
     kvr__raft_log_item *items;   /* index i at i & (item_capacity - 1) */
@@ -48,7 +49,7 @@ typedef struct kvr__raft_log {
     uint64_t last_term;
     uint64_t begin_position; /* of the first entry's first byte */
     uint64_t end_position;   /* after the last entry's last byte */
-    uint32_t item_capacity; /* 0 or a power of two, as is segment_capacity */
+    uint32_t item_capacity;  /* 0 or a power of two, as is segment_capacity */
     uint32_t segment_capacity;
     uint32_t segment_first; /* numbers of the oldest, and one past the newest */
     uint32_t segment_end;
@@ -64,26 +65,27 @@ void kvr__raft_log_release(kvr__raft_log *log);
 /* Empties the log: it continues after `base_index`. */
 void kvr__raft_log_reset(kvr__raft_log *log, uint64_t base_index, uint64_t base_term);
 
-/* Room for one entry of `size` bytes at the end; what is written there becomes part of the log by commit.
- * NULL: no memory, nothing has changed. */
+/* Room for one entry of `size` bytes at the end; what is written there becomes part of the log by
+ * commit. NULL: no memory, nothing has changed. */
 uint8_t *kvr__raft_log_room(kvr__raft_log *log, size_t size);
 void kvr__raft_log_commit_room(kvr__raft_log *log, uint64_t term, uint32_t size);
 
 /* Removes all entries from `from` on (base < from <= last). O(segments removed). */
 void kvr__raft_log_truncate(kvr__raft_log *log, uint64_t from);
 
-/* Removes all entries up to `to` (base <= to <= last); `to` becomes the base. Room that was found for the next
- * entry stays. */
+/* Removes all entries up to `to` (base <= to <= last); `to` becomes the base. Room that was found
+ * for the next entry stays. */
 void kvr__raft_log_discard(kvr__raft_log *log, uint64_t to);
 
-/* Lets go of the oldest segments while all their entries are at or below `limit` (<= last) and at least
- * `keep_bytes` stay. */
+/* Lets go of the oldest segments while all their entries are at or below `limit` (<= last) and at
+ * least `keep_bytes` stay. */
 void kvr__raft_log_evict(kvr__raft_log *log, uint64_t limit, uint64_t keep_bytes);
 
 /* False if neither an entry nor the base: a term that is not known is never told as 0. */
 bool kvr__raft_log_term(const kvr__raft_log *log, uint64_t index, uint64_t *out_term);
 
-/* The largest index <= `index` whose term is <= `term`, not below the base. Raft 5.3, last paragraph. */
+/* The largest index <= `index` whose term is <= `term`, not below the base. Raft 5.3, last
+ * paragraph. */
 uint64_t kvr__raft_log_conflict(const kvr__raft_log *log, uint64_t index, uint64_t term);
 
 /* Entry `index` (base < index <= last), not verified again. Lent as its buffer is. */
@@ -92,7 +94,8 @@ void kvr__raft_log_entry(const kvr__raft_log *log, uint64_t index, kvr_entry *ou
 /* Bytes of the entries first..last; 0 if first is last + 1. */
 uint64_t kvr__raft_log_bytes(const kvr__raft_log *log, uint64_t first, uint64_t last);
 
-/* The last index of a run from `first` (<= last) that takes at most `byte_max` bytes, at least one entry. */
+/* The last index of a run from `first` (<= last) that takes at most `byte_max` bytes, at least one
+ * entry. */
 uint64_t kvr__raft_log_run(const kvr__raft_log *log, uint64_t first, uint64_t byte_max);
 
 /* In how many buffers the run first..last lies. */

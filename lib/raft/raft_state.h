@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* raft_state.h: the state of one member. Intake functions change it and set what is due;
- * kvr_raft_ready_get (raft_ready.c) alone turns what is due into messages and requests, so a message, a
- * completion and a proposal cost one ready together. Start at struct kvr_raft, at the end. Its invariants are
- * numbered in README.md and asserted in raft_check.c. */
+ * kvr_raft_ready_get (raft_ready.c) alone turns what is due into messages and requests, so a
+ * message, a completion and a proposal cost one ready together. Start at struct kvr_raft, at the
+ * end. Its invariants are numbered in README.md and asserted in raft_check.c. */
 #ifndef KVRAFT_LIB_RAFT_STATE_H
 #define KVRAFT_LIB_RAFT_STATE_H
 
@@ -21,19 +21,20 @@
 
 /* Limits. Each has its refusal. */
 enum {
-    KVR__RAFT_READS_MAX = 65536,         /* waiting reads: KVR_EBUSY */
-    KVR__RAFT_POSTS_MAX = 1024,          /* received and not shown: KVR_EBUSY */
+    KVR__RAFT_READS_MAX = 65536,          /* waiting reads: KVR_EBUSY */
+    KVR__RAFT_POSTS_MAX = 1024,           /* received and not shown: KVR_EBUSY */
     KVR__RAFT_POST_BYTES_MAX = 64 * 1024, /* one body: KVR_ETOOBIG */
-    KVR__RAFT_OUTBOX_MAX = 4096,         /* messages waiting: dropped, as a network may */
+    KVR__RAFT_OUTBOX_MAX = 4096,          /* messages waiting: dropped, as a network may */
     KVR__RAFT_OUTBOX_BYTES_MAX = 256 * 1024 * 1024,
-    KVR__RAFT_HANDED_MAX = 1024,         /* committed entries in one ready */
+    KVR__RAFT_HANDED_MAX = 1024,                  /* committed entries in one ready */
     KVR__RAFT_APPEND_BYTES_MAX = 4 * 1024 * 1024, /* soft, of one append request */
     KVR__RAFT_LOAD_BYTES_MAX = 4 * 1024 * 1024,   /* of one read at start */
-    KVR__RAFT_TRACES_MAX = 4096,         /* in one ready; more are counted */
+    KVR__RAFT_TRACES_MAX = 4096,                  /* in one ready; more are counted */
     KVR__RAFT_ERROR_SIZE = 320
 };
 
-#define KVR__RAFT_TERM_JUMP_MAX ((uint64_t)1 << 32) /* a message further ahead is refused and counted */
+#define KVR__RAFT_TERM_JUMP_MAX \
+    ((uint64_t)1 << 32) /* a message further ahead is refused and counted */
 
 /* ------------------------------------------------------------------ members */
 
@@ -44,8 +45,8 @@ enum {
  *   any       -> SNAPSHOT    next lies below the log       [kvr__raft_progress_need_snapshot]
  *   SNAPSHOT  -> PROBE       installed, or caught up       [kvr__raft_progress_accept, _installed]
  *
- * match < next always. PROBE: at most one append with at most one entry is under way. REPLICATE: entries
- * match+1 .. next-1 are under way, within the window. SNAPSHOT: no entries are sent. */
+ * match < next always. PROBE: at most one append with at most one entry is under way. REPLICATE:
+ * entries match+1 .. next-1 are under way, within the window. SNAPSHOT: no entries are sent. */
 enum { KVR__RAFT_PROBE = 0, KVR__RAFT_REPLICATE = 1, KVR__RAFT_SNAPSHOT_STATE = 2 };
 
 typedef struct kvr__raft_progress {
@@ -59,15 +60,16 @@ typedef struct kvr__raft_progress {
     uint64_t flush_age_ns;
     uint64_t snapshot_index; /* SNAPSHOT: which one is sent */
     uint64_t snapshot_term;
-    uint64_t offset;        /* SNAPSHOT: the chunk to read, or that waits for its acknowledgement */
+    uint64_t offset; /* SNAPSHOT: the chunk to read, or that waits for its acknowledgement */
     uint64_t chunk_sent_ns;
     uint64_t match_at_tick; /* match when the last heartbeat was due */
     kvr__ring inflight;     /* uint64_t: last index of each append under way */
     uint8_t state;
-    bool probe_sent;        /* PROBE: wait for the answer or the next heartbeat */
-    bool chunk_sent;        /* SNAPSHOT: the same */
-    bool heard;             /* since the last ready */
-    bool fetching;          /* its next entries are no longer in memory: they are read from storage */
+    bool probe_sent; /* PROBE: wait for the answer or the next heartbeat */
+    bool chunk_sent; /* SNAPSHOT: the same */
+    bool heard;      /* since the last ready */
+    /* its next entries are no longer in memory: they are read from storage */
+    bool fetching;
     uint8_t reserved[3];
 } kvr__raft_progress;
 
@@ -94,7 +96,7 @@ typedef struct kvr__raft_outbox {
     kvr_message *messages; /* until shown, `token` is the offset of its bytes */
     size_t size;
     size_t capacity;
-    size_t used_max;     /* largest size since the last heartbeat */
+    size_t used_max; /* largest size since the last heartbeat */
     uint32_t count;
     uint32_t message_capacity;
     uint32_t idle_ticks; /* heartbeats since it was well used */
@@ -135,32 +137,34 @@ typedef struct kvr__raft_store {
 
     uint64_t append_token;
     uint64_t append_first;
-    uint64_t append_last;     /* cut by truncation: what its completion will still count for */
+    uint64_t append_last; /* cut by truncation: what its completion will still count for */
     uint64_t append_since_ns;
     kvr_slice *pieces;
-    kvr_buf **pins;           /* one count a piece */
+    kvr_buf **pins; /* one count a piece */
     uint32_t piece_count;
     uint32_t piece_capacity;
     uint32_t pin_capacity;
     uint32_t append_entries;
 
-    uint64_t first_index;     /* of the log in storage; memory may begin later */
+    uint64_t first_index; /* of the log in storage; memory may begin later */
     uint64_t discard_token;
-    uint64_t discard_wanted;  /* entries up to here may go, once they are durable and applied */
-    bool discard_all_wanted;  /* the log was replaced by a snapshot: nothing is appended before this is done */
-    bool discard_all;         /* the request under way is such a one */
-    bool discard_again;       /* the last one found no room */
+    uint64_t discard_wanted; /* entries up to here may go, once they are durable and applied */
+    /* the log was replaced by a snapshot: nothing is appended before this is done */
+    bool discard_all_wanted;
+    bool discard_all;   /* the request under way is such a one */
+    bool discard_again; /* the last one found no room */
     uint8_t reserved2[5];
 
     uint64_t load_token;
-    uint64_t read_token;      /* entries at start */
+    uint64_t read_token; /* entries at start */
     uint64_t load_next;
     uint64_t load_last;
     uint64_t load_vote;
-    uint8_t load_stage;       /* KVR__RAFT_LOAD_* */
+    uint8_t load_stage; /* KVR__RAFT_LOAD_* */
     uint8_t reserved3[7];
 
-    uint64_t fetch_token; /* READ for a follower: what follows fetch_prev, in leadership fetch_term */
+    /* READ for a follower: what follows fetch_prev, in leadership fetch_term */
+    uint64_t fetch_token;
     uint64_t fetch_for;
     uint64_t fetch_prev;
     uint64_t fetch_first;
@@ -215,8 +219,8 @@ struct kvr_raft {
     uint64_t term;
     uint64_t vote;
     uint64_t incarnation;
-    uint64_t leader; /* 0: none known */
-    uint8_t role;    /* KVR_ROLE_* */
+    uint64_t leader;  /* 0: none known */
+    uint8_t role;     /* KVR_ROLE_* */
     bool loaded_flag; /* KVR_RAFT_LOADED is to be shown */
     bool role_flag;   /* KVR_RAFT_ROLE_CHANGED is to be shown */
     bool campaign;    /* asked for by the host */
@@ -226,12 +230,12 @@ struct kvr_raft {
     bool heard_any;   /* some member's progress.heard is set */
     kvr__raft_log log;
     uint64_t commit;
-    uint64_t handed;   /* last committed index shown in a ready */
+    uint64_t handed; /* last committed index shown in a ready */
     uint64_t applied;
     uint64_t verified; /* follower: the log up to here matches this term's leader's */
 
-    /* Configurations: items[0] is in force at `applied`, the last one now. members is the last one's, in id
-     * order; spare_members is where the next one is built. */
+    /* Configurations: items[0] is in force at `applied`, the last one now. members is the last
+     * one's, in id order; spare_members is where the next one is built. */
     struct {
         kvr__raft_configured *items;
         uint32_t count;
@@ -248,9 +252,9 @@ struct kvr_raft {
     uint64_t now;
     uint64_t election_deadline;
     uint64_t election_timeout_ns; /* drawn with each change of role */
-    uint64_t heartbeat_deadline; /* leader: heartbeats; others: repetitions */
+    uint64_t heartbeat_deadline;  /* leader: heartbeats; others: repetitions */
     uint64_t leader_heard_ns;
-    bool leader_heard;    /* since the last ready */
+    bool leader_heard; /* since the last ready */
     bool clock_started;
     bool heartbeat_reply; /* due */
     bool ack;             /* an append reply is due */
@@ -260,14 +264,15 @@ struct kvr_raft {
     bool chunk_due;       /* leader: a follower may want a chunk of a snapshot */
     bool fetch_due;       /* leader: or entries that are in storage only */
     uint8_t reserved[7];
-    uint64_t acked;       /* follower: highest index acknowledged in this term */
+    uint64_t acked; /* follower: highest index acknowledged in this term */
 
     /* Lease clock, thesis of DESIGN: nanoseconds of leadership. */
-    uint64_t lease_seen;     /* highest seen */
-    uint64_t lease_base;     /* leader: value when it began to lead */
+    uint64_t lease_seen; /* highest seen */
+    uint64_t lease_base; /* leader: value when it began to lead */
     uint64_t lease_begin_ns;
 
-    /* Reads: a ring of kvr__raft_pending_read, in order of arrival; the first `assigned` have a round. */
+    /* Reads: a ring of kvr__raft_pending_read, in order of arrival; the first `assigned` have a
+     * round. */
     kvr__ring reads;
     uint32_t reads_assigned;
     uint32_t read_result_count;
@@ -275,9 +280,10 @@ struct kvr_raft {
     uint32_t shown_read_capacity;
     kvr_raft_read *read_results;
     kvr_raft_read *shown_reads;
-    uint64_t round;           /* leader: the newest begun; follower: the highest seen in this term */
+    /* leader: the newest begun; follower: the highest seen in this term */
+    uint64_t round;
     uint64_t round_confirmed;
-    uint64_t read_sequence;   /* follower: of its newest request */
+    uint64_t read_sequence; /* follower: of its newest request */
     bool read_request_due;
     uint8_t reserved3[7];
 
@@ -286,14 +292,15 @@ struct kvr_raft {
     kvr__raft_store store;
     kvr__raft_snapshot snapshot;
     kvr__raft_incoming incoming;
-    bool install_due;   /* show `snapshot` as ready.install */
-    bool installing;    /* shown, not yet applied */
+    bool install_due; /* show `snapshot` as ready.install */
+    bool installing;  /* shown, not yet applied */
     uint8_t reserved4[6];
     uint64_t install_index;
 
     kvr__raft_outbox outbox; /* filling */
     kvr__raft_outbox shown_outbox;
-    uint32_t forward_message; /* 1 + number of the outbox message that takes further commands; 0: none */
+    /* 1 + number of the outbox message that takes further commands; 0: none */
+    uint32_t forward_message;
     uint32_t traces_lost;
     uint64_t message_token;
     kvr__raft_posts posts;

@@ -132,7 +132,8 @@ static void apply(cluster *c, cluster_member *m, const kvr_entry *entry)
     cluster_ghost_applied(c, m, entry);
     m->applied = entry->index;
     m->applied_term = entry->term;
-    if (entry->kind == KVR_ENTRY_COMMAND && m->text_size + entry->command.size + 2 < CLUSTER_TEXT_MAX) {
+    if (entry->kind == KVR_ENTRY_COMMAND &&
+        m->text_size + entry->command.size + 2 < CLUSTER_TEXT_MAX) {
         memcpy(m->text + m->text_size, entry->command.data, entry->command.size);
         m->text_size += entry->command.size;
         m->text[m->text_size++] = ' ';
@@ -176,8 +177,8 @@ static void take_reads(cluster_member *m, const kvr_raft_ready *ready)
 {
     for (uint32_t i = 0; i < ready->read_count; i++) {
         cr_assert_lt(m->read_count, sizeof m->reads / sizeof m->reads[0]);
-        m->reads[m->read_count++] = (cluster_read){
-            ready->reads[i].context, ready->reads[i].index, ready->reads[i].status};
+        m->reads[m->read_count++] =
+            (cluster_read){ready->reads[i].context, ready->reads[i].index, ready->reads[i].status};
     }
 }
 
@@ -384,7 +385,8 @@ kvr_status cluster_propose(cluster *c, uint64_t id, const char *command)
 void cluster_elect(cluster *c, uint64_t id)
 {
     for (int i = 0; i < 3 && cluster_status(c, id).role != KVR_ROLE_LEADER; i++) {
-        cr_assert_eq(kvr_raft_campaign(cluster_at(c, id)->raft), KVR_OK); /* it may be behind at first */
+        /* it may be behind at first */
+        cr_assert_eq(kvr_raft_campaign(cluster_at(c, id)->raft), KVR_OK);
         cluster_stabilize(c);
     }
     cluster_stabilize(c);
@@ -455,7 +457,8 @@ kvr_slice cluster_forge(const cluster_forged *forged)
     kvr__raft_message_write_head(bytes, &head);
     memcpy(bytes + KVR__RAFT_HEAD_SIZE, forged->body.data, forged->body.size);
     if (forged->tail.size > 0) {
-        memcpy(bytes + KVR__RAFT_HEAD_SIZE + forged->body.size, forged->tail.data, forged->tail.size);
+        memcpy(bytes + KVR__RAFT_HEAD_SIZE + forged->body.size, forged->tail.data,
+               forged->tail.size);
     }
     if (forged->type == KVR__RAFT_APPEND) {
         kvr__raft_message_exempt(bytes, (uint32_t)forged->tail.size);
@@ -475,11 +478,11 @@ static size_t forge_entry(uint8_t *out, kvr_entry entry)
 void cluster_forge_entry(uint8_t *out, size_t *size, uint64_t index, uint64_t term,
                          const char *command)
 {
-    *size += forge_entry(out + *size, (kvr_entry){
-                                          .index = index,
-                                          .term = term,
-                                          .kind = KVR_ENTRY_COMMAND,
-                                          .command = {(const uint8_t *)command, strlen(command)}});
+    *size += forge_entry(out + *size,
+                         (kvr_entry){.index = index,
+                                     .term = term,
+                                     .kind = KVR_ENTRY_COMMAND,
+                                     .command = {(const uint8_t *)command, strlen(command)}});
 }
 
 size_t cluster_forge_configuration(uint8_t *out, uint64_t index, uint64_t term,

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* raft_cluster.h: members of one group in one test, with disks, a network and a clock that do only what the
- * test says. Each member's state machine is the list of its commands as text; its disk tells what a crash
- * would leave. Nothing moves by itself: cluster_run makes one member act, cluster_deliver moves messages,
- * cluster_disk completes requests; cluster_stabilize does all that until nothing is left to do. */
+/* raft_cluster.h: members of one group in one test, with disks, a network and a clock that do only
+ * what the test says. Each member's state machine is the list of its commands as text; its disk
+ * tells what a crash would leave. Nothing moves by itself: cluster_run makes one member act,
+ * cluster_deliver moves messages, cluster_disk completes requests; cluster_stabilize does all that
+ * until nothing is left to do. */
 #ifndef KVRAFT_TEST_UNIT_RAFT_CLUSTER_H
 #define KVRAFT_TEST_UNIT_RAFT_CLUSTER_H
 
@@ -47,8 +48,8 @@ typedef struct cluster_disk {
     cluster_request requests[64]; /* in order of submission */
     uint32_t request_count;
     uint64_t free_bytes;
-    bool manual; /* requests wait for cluster_disk */
-    bool full;   /* writes are KVR_ENOSPACE */
+    bool manual;      /* requests wait for cluster_disk */
+    bool full;        /* writes are KVR_ENOSPACE */
     kvr_status fault; /* not KVR_OK: what the next write answers */
 } cluster_disk;
 
@@ -93,7 +94,7 @@ typedef struct cluster {
     uint32_t message_count;
     uint32_t message_capacity;
     uint64_t sent; /* messages so far */
-    char *story; /* trace events in words */
+    char *story;   /* trace events in words */
     size_t story_size;
     bool tells;
     /* Ghosts: what has ever been true. */
@@ -111,7 +112,8 @@ typedef struct cluster_filter {
 void cluster_init(cluster *c);
 void cluster_release(cluster *c);
 
-/* `count` members with ids 1.. (roles may be NULL: voters), booted and loaded. `tune` may be NULL. */
+/* `count` members with ids 1.. (roles may be NULL: voters), booted and loaded. `tune` may be
+ * NULL. */
 void cluster_add(cluster *c, uint32_t count, const uint8_t *roles, void (*tune)(kvr_raft_config *));
 cluster_member *cluster_at(cluster *c, uint64_t id);
 
@@ -119,8 +121,8 @@ void cluster_boot(cluster *c, uint64_t id);  /* makes the handle; it has loaded 
 void cluster_start(cluster *c, uint64_t id); /* the same, and runs until it is loaded */
 void cluster_crash(cluster *c, uint64_t id); /* requests that were not answered never happened */
 
-/* One ready of a member: messages are queued, requests go to its disk, entries are applied. True if it
- * showed anything. */
+/* One ready of a member: messages are queued, requests go to its disk, entries are applied. True if
+ * it showed anything. */
 bool cluster_run(cluster *c, uint64_t id);
 bool cluster_run_all(cluster *c);
 

@@ -6,9 +6,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "support/test_hash.h"
 #include "base/entry.h"
 #include "raft_cluster_internal.h"
+#include "support/test_hash.h"
 
 static void snapshot_free(cluster_snapshot *snapshot)
 {

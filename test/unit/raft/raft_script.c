@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* raft_script.c: runs scripts against a cluster. One function a command, listed in the table at the end.
- * Start at raft_script_run. */
+/* raft_script.c: runs scripts against a cluster. One function a command, listed in the table at the
+ * end. Start at raft_script_run. */
 #include "raft_script.h"
 
 #include <criterion/criterion.h>
@@ -22,16 +22,29 @@ typedef struct script {
     uint32_t word_count;
 } script;
 
-static const char *const type_names[] = {
-    "?",        "prevote", "prevote-reply", "vote", "vote-reply", "append",     "append-reply", "heartbeat",
-    "heartbeat-reply", "snapshot", "snapshot-reply", "forward", "read", "read-reply", "post", "transfer"};
+static const char *const type_names[] = {"?",
+                                         "prevote",
+                                         "prevote-reply",
+                                         "vote",
+                                         "vote-reply",
+                                         "append",
+                                         "append-reply",
+                                         "heartbeat",
+                                         "heartbeat-reply",
+                                         "snapshot",
+                                         "snapshot-reply",
+                                         "forward",
+                                         "read",
+                                         "read-reply",
+                                         "post",
+                                         "transfer"};
 
 static void say(script *s, const char *format, ...)
 {
     va_list arguments;
     va_start(arguments, format);
-    int n = vsnprintf(s->output + s->output_size, sizeof s->output - s->output_size, format,
-                      arguments);
+    int n =
+        vsnprintf(s->output + s->output_size, sizeof s->output - s->output_size, format, arguments);
     va_end(arguments);
     cr_assert(n >= 0 && (size_t)n < sizeof s->output - s->output_size, "too much output");
     s->output_size += (size_t)n;
@@ -148,7 +161,8 @@ static void campaign(script *s)
     say_status(s, kvr_raft_campaign(cluster_at(&s->c, number(s, 1))->raft));
 }
 
-/* The whole exchange of votes, and nothing else: what the new leader sends first stays in the queue. */
+/* The whole exchange of votes, and nothing else: what the new leader sends first stays in the
+ * queue. */
 static void elect(script *s)
 {
     uint64_t id = number(s, 1);
@@ -162,8 +176,7 @@ static void elect(script *s)
             cluster_deliver(&s->c, (cluster_filter){.type = (uint8_t)type});
             for (uint64_t other = 1; other <= s->c.member_count; other++) {
                 cluster_run(&s->c, other);
-                while (s->c.members[other - 1].raft != NULL &&
-                       cluster_disk_vote(&s->c, other)) {
+                while (s->c.members[other - 1].raft != NULL && cluster_disk_vote(&s->c, other)) {
                 }
             }
         }
@@ -325,7 +338,8 @@ static void messages(script *s)
         } else if (message.head.type == KVR__RAFT_APPEND_REPLY) {
             kvr__raft_append_reply r;
             kvr__raft_message_read_append_reply(message.body, &r);
-            say(s, (r.flags & KVR__RAFT_REFUSED) != 0 ? " refuses %llu hint %llu/%llu" : " has %llu",
+            say(s,
+                (r.flags & KVR__RAFT_REFUSED) != 0 ? " refuses %llu hint %llu/%llu" : " has %llu",
                 (unsigned long long)r.index, (unsigned long long)r.hint_index,
                 (unsigned long long)r.hint_term);
         } else if (message.head.type == KVR__RAFT_SNAPSHOT_REPLY) {
@@ -419,7 +433,8 @@ static void state(script *s)
     kvr_raft *raft = cluster_at(&s->c, number(s, 1))->raft;
     kvr_raft_status st = {.size = sizeof st};
     kvr_raft_get_status(raft, &st);
-    say(s, "%s: %s term=%llu vote=%llu leader=%llu last=%llu durable=%llu commit=%llu applied=%llu\n",
+    say(s,
+        "%s: %s term=%llu vote=%llu leader=%llu last=%llu durable=%llu commit=%llu applied=%llu\n",
         s->words[1], roles[st.role], (unsigned long long)st.term, (unsigned long long)st.voted_for,
         (unsigned long long)st.leader, (unsigned long long)st.last_index,
         (unsigned long long)st.durable_index, (unsigned long long)st.commit_index,
@@ -462,24 +477,48 @@ static void story(script *s)
     }
 }
 
-/* ------------------------------------------------------------------ the table, and running a file */
+/* ---------------------------------------------------------------- the table, and running a file */
 
 static const struct {
     const char *name;
     void (*act)(script *s);
 } commands[] = {
-    {"add-members", add_members}, {"crash", crash},           {"restart", restart},
-    {"campaign", campaign},       {"elect", elect},           {"pass", pass},
-    {"requests", requests},       {"propose", propose},       {"read", read_index},
-    {"reads", reads},             {"run", run},               {"compact", compact},
-    {"apply-later", apply_later}, {"apply", apply},           {"disk", disk},
-    {"answer", answer},           {"disk-fails", disk_fails}, {"disk-full", disk_full},
-    {"disk-ok", disk_ok},         {"disk-term", disk_term},         {"deliver", deliver},       {"drop", drop},
-    {"repeat", repeat},           {"messages", messages},     {"stabilize", stabilize},
-    {"tick", tick},               {"tick-heartbeat", tick},   {"tick-election", tick},
-    {"cut", cut},                 {"isolate", isolate},       {"heal", heal},
-    {"status", status},           {"state", state},           {"log", show_log},
-    {"text", text},               {"story", story},
+    {"add-members", add_members},
+    {"crash", crash},
+    {"restart", restart},
+    {"campaign", campaign},
+    {"elect", elect},
+    {"pass", pass},
+    {"requests", requests},
+    {"propose", propose},
+    {"read", read_index},
+    {"reads", reads},
+    {"run", run},
+    {"compact", compact},
+    {"apply-later", apply_later},
+    {"apply", apply},
+    {"disk", disk},
+    {"answer", answer},
+    {"disk-fails", disk_fails},
+    {"disk-full", disk_full},
+    {"disk-ok", disk_ok},
+    {"disk-term", disk_term},
+    {"deliver", deliver},
+    {"drop", drop},
+    {"repeat", repeat},
+    {"messages", messages},
+    {"stabilize", stabilize},
+    {"tick", tick},
+    {"tick-heartbeat", tick},
+    {"tick-election", tick},
+    {"cut", cut},
+    {"isolate", isolate},
+    {"heal", heal},
+    {"status", status},
+    {"state", state},
+    {"log", show_log},
+    {"text", text},
+    {"story", story},
 };
 
 static void run_command(script *s, char *line)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* test_raft_door.c: raft.h as a caller meets it: each status that a function lists can be made to happen, and
- * afterwards the handle is as it was. */
+/* test_raft_door.c: raft.h as a caller meets it: each status that a function lists can be made to
+ * happen, and afterwards the handle is as it was. */
 #include <criterion/criterion.h>
 #include <string.h>
 
@@ -91,13 +91,13 @@ Test(raft_door, each_constraint_of_a_config_has_its_sentence)
         {.id = 1, .attributes = {long_attributes, sizeof long_attributes}}};
     const kvr_member null[] = {{.id = 1, .attributes = {NULL, 1}}};
     kvr_raft_config config;
-#define REFUSED(set, sentence)                                            \
-    do {                                                                  \
-        kvr_raft *raft = NULL;                                            \
-        config = good();                                                  \
-        set;                                                              \
-        cr_assert_str_eq(kvr_raft_config_check(&config), sentence);       \
-        cr_assert_eq(kvr_raft_new(&config, &raft), KVR_EINVAL);           \
+#define REFUSED(set, sentence)                                      \
+    do {                                                            \
+        kvr_raft *raft = NULL;                                      \
+        config = good();                                            \
+        set;                                                        \
+        cr_assert_str_eq(kvr_raft_config_check(&config), sentence); \
+        cr_assert_eq(kvr_raft_new(&config, &raft), KVR_EINVAL);     \
     } while (0)
 #define MEMBERS(list) config.members = (list), config.member_count = sizeof(list) / sizeof(list)[0]
     REFUSED(config.cluster_id = 0, "cluster_id is 0");
@@ -257,7 +257,8 @@ Test(raft_door, uncommitted_bytes_are_zero_at_rest)
     cr_assert_eq(kvr__raft_log_bytes(&raft->log, raft->commit + 1, raft->log.last_index), 0);
 }
 
-/* DESIGN: a leader refuses when a quorum would run out, by what followers say with their answers. */
+/* DESIGN: a leader refuses when a quorum would run out, by what followers say with their
+ * answers. */
 Test(raft_door, proposals_are_refused_before_a_quorum_is_full)
 {
     cluster_add(&c, 3, NULL, NULL);
@@ -416,8 +417,8 @@ Test(raft_door, every_queue_has_its_bound)
 
     uint8_t post[KVR__RAFT_POST_SIZE];
     kvr__raft_message_write_post(post, 1);
-    kvr_slice message = cluster_forge(&(cluster_forged){
-        1, 2, 0, KVR__RAFT_POST, {post, sizeof post}, {(const uint8_t *)"x", 1}});
+    kvr_slice message = cluster_forge(
+        &(cluster_forged){1, 2, 0, KVR__RAFT_POST, {post, sizeof post}, {(const uint8_t *)"x", 1}});
     for (int i = 0; i < KVR__RAFT_POSTS_MAX; i++) {
         cr_assert_eq(kvr_raft_receive(cluster_at(&c, 2)->raft, &message), KVR_OK);
     }

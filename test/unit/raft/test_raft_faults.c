@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* test_raft_faults.c: bugs that other implementations shipped, by their number in the catalogue of faults;
- * those that are not scripts (testdata) or tests of one part (quorum, log, progress, message, storage). */
+/* test_raft_faults.c: bugs that other implementations shipped, by their number in the catalogue of
+ * faults; those that are not scripts (testdata) or tests of one part (quorum, log, progress,
+ * message, storage). */
 #include <criterion/criterion.h>
 #include <string.h>
 
@@ -32,7 +33,8 @@ static kvr_status receive_append(uint64_t to, uint64_t term, kvr__raft_append ap
     return kvr_raft_receive(cluster_at(&c, to)->raft, &message);
 }
 
-/* FAULTS 8: a leader that hears its quorum gives neither votes nor pre-votes, and keeps its term. */
+/* FAULTS 8: a leader that hears its quorum gives neither votes nor pre-votes, and keeps its
+ * term. */
 Test(raft_faults, a_leader_does_not_vote_for_another)
 {
     uint8_t body[KVR__RAFT_VOTE_SIZE];
@@ -40,9 +42,9 @@ Test(raft_faults, a_leader_does_not_vote_for_another)
     cluster_elect(&c, 1);
     kvr__raft_message_write_vote(body, &(kvr__raft_vote){.last_index = 99, .last_term = 1});
     for (uint64_t to = 1; to <= 2; to++) { /* 2 is a follower that hears it */
-        for (uint8_t type = KVR__RAFT_PREVOTE; type <= KVR__RAFT_VOTE; type += 2) {
-            kvr_slice message =
-                cluster_forge(&(cluster_forged){3, to, 9, type, {body, sizeof body}, {NULL, 0}});
+        for (uint32_t type = KVR__RAFT_PREVOTE; type <= KVR__RAFT_VOTE; type += 2) {
+            kvr_slice message = cluster_forge(
+                &(cluster_forged){3, to, 9, (uint8_t)type, {body, sizeof body}, {NULL, 0}});
             cr_assert_eq(kvr_raft_receive(cluster_at(&c, to)->raft, &message), KVR_OK);
             cluster_run(&c, to);
         }
@@ -53,8 +55,8 @@ Test(raft_faults, a_leader_does_not_vote_for_another)
     cr_assert_eq(cluster_leader(&c), 1);
 }
 
-/* FAULTS 18: a follower commits what the message proved to match, not all that the leader has committed: its
- * own tail may be another. */
+/* FAULTS 18: a follower commits what the message proved to match, not all that the leader has
+ * committed: its own tail may be another. */
 Test(raft_faults, a_follower_commits_only_what_it_verified)
 {
     uint8_t entries[1024];
@@ -63,12 +65,14 @@ Test(raft_faults, a_follower_commits_only_what_it_verified)
     for (uint64_t i = 1; i <= 5; i++) {
         cluster_forge_entry(entries, &size, i, 1, "old");
     }
-    cr_assert_eq(receive_append(2, 1, (kvr__raft_append){.entry_count = 5}, (kvr_slice){entries, size}),
-                 KVR_OK);
+    cr_assert_eq(
+        receive_append(2, 1, (kvr__raft_append){.entry_count = 5}, (kvr_slice){entries, size}),
+        KVR_OK);
     cluster_run(&c, 2);
 
     /* A leader of term 2 proves index 2 and says that 5 is committed. */
-    cr_assert_eq(receive_append(2, 2, (kvr__raft_append){.prev_index = 2, .prev_term = 1, .commit = 5},
+    cr_assert_eq(receive_append(2, 2,
+                                (kvr__raft_append){.prev_index = 2, .prev_term = 1, .commit = 5},
                                 (kvr_slice){NULL, 0}),
                  KVR_OK);
 
@@ -98,7 +102,8 @@ Test(raft_faults, commit_never_goes_back)
     cluster_drop(&c, (cluster_filter){0});
 }
 
-/* FAULTS 27: entries that are not contiguous, descend in term, or are of the future have no effect at all. */
+/* FAULTS 27: entries that are not contiguous, descend in term, or are of the future have no effect
+ * at all. */
 Test(raft_faults, unsound_entries_have_no_effect)
 {
     const struct {
@@ -107,12 +112,18 @@ Test(raft_faults, unsound_entries_have_no_effect)
         uint32_t count;
         bool sound;
     } table[] = {
-        {{1, 2}, {1, 1}, 0, 0, 2, true},  {{1, 3}, {1, 1}, 0, 0, 2, false},
-        {{2, 3}, {1, 1}, 0, 0, 2, false}, {{1, 1}, {1, 1}, 0, 0, 2, false},
-        {{1, 2}, {2, 1}, 0, 0, 2, false}, {{1, 2}, {1, 4}, 0, 0, 2, false},
-        {{1, 2}, {0, 1}, 0, 0, 2, false}, {{1, 2}, {1, 1}, 0, 0, 1, false},
-        {{1, 2}, {1, 1}, 0, 0, 3, false}, {{1, 2}, {1, 1}, 0, 1, 2, false},
-        {{2, 3}, {1, 1}, 1, 0, 2, false}, {{2, 3}, {1, 1}, 1, 2, 2, false},
+        {{1, 2}, {1, 1}, 0, 0, 2, true},
+        {{1, 3}, {1, 1}, 0, 0, 2, false},
+        {{2, 3}, {1, 1}, 0, 0, 2, false},
+        {{1, 1}, {1, 1}, 0, 0, 2, false},
+        {{1, 2}, {2, 1}, 0, 0, 2, false},
+        {{1, 2}, {1, 4}, 0, 0, 2, false},
+        {{1, 2}, {0, 1}, 0, 0, 2, false},
+        {{1, 2}, {1, 1}, 0, 0, 1, false},
+        {{1, 2}, {1, 1}, 0, 0, 3, false},
+        {{1, 2}, {1, 1}, 0, 1, 2, false},
+        {{2, 3}, {1, 1}, 1, 0, 2, false},
+        {{2, 3}, {1, 1}, 1, 2, 2, false},
         {{UINT64_MAX, 0}, {1, 1}, UINT64_MAX - 1, 1, 2, false},
     };
     for (size_t i = 0; i < sizeof table / sizeof table[0]; i++) {
@@ -135,7 +146,8 @@ Test(raft_faults, unsound_entries_have_no_effect)
     }
 }
 
-/* FAULTS 27, 38: whatever the sizes, what the leader packs is contiguous and within its limit, or one entry. */
+/* FAULTS 27, 38: whatever the sizes, what the leader packs is contiguous and within its limit, or
+ * one entry. */
 Test(raft_faults, appends_are_packed_contiguously_within_the_limit)
 {
     static char command[5000];
@@ -154,9 +166,9 @@ Test(raft_faults, appends_are_packed_contiguously_within_the_limit)
     for (uint32_t i = 0; i < c.message_count; i++) {
         kvr__raft_message message;
         kvr__raft_append append;
-        cr_assert_eq(kvr__raft_message_read((kvr_slice){c.messages[i].bytes, c.messages[i].size},
-                                            &message),
-                     KVR_OK);
+        cr_assert_eq(
+            kvr__raft_message_read((kvr_slice){c.messages[i].bytes, c.messages[i].size}, &message),
+            KVR_OK);
         if (message.head.type != KVR__RAFT_APPEND) {
             continue;
         }
@@ -191,7 +203,8 @@ Test(raft_faults, a_full_window_that_was_lost_opens_again)
     cr_assert_eq(cluster_status(&c, 3).commit_index, 6);
 }
 
-/* FAULTS 35: no memory for one follower's message: the others are served in the same round, and it in the next. */
+/* FAULTS 35: no memory for one follower's message: the others are served in the same round, and it
+ * in the next. */
 Test(raft_faults, one_message_that_cannot_be_made_does_not_stop_the_others)
 {
     static char big[20000];
@@ -205,14 +218,15 @@ Test(raft_faults, one_message_that_cannot_be_made_does_not_stop_the_others)
         fault_disarm();
         cluster_run(&c, 1);
         for (uint64_t to = 2; to <= 5; to++) {
-            cr_assert_eq(cluster_count(&c, (cluster_filter){.to = to, .type = KVR__RAFT_APPEND}), 1);
+            cr_assert_eq(cluster_count(&c, (cluster_filter){.to = to, .type = KVR__RAFT_APPEND}),
+                         1);
         }
         cluster_stabilize(&c);
     }
 }
 
-/* FAULTS 41: heartbeats of a new term confirm nothing before an entry of that term is committed; and a round of
- * an earlier leadership of the same member confirms nothing in a later one. */
+/* FAULTS 41: heartbeats of a new term confirm nothing before an entry of that term is committed;
+ * and a round of an earlier leadership of the same member confirms nothing in a later one. */
 Test(raft_faults, rounds_do_not_outlive_a_term)
 {
     cluster_add(&c, 3, NULL, NULL);
@@ -260,8 +274,9 @@ Test(raft_faults, a_malformed_configuration_entry_is_refused)
     cluster_add(&c, 3, NULL, NULL);
     size_t size = cluster_forge_configuration(entries, 1, 1, learners, 1);
 
-    cr_assert_eq(receive_append(2, 1, (kvr__raft_append){.entry_count = 1}, (kvr_slice){entries, size}),
-                 KVR_ECORRUPT);
+    cr_assert_eq(
+        receive_append(2, 1, (kvr__raft_append){.entry_count = 1}, (kvr_slice){entries, size}),
+        KVR_ECORRUPT);
 
     cr_assert_eq(cluster_status(&c, 2).last_index, 0);
     cr_assert_eq(cluster_at(&c, 2)->raft->member_count, 3);
@@ -275,24 +290,25 @@ Test(raft_faults, entries_that_are_cut_or_followed_by_more_are_refused)
     cluster_add(&c, 3, NULL, NULL);
     cluster_forge_entry(entries, &size, 1, 1, "abc");
     for (size_t cut = 0; cut < size; cut++) {
-        cr_assert_eq(receive_append(2, 1, (kvr__raft_append){.entry_count = 1},
-                                    (kvr_slice){entries, cut}),
-                     KVR_ECORRUPT, "%zu bytes", cut);
+        cr_assert_eq(
+            receive_append(2, 1, (kvr__raft_append){.entry_count = 1}, (kvr_slice){entries, cut}),
+            KVR_ECORRUPT, "%zu bytes", cut);
     }
     entries[size] = 0;
-    cr_assert_eq(receive_append(2, 1, (kvr__raft_append){.entry_count = 1},
-                                (kvr_slice){entries, size + 1}),
-                 KVR_ECORRUPT);
+    cr_assert_eq(
+        receive_append(2, 1, (kvr__raft_append){.entry_count = 1}, (kvr_slice){entries, size + 1}),
+        KVR_ECORRUPT);
     for (size_t at = 0; at < size; at++) {
         entries[at] ^= 16;
-        cr_assert_eq(receive_append(2, 1, (kvr__raft_append){.entry_count = 1},
-                                    (kvr_slice){entries, size}),
-                     KVR_ECORRUPT, "byte %zu", at);
+        cr_assert_eq(
+            receive_append(2, 1, (kvr__raft_append){.entry_count = 1}, (kvr_slice){entries, size}),
+            KVR_ECORRUPT, "byte %zu", at);
         entries[at] ^= 16;
     }
     cr_assert_eq(cluster_status(&c, 2).last_index, 0);
-    cr_assert_eq(receive_append(2, 1, (kvr__raft_append){.entry_count = 1}, (kvr_slice){entries, size}),
-                 KVR_OK);
+    cr_assert_eq(
+        receive_append(2, 1, (kvr__raft_append){.entry_count = 1}, (kvr_slice){entries, size}),
+        KVR_OK);
     cluster_run(&c, 2);
     cluster_drop(&c, (cluster_filter){0});
 }

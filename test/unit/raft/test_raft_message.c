@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* test_raft_message.c: messages as bytes: golden encodings of every type, round trips, and hostile bytes. */
+/* test_raft_message.c: messages as bytes: golden encodings of every type, round trips, and hostile
+ * bytes. */
 #include <criterion/criterion.h>
 #include <string.h>
 
@@ -13,12 +14,8 @@ static uint8_t bytes[1024];
 
 static kvr_slice make(uint8_t type, const void *body, size_t body_size, const char *tail)
 {
-    kvr_message_info head = {.cluster_id = 0x1111,
-                             .group_id = 0x2222,
-                             .from = 3,
-                             .to = 4,
-                             .term = 0x0506,
-                             .type = type};
+    kvr_message_info head = {
+        .cluster_id = 0x1111, .group_id = 0x2222, .from = 3, .to = 4, .term = 0x0506, .type = type};
     size_t length = KVR__RAFT_HEAD_SIZE + body_size + strlen(tail);
     memset(bytes, 0xEE, sizeof bytes); /* whatever is not written shows */
     kvr__raft_message_write_head(bytes, &head);
@@ -37,14 +34,14 @@ Test(raft_message, head_bytes_are_pinned)
     kvr_slice message = make(KVR__RAFT_POST, body, sizeof body, "hi");
 
     const uint8_t golden[] = {
-        74, 0, 0, 0, 64, 0, 1, 14,             /* length, head size, version, type */
-        0x11, 0x11, 0, 0, 0, 0, 0, 0,          /* cluster */
-        0x22, 0x22, 0, 0, 0, 0, 0, 0,          /* group */
-        3, 0, 0, 0, 0, 0, 0, 0,                /* from */
-        4, 0, 0, 0, 0, 0, 0, 0,                /* to */
-        6, 5, 0, 0, 0, 0, 0, 0,                /* term */
-        0, 0, 0, 0, 0, 0, 0, 0,                /* level, reserved, exempt */
-        8, 0, 0, 0, 9, 0, 0, 0, 'h', 'i',      /* body, tail */
+        74,   0,    0, 0, 64, 0, 1, 14,           /* length, head size, version, type */
+        0x11, 0x11, 0, 0, 0,  0, 0, 0,            /* cluster */
+        0x22, 0x22, 0, 0, 0,  0, 0, 0,            /* group */
+        3,    0,    0, 0, 0,  0, 0, 0,            /* from */
+        4,    0,    0, 0, 0,  0, 0, 0,            /* to */
+        6,    5,    0, 0, 0,  0, 0, 0,            /* term */
+        0,    0,    0, 0, 0,  0, 0, 0,            /* level, reserved, exempt */
+        8,    0,    0, 0, 9,  0, 0, 0,  'h', 'i', /* body, tail */
     };
     cr_assert_eq(message.size, 8 + sizeof golden);
     cr_assert_arr_eq(message.data + 8, golden, sizeof golden);
@@ -55,12 +52,12 @@ Test(raft_message, head_bytes_are_pinned)
 Test(raft_message, body_bytes_are_pinned)
 {
     uint8_t out[64];
-#define EXPECT(...)                                                     \
-    do {                                                                \
-        const uint8_t golden[] = {__VA_ARGS__};                         \
-        cr_assert_eq(kvr__load_u16(out), sizeof golden);                \
-        cr_assert_arr_eq(out, golden, sizeof golden);                   \
-        memset(out, 0xEE, sizeof out);                                  \
+#define EXPECT(...)                                      \
+    do {                                                 \
+        const uint8_t golden[] = {__VA_ARGS__};          \
+        cr_assert_eq(kvr__load_u16(out), sizeof golden); \
+        cr_assert_arr_eq(out, golden, sizeof golden);    \
+        memset(out, 0xEE, sizeof out);                   \
     } while (0)
     memset(out, 0xEE, sizeof out);
     kvr__raft_message_write_vote(out, &(kvr__raft_vote){2, 3, 4, 1});
@@ -224,7 +221,8 @@ Test(raft_message, a_type_of_a_later_version_is_refused_as_such)
     kvr__raft_message out;
 
     cr_assert_eq(kvr__raft_message_read(make(0, body, 64, ""), &out), KVR_EVERSION);
-    cr_assert_eq(kvr__raft_message_read(make(KVR__RAFT_TRANSFER, body, 64, ""), &out), KVR_EVERSION);
+    cr_assert_eq(kvr__raft_message_read(make(KVR__RAFT_TRANSFER, body, 64, ""), &out),
+                 KVR_EVERSION);
     cr_assert_eq(kvr__raft_message_read(make(200, body, 64, ""), &out), KVR_EVERSION);
 }
 
@@ -236,7 +234,8 @@ Test(raft_message, short_bodies_are_refused)
     for (uint32_t type = 1; type < KVR__RAFT_TRANSFER; type++) {
         for (uint8_t size = 0; size < 8; size++) {
             body[0] = size;
-            cr_assert_eq(kvr__raft_message_read(make((uint8_t)type, body, 64, ""), &out), KVR_ECORRUPT);
+            cr_assert_eq(kvr__raft_message_read(make((uint8_t)type, body, 64, ""), &out),
+                         KVR_ECORRUPT);
         }
         body[0] = 65;
         cr_assert_eq(kvr__raft_message_read(make((uint8_t)type, body, 64, ""), &out), KVR_ECORRUPT);
@@ -245,8 +244,8 @@ Test(raft_message, short_bodies_are_refused)
     }
 }
 
-/* FAULTS 38, 147: anything that arrives at a member that is at work, sealed as its peers would: no crash, no
- * assertion, and nothing that is committed changes. */
+/* FAULTS 38, 147: anything that arrives at a member that is at work, sealed as its peers would: no
+ * crash, no assertion, and nothing that is committed changes. */
 Test(raft_message, sealed_nonsense_does_a_live_member_no_harm)
 {
     static cluster c;
@@ -264,7 +263,7 @@ Test(raft_message, sealed_nonsense_does_a_live_member_no_harm)
         size_t size = 8 + (size_t)kvr__random_below(&random, sizeof body - 8);
         for (size_t i = 0; i < size; i++) {
             body[i] = (uint8_t)(kvr__random_below(&random, 3) == 0 ? kvr__random_next(&random)
-                                                                 : kvr__random_below(&random, 3));
+                                                                   : kvr__random_below(&random, 3));
         }
         body[0] = (uint8_t)(kvr__random_below(&random, 4) == 0 ? body[0] : size & ~(size_t)7);
         body[1] = 0;

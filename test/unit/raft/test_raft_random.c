@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* test_raft_random.c: random schedules of everything that can happen, first with faults and checks of safety,
- * then healed and checked for liveness. A failing run names its seed; KVR_SEED=n runs only that one. */
+/* test_raft_random.c: random schedules of everything that can happen, first with faults and checks
+ * of safety, then healed and checked for liveness. A failing run names its seed; KVR_SEED=n runs
+ * only that one. */
 #include <criterion/criterion.h>
 #include <signal.h>
 #include <stdio.h>
@@ -18,7 +19,8 @@ typedef struct chaos {
     uint64_t seed;
     uint32_t command_count;
     uint64_t read_count;
-    uint64_t read_floor[4096]; /* by context: what was applied somewhere when the read began (R14) */
+    /* by context: what was applied somewhere when the read began (R14) */
+    uint64_t read_floor[4096];
     uint64_t applied_max;
     uint32_t drop_percent;
     uint32_t repeat_percent;
@@ -268,7 +270,8 @@ static void run_seed(uint64_t seed)
     seed_line[0] = '\0';
 }
 
-/* FAULTS 10, 12, 18, 19, 20, 21, 26, 28, 29, 31, 32, 34, 41, 42, 43, 46, 60, 61, 64, 69 by chance. */
+/* FAULTS 10, 12, 18, 19, 20, 21, 26, 28, 29, 31, 32, 34, 41, 42, 43, 46, 60, 61, 64, 69 by
+ * chance. */
 Test(raft_random, any_schedule_is_safe_and_heals)
 {
     const char *only = getenv("KVR_SEED");

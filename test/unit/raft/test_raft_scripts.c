@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* test_raft_scripts.c: every testdata/NAME.txt is a test. KVR_ACCEPT=1 rewrites what they expect. */
+/* test_raft_scripts.c: every testdata/NAME.txt is a test. KVR_ACCEPT=1 rewrites what they
+ * expect. */
 #include <criterion/criterion.h>
 #include <criterion/parameterized.h>
 #include <dirent.h>

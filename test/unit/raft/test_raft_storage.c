@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* test_raft_storage.c: what storage may say, at start and later: damage is said and never believed, a full
- * disk is waited for, a failed one ends the member before it acknowledges anything. */
+/* test_raft_storage.c: what storage may say, at start and later: damage is said and never believed,
+ * a full disk is waited for, a failed one ends the member before it acknowledges anything. */
 #include <criterion/criterion.h>
 #include <stdio.h>
 #include <string.h>
@@ -77,7 +77,8 @@ Test(raft_storage, what_load_says_is_judged)
             cluster_boot(&c, 1);
             cluster_run(&c, 1);
             load = cluster_at(&c, 1)->disk.requests[0].request;
-            cr_assert_eq(kvr_raft_configuration(cluster_at(&c, 1)->raft, 0, &configuration), KVR_OK);
+            cr_assert_eq(kvr_raft_configuration(cluster_at(&c, 1)->raft, 0, &configuration),
+                         KVR_OK);
         }
         kvr_store_result result = answer_to(&load);
         result.first_index = table[i].first;
@@ -165,7 +166,8 @@ Test(raft_storage, damaged_entries_are_found_at_start)
     cr_assert_str_eq(cluster_at(&c, 1)->text, "abcdef ");
 }
 
-/* The log holds a term that the term file does not: the file was lost or is older. Nobody is voted for. */
+/* The log holds a term that the term file does not: the file was lost or is older. Nobody is voted
+ * for. */
 Test(raft_storage, an_older_term_file_is_found_at_start)
 {
     cluster_add(&c, 1, NULL, NULL);
@@ -209,7 +211,8 @@ Test(raft_storage, any_failing_write_ends_the_member_and_nothing_acknowledged_is
             cr_assert_neq(leader, id);
             cr_assert_eq(cluster_propose(&c, leader, "z"), KVR_OK);
             cluster_stabilize(&c);
-            cr_assert(strncmp(cluster_at(&c, leader)->text, acknowledged, strlen(acknowledged)) == 0);
+            cr_assert(strncmp(cluster_at(&c, leader)->text, acknowledged, strlen(acknowledged)) ==
+                      0);
             cr_assert(strstr(cluster_at(&c, leader)->text, "z ") != NULL);
             cluster_release(&c);
             cluster_init(&c);
@@ -254,7 +257,8 @@ Test(raft_storage, start_from_a_snapshot_installs_it_first)
     cr_assert_eq(cluster_status(&c, 1).incarnation, 2);
 }
 
-/* A state machine that survives restarts by itself says so, and is not given again what it holds. */
+/* A state machine that survives restarts by itself says so, and is not given again what it
+ * holds. */
 Test(raft_storage, state_machine_that_holds_something_goes_on_from_there)
 {
     cluster_add(&c, 1, NULL, NULL);
@@ -272,7 +276,8 @@ Test(raft_storage, state_machine_that_holds_something_goes_on_from_there)
     cr_assert_str_eq(cluster_at(&c, 1)->text, "b ");
 }
 
-/* The log in memory is small though the log is long: older entries come out of storage when they are needed. */
+/* The log in memory is small though the log is long: older entries come out of storage when they
+ * are needed. */
 Test(raft_storage, entries_no_longer_in_memory_are_read_back)
 {
     cluster_add(&c, 3, NULL, NULL);
@@ -309,7 +314,8 @@ Test(raft_storage, entries_no_longer_in_memory_are_read_back)
     cr_assert_eq(cluster_status(&c, 3).snapshot_index, 0, "no snapshot was needed");
 }
 
-/* The same across a change of leader: the new one looks for the end of the common log below its memory. */
+/* The same across a change of leader: the new one looks for the end of the common log below its
+ * memory. */
 Test(raft_storage, conflict_below_memory_is_found_by_reading_back)
 {
     cluster_add(&c, 3, NULL, NULL);
@@ -342,7 +348,8 @@ Test(raft_storage, conflict_below_memory_is_found_by_reading_back)
     cr_assert(strstr(cluster_at(&c, 3)->text, "never") == NULL);
 }
 
-/* FAULTS 70: a chunk that says more than its snapshot has, or nothing, is refused before anything is kept. */
+/* FAULTS 70: a chunk that says more than its snapshot has, or nothing, is refused before anything
+ * is kept. */
 Test(raft_storage, impossible_chunks_are_refused)
 {
     const kvr_member members[] = {{.id = 1}, {.id = 2}, {.id = 3}};
@@ -356,10 +363,11 @@ Test(raft_storage, impossible_chunks_are_refused)
         uint16_t flags;
         bool sound;
     } table[] = {
-        {5, 1, 100, 0, 50, 0, true},   {0, 1, 100, 0, 50, 0, false},  {5, 0, 100, 0, 50, 0, false},
-        {5, 2, 100, 0, 50, 0, false},  {5, 1, 100, 101, 1, 0, false}, {5, 1, 100, 60, 50, 0, false},
-        {5, 1, 100, 0, 0, 0, false},   {5, 1, 100, 0, 50, 1, false},  {5, 1, 100, 50, 50, 0, false},
-        {5, 1, UINT64_MAX, UINT64_MAX, 50, 1, false},
+        {5, 1, 100, 0, 50, 0, true},   {0, 1, 100, 0, 50, 0, false},
+        {5, 0, 100, 0, 50, 0, false},  {5, 2, 100, 0, 50, 0, false},
+        {5, 1, 100, 101, 1, 0, false}, {5, 1, 100, 60, 50, 0, false},
+        {5, 1, 100, 0, 0, 0, false},   {5, 1, 100, 0, 50, 1, false},
+        {5, 1, 100, 50, 50, 0, false}, {5, 1, UINT64_MAX, UINT64_MAX, 50, 1, false},
     };
     for (size_t i = 0; i < sizeof table / sizeof table[0]; i++) {
         cluster_add(&c, 3, NULL, NULL);
@@ -371,9 +379,13 @@ Test(raft_storage, impossible_chunks_are_refused)
             .flags = table[i].flags,
         };
         kvr__raft_message_write_snapshot(body, &chunk);
-        kvr_slice message = cluster_forge(
-            &(cluster_forged){1, 2, 1, KVR__RAFT_SNAPSHOT, {body, sizeof body},
-                              {tail, configuration_size + table[i].size}});
+        kvr_slice message =
+            cluster_forge(&(cluster_forged){1,
+                                            2,
+                                            1,
+                                            KVR__RAFT_SNAPSHOT,
+                                            {body, sizeof body},
+                                            {tail, configuration_size + table[i].size}});
         cr_assert_eq(kvr_raft_receive(cluster_at(&c, 2)->raft, &message),
                      table[i].sound ? KVR_OK : KVR_ECORRUPT, "row %zu", i);
         cr_assert_eq(cluster_at(&c, 2)->raft->incoming.active, table[i].sound, "row %zu", i);
