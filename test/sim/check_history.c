@@ -15,6 +15,7 @@ void check_history_release(check_history *check)
 {
     free(check->claims);
     free(check->refused);
+    free(check->unique);
 }
 
 void check_history_invoke(check_history *check, history_call *call)
@@ -100,6 +101,22 @@ void check_history_refuse(check_history *check, const history_call *call)
     check->refused[check->refused_size++] = call->asked;
 }
 
+static void note_unique(check_history *check, const history_call *call)
+{
+    if (!call->is_unique) {
+        return;
+    }
+    check_grow((void **)&check->unique, &check->unique_capacity, check->unique_size + 1,
+               sizeof *check->unique);
+    check->unique[check->unique_size++] = call->asked;
+}
+
+void check_history_lose(check_history *check, const history_call *call)
+{
+    check->unknown_count++;
+    note_unique(check, call);
+}
+
 void check_history_complete(check_history *check, const history_call *call,
                             const kvr_completion *completion)
 {
@@ -113,10 +130,11 @@ void check_history_complete(check_history *check, const history_call *call,
         return;
     }
     if (completion->outcome == KVR_OUTCOME_UNKNOWN) {
-        check->unknown_count++;
+        check_history_lose(check, call);
         return;
     }
     check->done_count++;
+    note_unique(check, call);
     if (command_kind(call->kind) != 0) {
         check_done(check, call, completion);
     } else if (call->kind == KVR_CALL_READ_LINEAR && completion->revision < call->floor_revision) {
@@ -139,19 +157,42 @@ static int by_value(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
+static bool is_among(const uint64_t *values, uint32_t count, uint64_t value)
+{
+    return count > 0 && bsearch(&value, values, count, sizeof *values, by_value) != NULL;
+}
+
+static void sort(uint64_t *values, uint32_t count)
+{
+    if (count > 0) {
+        qsort(values, count, sizeof *values, by_value);
+    }
+}
+
 void check_history_end(check_history *check)
 {
     check_store_advance(check->store);
-    if (check->refused_size > 0) {
-        qsort(check->refused, check->refused_size, sizeof *check->refused, by_value);
-    }
+    sort(check->refused, check->refused_size);
+    sort(check->unique, check->unique_size);
+    uint64_t *executed = check_alloc(check->store->applied * sizeof *executed);
+    uint32_t count = 0;
     for (uint64_t index = 1; index <= check->store->applied; index++) {
         const store_point *point = &check->store->points[index];
-        if (point->kind == WIRE_COMMAND_WRITE && check->refused_size > 0 &&
-            bsearch(&point->asked, check->refused, check->refused_size, sizeof *check->refused,
-                    by_value) != NULL) {
+        if (point->kind != WIRE_COMMAND_WRITE) {
+            continue;
+        }
+        if (is_among(check->refused, check->refused_size, point->asked)) {
             check_fail(check->report, "H6", "entry %llu executes a call that was refused",
                        U(index));
         }
+        executed[count++] = point->asked;
     }
+    sort(executed, count);
+    for (uint32_t i = 1; i < count; i++) {
+        if (executed[i] == executed[i - 1] &&
+            is_among(check->unique, check->unique_size, executed[i])) {
+            check_fail(check->report, "H3", "a call was executed twice");
+        }
+    }
+    free(executed);
 }

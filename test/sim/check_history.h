@@ -38,6 +38,9 @@ typedef struct check_history {
     uint32_t refused_size;
     uint64_t *refused; /* digests of unique calls */
     uint32_t refused_capacity;
+    uint32_t unique_size;
+    uint64_t *unique; /* digests of unique calls that were not refused */
+    uint32_t unique_capacity;
     uint32_t reserved;
 } check_history;
 
@@ -49,8 +52,11 @@ void check_history_invoke(check_history *check, history_call *call);
 void check_history_complete(check_history *check, const history_call *call,
                             const kvr_completion *completion);
 
-/* The call was not taken: it never happens. */
+/* The call was not taken, or refused: it never happens. */
 void check_history_refuse(check_history *check, const history_call *call);
+
+/* The member that it was made on is gone: it may have happened. */
+void check_history_lose(check_history *check, const history_call *call);
 
 /* At the end: refused calls, and unique ones that were executed twice. */
 void check_history_end(check_history *check);

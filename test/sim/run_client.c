@@ -422,6 +422,7 @@ void run_clients_stopped(run_world *world, uint32_t member)
     for (uint32_t i = 0; i < RUN_CALLS_MAX; i++) {
         run_call *call = &world->clients.calls[i];
         if (call->is_used && call->base.member == member) {
+            check_history_lose(&world->history, &call->base);
             free_call(world, call);
         }
     }
