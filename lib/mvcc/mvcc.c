@@ -3,7 +3,8 @@
  *
  *   writing      mvcc_check_op.c -> mvcc_plan.c -> mvcc_execute.c, led by mvcc_apply.c; answers in mvcc_result.c
  *   reading      mvcc_view.c, mvcc_cursor.c, mvcc_count.c; what happened: mvcc_changes.c
- *   the shapes   mvcc_record.c, mvcc_search.c, mvcc_tree.c, mvcc_shrink.c, mvcc_history.c, mvcc_content.c
+ *   the shapes   mvcc_record.c, mvcc_search.c, mvcc_tree.c, mvcc_shrink.c, mvcc_shortcut.c,
+ *                mvcc_history.c, mvcc_content.c
  *   their end    mvcc_compact.c makes versions unreachable, mvcc_pin.c says when they may be freed
  *   snapshots    mvcc_save.c, mvcc_load.c, mvcc_build.c */
 #include "mvcc_internal.h"
@@ -59,8 +60,8 @@ void kvr_mvcc_free(kvr_mvcc *store)
 
 bool kvr_mvcc_get(const kvr_mvcc *store, const kvr_slice *key, kvr_kv *out_kv)
 {
-    const kvr__mvcc_record *record = kvr__mvcc_tree_find(store->content->head.root, *key);
-    if (record == NULL || !kvr__mvcc_record_is_live(record)) {
+    const kvr__mvcc_record *record = kvr__mvcc_live_record(store, *key);
+    if (record == NULL) {
         return false;
     }
     kvr__mvcc_record_kv(record, out_kv);

@@ -189,13 +189,24 @@ static void check_pins(const kvr__mvcc_content *content)
     }
 }
 
-static void check_content(const kvr__mvcc_content *content)
+/* 12 */
+static void check_entry(void *ctx, const kvr__mvcc_record *record)
+{
+    const kvr__mvcc_content *content = ctx;
+    KVR_ASSERT(kvr__mvcc_record_is_live(record));
+    KVR_ASSERT(kvr__mvcc_tree_find(content->head.root, kvr__mvcc_record_key_slice(record)) == record);
+}
+
+static void check_content(const kvr_mvcc *store, const kvr__mvcc_content *content)
 {
     sums head, seen;
     check_snap(content, &content->head, content->epoch, &head);
     KVR_ASSERT(head.versions <= content->versions);
     check_history(content);
     check_pins(content);
+    if (store->apply.phase == KVR__MVCC_IDLE) {
+        kvr__mvcc_shortcut_walk(&content->shortcut, check_entry, (void *)(uintptr_t)content);
+    }
     for (const kvr__list *l = content->views.next; l != &content->views; l = l->next) {
         const kvr_mvcc_view *view = KVR__CONTAINER_OF(l, kvr_mvcc_view, link);
         if (atomic_load_explicit(&view->closed, memory_order_acquire) == 0) {
@@ -210,9 +221,9 @@ static void check_content(const kvr__mvcc_content *content)
 void kvr__mvcc_check(const kvr_mvcc *store)
 {
     kvr__mem_check(&store->mem);
-    check_content(store->content);
+    check_content(store, store->content);
     for (const kvr__list *l = store->former.next; l != &store->former; l = l->next) {
-        check_content(KVR__CONTAINER_OF(l, kvr__mvcc_content, link));
+        check_content(store, KVR__CONTAINER_OF(l, kvr__mvcc_content, link));
     }
 }
 

@@ -74,7 +74,7 @@ static kvr_status sweep_one(kvr__mvcc_content *content)
     return KVR_OK;
 }
 
-static void prefetch_change(const kvr__mvcc_history *history, uint64_t index)
+KVR__MVCC_PREFETCHES prefetch_change(const kvr__mvcc_history *history, uint64_t index)
 {
     if (index < history->goal) {
         kvr__mvcc_record_prefetch(kvr__mvcc_history_at(history, index));

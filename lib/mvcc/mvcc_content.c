@@ -19,6 +19,7 @@ kvr_status kvr__mvcc_content_new(kvr__mem *mem, kvr__mvcc_content **out_content)
     kvr__list_init(&content->views);
     kvr__list_init(&content->link);
     kvr__mvcc_history_init(&content->history, mem);
+    content->shortcut.mem = mem;
     content->nodes = kvr__slab_new(mem, KVR__MEM_TREE);
     content->records = kvr__slab_new(mem, KVR__MEM_RECORD);
     content->segments = kvr__slab_new(mem, KVR__MEM_HISTORY);
@@ -46,8 +47,29 @@ void kvr__mvcc_content_free(kvr__mvcc_content *content)
         kvr__mem_free(content->mem, KVR__MEM_TREE, pin, sizeof *pin);
     }
     kvr__ring_release(&content->history.segments);
+    kvr__mvcc_shortcut_release(&content->shortcut);
     kvr__slab_free_all(content->nodes);
     kvr__slab_free_all(content->records);
     kvr__slab_free_all(content->segments);
     kvr__mem_free(content->mem, KVR__MEM_HANDLE, content, sizeof *content);
+}
+
+const kvr__mvcc_record *kvr__mvcc_live_record(const kvr_mvcc *store, kvr_slice key)
+{
+    kvr__mvcc_content *content = store->content;
+    uint64_t hash = kvr__mvcc_shortcut_hash(key);
+    bool is_ahead = store->apply.before != NULL; /* of the head, then it must not be asked */
+    const kvr__mvcc_record *record =
+        is_ahead ? NULL : kvr__mvcc_shortcut_find(&content->shortcut, key, hash);
+    if (record != NULL) {
+        return record;
+    }
+    record = kvr__mvcc_tree_find(content->head.root, key);
+    if (record == NULL || !kvr__mvcc_record_is_live(record)) {
+        return NULL;
+    }
+    if (!is_ahead) {
+        kvr__mvcc_shortcut_learn(&content->shortcut, hash, record);
+    }
+    return record;
 }

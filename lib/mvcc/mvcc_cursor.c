@@ -9,7 +9,7 @@
 
 /* ------------------------------------------------------------------ slots, ahead of the user */
 
-static void prefetch_leaf(const kvr__mvcc_node *leaf)
+KVR__MVCC_PREFETCHES prefetch_leaf(const kvr__mvcc_node *leaf)
 {
     const uint8_t *at = (const uint8_t *)leaf;
     for (size_t line = 0; line < 832; line += 64) {

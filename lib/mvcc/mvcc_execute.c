@@ -69,8 +69,15 @@ static kvr__mvcc_version version_of_put(const kvr_mvcc *store, const kvr_op *op,
 
 static kvr_status put_key(kvr_mvcc *store, const kvr_op *op, kvr_op_result *out)
 {
+    kvr__mvcc_shortcut *shortcut = &store->content->shortcut;
+    uint64_t hash = kvr__mvcc_shortcut_hash(op->key);
+    kvr__mvcc_shortcut_prefetch(shortcut, hash);
     kvr__mvcc_path path;
-    kvr__mvcc_tree_seek(store->apply.work.root, op->key, &path);
+    kvr__mvcc_tree_descend(store->apply.work.root, op->key, &path);
+    if (kvr__mvcc_path_may_be_exact(&path, op->key)) { /* the old version comes with the leaf's slots */
+        kvr__mvcc_shortcut_prefetch_record(shortcut, hash);
+    }
+    kvr__mvcc_path_search(&path, op->key);
     kvr__mvcc_record *old = path.is_exact ? kvr__mvcc_path_record(&path) : NULL;
     kvr_kv *prev = NULL;
     if (out != NULL && (op->flags & KVR_OP_PREV_KV) != 0 && old != NULL &&
@@ -95,6 +102,10 @@ static kvr_status put_key(kvr_mvcc *store, const kvr_op *op, kvr_op_result *out)
         kvr__mvcc_tree_insert(&path, record);
     }
     account(store, record, old);
+    if (shortcut->directory == NULL && store->apply.work.live_keys >= KVR__MVCC_SHORTCUT_FROM) {
+        kvr__mvcc_shortcut_start(shortcut);
+    }
+    kvr__mvcc_shortcut_put(shortcut, hash, record, old);
     if (prev != NULL) {
         kvr__mvcc_record_kv(old, prev);
         out->kvs = prev;
@@ -201,6 +212,8 @@ static kvr_status delete_slot(kvr_mvcc *store, const kvr__mvcc_path *path, uint3
     kvr__mvcc_leaf_slots(leaf)[at] = record;
     leaf->node.live &= ~((uint64_t)1 << at);
     account(store, record, old);
+    kvr__mvcc_shortcut_erase(&store->content->shortcut,
+                             kvr__mvcc_shortcut_hash(version.key), old);
     store->apply.resume = kvr__mvcc_record_key_slice(record);
     store->apply.resume_after = 1;
     if (out != NULL) {
@@ -409,8 +422,11 @@ void kvr__mvcc_execute_undo(kvr_mvcc *store)
         kvr__mvcc_tree_seek(work->root, kvr__mvcc_record_key_slice(record), &path);
         KVR_ASSERT(path.is_exact);
         KVR_ASSERT(path.nodes[path.depth - 1]->birth > content->frozen);
-        if (record->older != NULL) {
-            kvr__mvcc_tree_replace(&path, record->older);
+        kvr__mvcc_record *older = record->older;
+        kvr_slice key = kvr__mvcc_record_key_slice(record);
+        kvr__mvcc_shortcut_erase(&content->shortcut, kvr__mvcc_shortcut_hash(key), record);
+        if (older != NULL) {
+            kvr__mvcc_tree_replace(&path, older);
         } else {
             kvr__mvcc_tree_take(&path);
         }

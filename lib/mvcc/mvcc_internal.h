@@ -21,6 +21,7 @@
 #include "base/ring.h"
 #include "base/slab.h"
 #include "mvcc_record.h"
+#include "mvcc_shortcut.h"
 #include "mvcc_tree.h"
 
 #include <stdatomic.h>
@@ -36,7 +37,8 @@ enum {
 #else
     KVR__MVCC_AT_ONCE_MAX = 512,    /* an apply with less work than this is never cut into slices */
 #endif
-    KVR__MVCC_REAP_BUDGET = 64      /* dead things freed in passing by each write */
+    KVR__MVCC_REAP_BUDGET = 64,     /* dead things freed in passing by each write */
+    KVR__MVCC_SHORTCUT_FROM = 64    /* keys from which on the shortcut is worth its first segment */
 };
 
 /* Live keys are counted in 32 bits inside the tree, and a transaction's changes in a record. */
@@ -111,6 +113,7 @@ typedef struct kvr__mvcc_content {
     kvr__slab *segments;
     kvr__mvcc_snap head;
     kvr__mvcc_history history;
+    kvr__mvcc_shortcut shortcut;
     uint64_t versions;    /* records, retired ones not counted */
     kvr__list shared;     /* records that hold a count of a kvr_buf */
     uint64_t epoch;       /* birth of nodes made now; the epochs of pins lie below it */
@@ -229,6 +232,9 @@ struct kvr_mvcc_result {
 };
 
 /* ------------------------------------------------------------------ mvcc_content.c */
+
+/* The live record of a key at the head; NULL: none. */
+const kvr__mvcc_record *kvr__mvcc_live_record(const kvr_mvcc *store, kvr_slice key);
 
 kvr_status kvr__mvcc_content_new(kvr__mem *mem, kvr__mvcc_content **out_content);
 void kvr__mvcc_content_free(kvr__mvcc_content *content); /* at once, whatever it holds; NULL is ignored */

@@ -57,6 +57,9 @@ static kvr_status read_header(kvr__mvcc_load *load, kvr_slice piece)
     load->content->head.revision = expected->revision;
     load->content->head.compacted = expected->compacted;
     load->content->head.hash_chain = expected->hash_chain;
+    if (expected->live_keys >= KVR__MVCC_SHORTCUT_FROM) {
+        kvr__mvcc_shortcut_start(&load->content->shortcut);
+    }
     load->stage = KVR__MVCC_LOAD_HEAD;
     load->want = KVR__MVCC_FORMAT_BLOCK_HEAD;
     return KVR_OK;

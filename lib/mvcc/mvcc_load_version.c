@@ -119,6 +119,10 @@ static kvr_status add_version(kvr__mvcc_load *load, const kvr__mvcc_version *ver
             return KVR_ENOMEM;
         }
         add_to_head(&load->content->head, record);
+        if (kvr__mvcc_record_is_live(record)) {
+            kvr__mvcc_shortcut_put(&load->content->shortcut, kvr__mvcc_shortcut_hash(version->key),
+                                   record, NULL);
+        }
         load->keys++;
     }
     load->last = record;

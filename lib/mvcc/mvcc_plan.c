@@ -56,12 +56,6 @@ static void spend(uint32_t *budget)
     *budget -= *budget > 0;
 }
 
-static const kvr__mvcc_record *live_record(const kvr__mvcc_snap *snap, kvr_slice key)
-{
-    const kvr__mvcc_record *record = kvr__mvcc_tree_find(snap->root, key);
-    return record != NULL && kvr__mvcc_record_is_live(record) ? record : NULL;
-}
-
 /* One compare over an interval, some keys at a time. KVR_OK: *out_holds is decided. */
 static kvr_status compare_interval(kvr_mvcc *store, const kvr_compare *compare, uint32_t *budget,
                                    bool *out_holds)
@@ -109,7 +103,7 @@ static kvr_status compare_all(kvr_mvcc *store, const kvr_txn *txn, uint32_t *bud
                 return KVR_AGAIN;
             }
         } else {
-            *out_holds = compare_one(compare, live_record(&store->content->head, compare->key));
+            *out_holds = compare_one(compare, kvr__mvcc_live_record(store, compare->key));
             spend(budget);
         }
         apply->compare_next++;
@@ -132,7 +126,7 @@ static kvr_status plan_leaf_op(kvr_mvcc *store, const kvr_op *op)
             return KVR_ENOLEASE;
         }
         bool needs_key = (op->flags & (KVR_OP_IGNORE_VALUE | KVR_OP_IGNORE_LEASE)) != 0;
-        return needs_key && live_record(snap, op->key) == NULL ? KVR_ENOTFOUND : KVR_OK;
+        return needs_key && kvr__mvcc_live_record(store, op->key) == NULL ? KVR_ENOTFOUND : KVR_OK;
     }
     if (op->kind == KVR_OP_DELETE_KEYS) {
         store->apply.work_keys += op->key_count;

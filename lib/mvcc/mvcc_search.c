@@ -70,6 +70,17 @@ static int32_t record_compare(const kvr__mvcc_record *record, kvr_slice key, uin
     return order != 0 ? order : (size > key.size) - (size < key.size);
 }
 
+bool kvr__mvcc_path_may_be_exact(const kvr__mvcc_path *path, kvr_slice key)
+{
+    if (path->depth == 0) {
+        return false;
+    }
+    const kvr__mvcc_leaf *leaf = kvr__mvcc_path_leaf(path);
+    uint32_t head = kvr__mvcc_key_head(key.data, key.size, leaf->node.skip);
+    uint32_t at = heads_below(leaf->heads, leaf->node.count, head);
+    return at < leaf->node.count && leaf->heads[at] == head;
+}
+
 uint32_t kvr__mvcc_leaf_search(const kvr__mvcc_leaf *leaf, kvr_slice key, bool *out_is_exact)
 {
     uint32_t count = leaf->node.count;
@@ -132,7 +143,7 @@ uint32_t kvr__mvcc_inner_search(const kvr__mvcc_inner *inner, kvr_slice key)
     return at - 1;
 }
 
-static void prefetch_node(const kvr__mvcc_node *node)
+KVR__MVCC_PREFETCHES prefetch_node(const kvr__mvcc_node *node)
 {
     const uint8_t *at = (const uint8_t *)node;
     __builtin_prefetch(at);
@@ -158,7 +169,7 @@ kvr__mvcc_record *kvr__mvcc_tree_find(const kvr__mvcc_node *root, kvr_slice key)
     return is_exact ? kvr__mvcc_leaf_slots(leaf)[at] : NULL;
 }
 
-void kvr__mvcc_tree_seek(kvr__mvcc_node *root, kvr_slice key, kvr__mvcc_path *out_path)
+void kvr__mvcc_tree_descend(kvr__mvcc_node *root, kvr_slice key, kvr__mvcc_path *out_path)
 {
     kvr__mvcc_node *node = root;
     out_path->depth = 0;
@@ -176,9 +187,21 @@ void kvr__mvcc_tree_seek(kvr__mvcc_node *root, kvr_slice key, kvr__mvcc_path *ou
         prefetch_node(node);
     }
     out_path->nodes[depth] = node;
-    out_path->at[depth] =
-        (uint8_t)kvr__mvcc_leaf_search(kvr__mvcc_leaf_of(node), key, &out_path->is_exact);
     out_path->depth = depth + 1;
+}
+
+void kvr__mvcc_path_search(kvr__mvcc_path *path, kvr_slice key)
+{
+    if (path->depth > 0) {
+        path->at[path->depth - 1] =
+            (uint8_t)kvr__mvcc_leaf_search(kvr__mvcc_path_leaf(path), key, &path->is_exact);
+    }
+}
+
+void kvr__mvcc_tree_seek(kvr__mvcc_node *root, kvr_slice key, kvr__mvcc_path *out_path)
+{
+    kvr__mvcc_tree_descend(root, key, out_path);
+    kvr__mvcc_path_search(out_path, key);
 }
 
 uint32_t kvr__mvcc_node_live(const kvr__mvcc_node *node)

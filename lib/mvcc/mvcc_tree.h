@@ -118,6 +118,9 @@ int32_t kvr__mvcc_key_compare(kvr_slice a, kvr_slice b);
 
 kvr__mvcc_record *kvr__mvcc_tree_find(const kvr__mvcc_node *root, kvr_slice key); /* NULL: no such slot */
 void kvr__mvcc_tree_seek(kvr__mvcc_node *root, kvr_slice key, kvr__mvcc_path *out_path);
+void kvr__mvcc_tree_descend(kvr__mvcc_node *root, kvr_slice key, kvr__mvcc_path *out_path); /* first half, */
+void kvr__mvcc_path_search(kvr__mvcc_path *path, kvr_slice key);                 /* and second: in the leaf */
+bool kvr__mvcc_path_may_be_exact(const kvr__mvcc_path *path, kvr_slice key); /* by the heads alone */
 uint64_t kvr__mvcc_tree_rank(const kvr__mvcc_node *root, kvr_slice key); /* live keys below it */
 bool kvr__mvcc_path_next_leaf(kvr__mvcc_path *path); /* false and unchanged: it is the last */
 
