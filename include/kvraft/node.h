@@ -101,11 +101,12 @@ typedef struct kvr_node_config {
     uint64_t snapshot_entries; /* take one after at least so many entries ... default 10,000 */
     /* ... and log bytes of at least this and the last one's size; default 4 MiB */
     uint64_t snapshot_bytes_min;
-    uint64_t keep_entries;      /* log kept behind a snapshot for slow followers, default 5,000 */
-    uint64_t message_bytes_max; /* default 1 MiB */
+    /* log kept behind a snapshot for slow followers; init sets 5,000, 0: none */
+    uint64_t keep_entries;
+    uint64_t message_bytes_max;     /* default 1 MiB */
     uint64_t uncommitted_bytes_max; /* default 64 MiB */
     uint32_t calls_max;             /* writes under way from this member, default and most 2,048 */
-    uint32_t snapshot_chunk_bytes;  /* default 256 KiB */
+    uint32_t snapshot_chunk_bytes;  /* 4 KiB to 16 MiB, default 256 KiB */
 
     const kvr_storage *storage;
     void *storage_ctx;
@@ -143,9 +144,10 @@ KVR_API const char *kvr_node_config_check(const kvr_node_config *config);
 KVR_API kvr_status kvr_node_new(const kvr_node_config *config, kvr_node **out_node) KVR_MUST_USE;
 
 /* Ends every outstanding call (refused with KVR_ESTOPPED if it was never proposed, else unknown)
- * and every watch; calls back from inside (through the sink), and never again. Afterwards only
- * status, error and free. KVR_OK; KVR_EREENTRANT. Storage requests under way still need their
- * memory until the host has stopped them. */
+ * and every watch; calls back from inside (through the sink), and never again. Without a sink the
+ * completions stand in the readies that follow, until kvr_node_ready_get says KVR_ESTOPPED. Legal
+ * after a failure too. Afterwards only status, error and free. KVR_OK; KVR_EREENTRANT. Storage
+ * requests under way still need their memory until the host has stopped them. */
 KVR_API kvr_status kvr_node_close(kvr_node *node) KVR_MUST_USE;
 
 /* Frees it; closes it without callbacks if that was not done. Views must have been freed, and no
@@ -252,7 +254,9 @@ KVR_API uint32_t kvr_node_leases(const kvr_node *node, int64_t after, uint8_t fr
  * KVR_EINVAL, KVR_EEXIST, KVR_ETOOBIG, KVR_ENOMEM, KVR_ESTOPPED. */
 KVR_API kvr_status kvr_node_watch(kvr_node *node, const kvr_watch_request *request,
                                   uint64_t *out_id) KVR_MUST_USE;
-/* KVR_ENOTFOUND */
+
+/* As those of watch.h. While a batch is lent (inside `watched`, or until kvr_node_advance) they
+ * take effect when it is over. KVR_OK, KVR_ENOTFOUND, KVR_ENOMEM, KVR_EBUSY (65,536 wait). */
 KVR_API kvr_status kvr_node_watch_cancel(kvr_node *node, uint64_t id) KVR_MUST_USE;
 KVR_API kvr_status kvr_node_watch_pause(kvr_node *node, uint64_t id) KVR_MUST_USE;
 KVR_API kvr_status kvr_node_watch_resume(kvr_node *node, uint64_t id) KVR_MUST_USE;
@@ -276,17 +280,18 @@ typedef struct kvr_node_ready {
     const kvr_trace_event *traces;  /* if the config has a trace table */
 } kvr_node_ready;
 
-/* Does up to `budget` units of work (an entry, a message, a KiB each) as of `now_ns` and shows what
- * came of it. KVR_OK: nothing more is due; KVR_AGAIN: the budget ended first. KVR_ENOMEM: an
- * allocation failed, nothing was lost, call again later. KVR_EREENTRANT inside a callback;
- * KVR_ESTATE before the last one was advanced; fatal statuses. */
+/* Does about `budget` units of work (an entry, a message, a KiB each; 0: 10,000) as of `now_ns` and
+ * shows what came of it. KVR_OK: nothing more is due; KVR_AGAIN: there is more to do or to show.
+ * KVR_ENOMEM: an allocation failed, nothing was lost and nothing is shown, call again later.
+ * KVR_EREENTRANT inside a callback; KVR_ESTATE before the last one was advanced; KVR_ESTOPPED;
+ * fatal statuses. */
 KVR_API kvr_status kvr_node_ready_get(kvr_node *node, uint64_t now_ns, uint32_t budget,
                                       const kvr_node_ready **out_ready) KVR_MUST_USE;
 KVR_API void kvr_node_advance(kvr_node *node);
 
 /* Reads the clock once, then ready and advance until nothing is due or `budget` (0: 10,000) is used
- * up, serving the tables of the config. Calls back: storage.submit, transport.send, sink. Statuses
- * as kvr_node_ready_get. */
+ * up, serving the tables of the config. Calls back: storage.submit, transport.send, sink, log,
+ * trace. Statuses as kvr_node_ready_get; KVR_EINVAL if storage, transport or clock is missing. */
 KVR_API kvr_status kvr_node_run(kvr_node *node, uint32_t budget) KVR_MUST_USE;
 
 /* When run must be called though nothing arrived: ns of the host's clock; 0: at once; UINT64_MAX:

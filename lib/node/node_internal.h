@@ -26,11 +26,13 @@ enum {
     KVR__ROUNDS_MAX = 64,   /* read rounds under way: further reads wait and share the next */
     /* lease questions that a leader holds: dropped, as a network may */
     KVR__ASKS_MAX = 65536,
-    KVR__COMPLETIONS_MAX = 1024,  /* in one ready */
-    KVR__COMPACT_WAITS_MAX = 256, /* readies that a compaction leaves to watchers */
-    KVR__LEASE_BATCH_MAX = 256,   /* leases revoked, or recorded, by one look */
-    KVR__SENT_MAX = 4096,         /* messages lent to a transport that sends later: dropped */
-    KVR__NODE_BUDGET = 10000,     /* of a run that names none */
+    KVR__COMPLETIONS_MAX = 1024,    /* in one ready */
+    KVR__COMPACT_WAITS_MAX = 256,   /* readies that a compaction leaves to watchers */
+    KVR__LEASE_BATCH_MAX = 256,     /* leases revoked, or recorded, by one look */
+    KVR__WATCH_CHANGES_MAX = 65536, /* that wait for a batch: KVR_EBUSY */
+    KVR__SENT_MAX = 4096,           /* messages lent to a transport that sends later: dropped */
+    KVR__SENT_BYTES_MAX = 64 * 1024 * 1024, /* of these */
+    KVR__NODE_BUDGET = 10000,               /* of a run that names none */
     KVR__COMMAND_BYTES_MAX = KVR_VALUE_BYTES_MAX + 65536 + KVR__COMMAND_HEAD,
     KVR__NODE_ERROR_SIZE = 320,
     KVR__NODE_LEVEL = 1 /* the highest cluster level that this version can apply */
@@ -155,6 +157,7 @@ struct kvr_node {
     kvr__ring deferred; /* kvr_store_request: the storage was busy */
     kvr__map sent;      /* token -> kvr_buf: lent to a transport that sends later */
     uint64_t sent_token;
+    size_t sent_bytes;
     uint32_t submitted; /* requests of the ready shown that storage was given */
     bool serving;       /* memory was short in the middle of that */
     uint8_t reserved4[3];

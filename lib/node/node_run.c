@@ -64,10 +64,11 @@ static kvr_status submit_requests(kvr_node *node)
  * may be. */
 static const uint8_t *lend(kvr_node *node, kvr_message *message)
 {
-    if (node->sent.count >= KVR__SENT_MAX) {
+    size_t size = message->bytes.size;
+    if (node->sent.count >= KVR__SENT_MAX || size > KVR__SENT_BYTES_MAX - node->sent_bytes) {
         return NULL;
     }
-    kvr_buf *copy = kvr__buf_new_room(&node->mem, KVR__MEM_MESSAGE, message->bytes.size);
+    kvr_buf *copy = kvr__buf_new_room(&node->mem, KVR__MEM_MESSAGE, size);
     if (copy == NULL) {
         return NULL;
     }
@@ -76,15 +77,18 @@ static const uint8_t *lend(kvr_node *node, kvr_message *message)
         kvr_buf_release(copy);
         return NULL;
     }
-    memcpy(copy->data, message->bytes.data, message->bytes.size);
-    copy->size = message->bytes.size;
+    memcpy(copy->data, message->bytes.data, size);
+    copy->size = size;
+    node->sent_bytes += size;
     return copy->data;
 }
 
 void kvr_node_sent(kvr_node *node, uint64_t token)
 {
-    if (node != NULL) {
-        kvr_buf_release(kvr__map_remove(&node->sent, token));
+    kvr_buf *copy = node == NULL ? NULL : kvr__map_remove(&node->sent, token);
+    if (copy != NULL) {
+        node->sent_bytes -= copy->size;
+        kvr_buf_release(copy);
     }
 }
 

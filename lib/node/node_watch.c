@@ -39,6 +39,9 @@ static kvr_status change_or_wait(kvr_node *node, uint64_t id, uint64_t what)
     if (status != KVR_OK) {
         return status;
     }
+    if (node->watch_changes.count >= KVR__WATCH_CHANGES_MAX) {
+        return KVR_EBUSY;
+    }
     kvr__watch_change *waiting = kvr__ring_push(&node->watch_changes);
     if (waiting == NULL) {
         return KVR_ENOMEM;

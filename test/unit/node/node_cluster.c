@@ -737,6 +737,38 @@ uint64_t cluster_watch(cluster *c, uint32_t i, const char *key, const char *end,
     return id;
 }
 
+/* Each key with a lease stands among that lease's keys, and no others do. */
+static void expect_attached(cluster *c, uint32_t i)
+{
+    static const uint8_t zero[1];
+    kvr_node *node = c->members[i].node;
+    kvr_range all = {.size = sizeof all, .key = {zero, 1}, .range_end = {zero, 1}};
+    kvr_mvcc_view *view;
+    kvr_mvcc_cursor cursor;
+    kvr_kv kv;
+    uint32_t leased = 0;
+    uint32_t attached = 0;
+    cr_assert_eq(kvr_node_view_open(node, &view), KVR_OK);
+    cr_assert_eq(kvr_mvcc_cursor_init(&cursor, view, &all), KVR_OK);
+    while (kvr_mvcc_cursor_next(&cursor, &kv) == KVR_OK) {
+        leased += kv.lease != 0;
+    }
+    kvr_mvcc_view_free(view);
+    static int64_t ids[4096];
+    uint32_t count = kvr_node_leases(node, INT64_MIN, 1, ids, 4096);
+    for (uint32_t n = 0; n < count; n++) {
+        static kvr_slice keys[4096];
+        uint32_t found = 0;
+        cr_assert_eq(kvr_node_lease_keys(node, ids[n], NULL, keys, 4096, &found), KVR_OK);
+        for (uint32_t k = 0; k < found; k++) {
+            cr_assert(kvr_node_get(node, &keys[k], &kv));
+            cr_assert_eq(kv.lease, ids[n]);
+        }
+        attached += found;
+    }
+    cr_assert_eq(attached, leased);
+}
+
 void cluster_expect_same(cluster *c)
 {
     kvr_node_status first = {0};
@@ -744,6 +776,7 @@ void cluster_expect_same(cluster *c)
         if (c->members[i].node == NULL) {
             continue;
         }
+        expect_attached(c, i);
         kvr_node_status status = cluster_status(c, i);
         if (first.size == 0) {
             first = status;
