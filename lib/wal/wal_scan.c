@@ -256,10 +256,10 @@ kvr_status kvr__wal_scan_vouched(kvr__wal_scan *scan, uint64_t offset, uint64_t 
         if (bytes.size < KVR__WAL_HEAD_SIZE) {
             return KVR_OK;
         }
-        /* Heads that are longer than ours need look() to show all of them: go on in steps that
-         * leave that. */
-        size_t step = bytes.size > 2 * KVR__WAL_HEAD_SIZE_MAX ? bytes.size - KVR__WAL_HEAD_SIZE_MAX
-                                                              : KVR__WAL_ALIGN;
+        /* As far as a head, however long, is seen as a whole. */
+        const size_t head_max = KVR__WAL_HEAD_SIZE_MAX;
+        size_t step =
+            bytes.size >= head_max + KVR__WAL_ALIGN ? bytes.size - head_max : KVR__WAL_ALIGN;
         for (size_t i = 0; i < step; i += KVR__WAL_ALIGN) {
             if (memcmp(bytes.data + i, "KVR", 3) == 0) {
                 uint64_t found =

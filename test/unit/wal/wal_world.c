@@ -4,8 +4,8 @@
 
 #include <criterion/criterion.h>
 
-#include "support/test_hash.h"
 #include "base/entry.h"
+#include "support/test_hash.h"
 
 #include <stdlib.h>
 #include <string.h>
