@@ -215,7 +215,7 @@ static void open_and_work(void)
 
 /* FAULTS 78, 83, 85: each write, read, flush, truncate and rename of a run on real files fails,
  * once and for ever, in the manners of a broken, a full and a read-only disk. */
-Test(posix_interrupted, each_failing_call_loses_nothing_answered, .timeout = 240)
+Test(posix_interrupted, each_failing_call_loses_nothing_answered)
 {
     const int errors[] = {EIO, ENOSPC, EDQUOT, EROFS};
     for (size_t i = 0; i < sizeof errors / sizeof errors[0]; i++) {

@@ -137,7 +137,7 @@ static void report(const char *name)
 
 /* FAULTS 59, 63, 69, 71, 73, 74, 75, 81, 87: rotation, replaced suffixes, snapshots of both kinds,
  * discards, votes, restarts, all in small segments. */
-Test(wal_crash, every_state_recovers_to_what_was_answered, .timeout = 300)
+Test(wal_crash, every_state_recovers_to_what_was_answered)
 {
     for (uint64_t seed = 1; seed <= 30; seed++) {
         wal_world_release(&world);

@@ -79,7 +79,7 @@ static bool is_noticed(const char *name, size_t at)
 }
 
 /* FAULTS 76, 77: the whole store, byte by byte. */
-Test(wal_damage, every_flipped_byte_is_noticed_or_does_not_matter, .timeout = 120)
+Test(wal_damage, every_flipped_byte_is_noticed_or_does_not_matter)
 {
     closed_store();
     size_t noticed = 0, flips = 0;
@@ -104,7 +104,7 @@ Test(wal_damage, every_flipped_byte_is_noticed_or_does_not_matter, .timeout = 12
 
 /* The same for whole sectors: zeroed (FAULTS 76), exchanged (84), replaced by what stood there
  * before. */
-Test(wal_damage, every_wrong_sector_is_noticed_or_does_not_matter, .timeout = 120)
+Test(wal_damage, every_wrong_sector_is_noticed_or_does_not_matter)
 {
     small_store();
     wal_disk *older = wal_disk_copy(world.disk);
@@ -405,7 +405,7 @@ static void forge(const char *name, size_t at, uint64_t seed)
 
 /* FAULTS 79, 80: huge lengths and counts, indices that jump, wrap or repeat, in every kind of
  * head. */
-Test(wal_damage, impossible_fields_under_a_right_checksum_are_survived, .timeout = 120)
+Test(wal_damage, impossible_fields_under_a_right_checksum_are_survived)
 {
     closed_store();
     other.alloc.bytes_max = 1 << 21;

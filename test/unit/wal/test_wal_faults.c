@@ -106,7 +106,7 @@ static void expect_survival(void)
 
 /* FAULTS 78: a failed flush is final, in three manners of failing; 83: and so is every other failed
  * write but one that found no room. */
-Test(wal_faults, every_failed_file_call_is_survived, .timeout = 120)
+Test(wal_faults, every_failed_file_call_is_survived)
 {
     const uint32_t faults[] = {WAL_DISK_EIO, WAL_DISK_FLUSH_LOSES, WAL_DISK_UNKNOWN,
                                WAL_DISK_SHORT};
@@ -140,7 +140,7 @@ Test(wal_faults, a_failed_flush_is_never_asked_again)
 }
 
 /* FAULTS 83: no room at each call; then there is some again, and the same handle goes on. */
-Test(wal_faults, no_room_at_any_call_changes_nothing, .timeout = 120)
+Test(wal_faults, no_room_at_any_call_changes_nothing)
 {
     FAULT_SWEEP_OF(FAULT_DISK, prepared(WAL_DISK_ENOSPACE), work(), {
         if (!has_failed) {
@@ -187,7 +187,7 @@ Test(wal_faults, a_full_disk_refuses_and_resumes)
 }
 
 /* FAULTS 85: a read that fails in open changes nothing and says where; the next open succeeds. */
-Test(wal_faults, an_open_that_fails_leaves_the_store_as_it_was, .timeout = 120)
+Test(wal_faults, an_open_that_fails_leaves_the_store_as_it_was)
 {
     const uint32_t faults[] = {WAL_DISK_EIO, WAL_DISK_ENOSPACE, WAL_DISK_SHORT};
     kvr_status status = KVR_OK;
@@ -266,7 +266,7 @@ static void work_and_open_again(void)
 }
 
 /* No allocation that fails, anywhere, fails the handle: it is answered as if there were no room. */
-Test(wal_faults, every_failed_allocation_is_survived, .timeout = 120)
+Test(wal_faults, every_failed_allocation_is_survived)
 {
     FAULT_SWEEP(prepared(WAL_DISK_EIO), work_and_open_again(), {
         cr_assert_not(has_failed, "%s: %s", fault_text(), kvr_wal_error(world.wal));
