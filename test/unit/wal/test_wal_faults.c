@@ -108,8 +108,8 @@ static void expect_survival(void)
  * write but one that found no room. */
 Test(wal_faults, every_failed_file_call_is_survived)
 {
-    const uint32_t faults[] = {WAL_DISK_EIO, WAL_DISK_FLUSH_LOSES, WAL_DISK_UNKNOWN,
-                               WAL_DISK_SHORT};
+    const uint32_t faults[] = {WAL_DISK_EIO, WAL_DISK_FLUSH_LOSES, WAL_DISK_FLUSH_CLEANS,
+                               WAL_DISK_UNKNOWN, WAL_DISK_SHORT};
     for (size_t i = 0; i < sizeof faults / sizeof faults[0]; i++) {
         FAULT_SWEEP_OF(FAULT_DISK, prepared(faults[i]), work(), {
             wal_world_kill(&world);
@@ -137,6 +137,41 @@ Test(wal_faults, a_failed_flush_is_never_asked_again)
     wal_world_kill(&world);
     wal_world_open(&world);
     wal_world_check(&world);
+}
+
+static uint64_t last_of(wal_world *of, uint64_t *out_term)
+{
+    kvr_store_result result;
+    cr_assert_eq(wal_world_ask(of, &(kvr_store_request){.kind = KVR_STORE_LOAD}, &result), KVR_OK);
+    *out_term = result.term;
+    return result.last_index;
+}
+
+/* FAULTS 78: the process ends after a flush failed, the next one reads from the page cache what the
+ * disk does not hold: what open then tells must be durable first. */
+Test(wal_faults, what_open_tells_is_durable)
+{
+    for (uint32_t is_vote = 0; is_vote < 2; is_vote++) {
+        wal_world_release(&world);
+        wal_world_init(&world);
+        wal_world_open(&world);
+        wal_world_grow(&world, 3, 1);
+        wal_disk_set_fault(world.disk, WAL_DISK_FLUSH_CLEANS);
+        fault_arm(FAULT_DISK, is_vote ? 3 : 2, false); /* the flush */
+        kvr_status status = is_vote ? wal_world_vote(&world, 5, 1) : append(2);
+        fault_disarm();
+        cr_assert_eq(status, KVR_EIO);
+        wal_world_kill(&world);
+        wal_world_open(&world);
+        uint64_t term, term_after, last = last_of(&world, &term);
+        wal_world_kill(&world);
+        wal_disk_crash crash = {wal_disk_calls(world.disk), WAL_DISK_LOSE, WAL_DISK_LOSE, 1};
+        wal_world_use(&world, wal_disk_after(world.disk, &crash));
+        wal_world_open(&world);
+        cr_assert_eq(last_of(&world, &term_after), last);
+        cr_assert_eq(term_after, term);
+        has_failed = false;
+    }
 }
 
 /* FAULTS 83: no room at each call; then there is some again, and the same handle goes on. */

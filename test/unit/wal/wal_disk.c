@@ -32,6 +32,7 @@ typedef struct disk_call {
     uint8_t *data;
     size_t size;
     size_t flushed_by; /* number of the call that made it durable; SIZE_MAX: none yet */
+    bool is_dropped;   /* a failed flush has called it clean: nothing will write it */
     char from[NAME_MAX_SIZE];
     char to[NAME_MAX_SIZE];
 } disk_call;
@@ -260,7 +261,7 @@ static void record_flush(wal_disk *disk, uint32_t kind, size_t inode)
     for (size_t i = 0; i < disk->call_count; i++) {
         disk_call *done = &disk->calls[i];
         bool is_name = done->kind >= DO_CREATE;
-        if (done->flushed_by == SIZE_MAX &&
+        if (done->flushed_by == SIZE_MAX && !done->is_dropped &&
             (kind == DO_FLUSH_NAMES ? is_name : !is_name && done->inode == inode)) {
             done->flushed_by = disk->call_count;
         }
@@ -402,12 +403,24 @@ static void lose_unflushed(wal_disk *disk, size_t file)
     }
 }
 
+static void drop_unflushed(wal_disk *disk, size_t file)
+{
+    for (size_t i = 0; i < disk->call_count; i++) {
+        disk_call *done = &disk->calls[i];
+        done->is_dropped = done->is_dropped || (done->kind < DO_CREATE && done->inode == file &&
+                                                done->flushed_by == SIZE_MAX);
+    }
+}
+
 static kvr_status disk_fdatasync(void *ctx, uint64_t file)
 {
     wal_disk *disk = ctx;
     if (fault_hits(FAULT_DISK)) {
         if (disk->fault == WAL_DISK_FLUSH_LOSES) {
             lose_unflushed(disk, (size_t)file);
+        }
+        if (disk->fault == WAL_DISK_FLUSH_CLEANS) {
+            drop_unflushed(disk, (size_t)file);
         }
         return fault_of(disk);
     }
@@ -577,6 +590,9 @@ wal_disk *wal_disk_after(const wal_disk *disk, const wal_disk_crash *crash)
     for (size_t i = 0; i < crash->calls; i++) {
         const disk_call *done = &disk->calls[i];
         bool is_name = done->kind >= DO_CREATE;
+        if (done->is_dropped) {
+            continue;
+        }
         if (done->flushed_by < crash->calls ||
             survives(is_name ? crash->names : crash->data, &random)) {
             replay(&files, done);

@@ -21,7 +21,10 @@ enum {
     WAL_DISK_ENOSPACE = 1,    /* writes write half, then say so; other calls do nothing */
     WAL_DISK_SHORT = 2,       /* reads and writes do one byte; others fail with KVR_EIO */
     WAL_DISK_FLUSH_LOSES = 3, /* a failed flush drops what it should have written, as ext4 may */
-    WAL_DISK_UNKNOWN = 4      /* a status that the table may not answer */
+    WAL_DISK_UNKNOWN = 4,     /* a status that the table may not answer */
+    WAL_DISK_FLUSH_CLEANS =
+        5 /* what a failed flush should have written stays to be seen, but no later
+                                 flush writes it: fsyncgate */
 };
 void wal_disk_set_fault(wal_disk *disk, uint32_t fault);
 void wal_disk_set_stutter(wal_disk *disk, size_t bytes); /* 0: off; else at most so many a call */
