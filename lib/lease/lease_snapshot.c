@@ -1,17 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* lease_snapshot.c: the replicated part as a stream: a header, then the leases in the order of ids,
- * all little-endian. The bytes of a load may be hostile: each is judged before it counts, nothing
- * is reserved on the word of the header, and the old set stays until the new one is whole.
- *
- *   header                               lease
- *   0   2  bytes of the header, >= 24    0   8  id, not 0, above the one before (signed)
- *   2   2  version, 1                    8   8  TTL in ns, 1 to 9e18
- *   4   4  bytes of a lease, >= 32       16  8  last renewal that was logged; 0: none
- *   8   8  number of leases              24  8  lease clock of the grant
- *   16  8  hash of the set (kvr_lease_status)
- *
- * What a newer writer appends to the header or to each lease is skipped; a newer version is
- * refused. */
+/* lease_snapshot.c: the replicated part as a stream: a header, then the leases in the order of ids;
+ * the bytes are in README.md. The bytes of a load may be hostile: each is judged before it counts,
+ * nothing is reserved on the word of the header, and the old set stays until the new one is whole. */
 #include "lease_internal.h"
 
 #include "base/assertion.h"

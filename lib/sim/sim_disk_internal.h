@@ -5,16 +5,9 @@
  *   data      [........AAAA....BBBB........]          as read
  *   pending   write A: old sectors | write B: old sectors        oldest first; fdatasync drops them
  *
- * The same holds for names: the directory as it is, and the changes that no sync_directory covers.
- * A crash walks both lists from the newest change back and undoes what does not survive
- * (sim_disk_crash.c). So a sector ends as it was after one of its writes or before the first, which
- * is what a page cache in front of a disk with whole sectors can leave behind.
- *
- *   sim_disk.c        the handle and the file calls of wal.h
- *   sim_disk_file.c   content of one file, and its pending writes
- *   sim_disk_name.c   the directory, and its pending changes
- *   sim_disk_crash.c  what survives
- *   sim_disk_damage.c failures and damage at the rates of kvr_sim_disk_faults */
+ * The same holds for names and sync_directory. A crash walks both lists from the newest change back
+ * and undoes what does not survive (sim_disk_crash.c): a sector ends as it was after one of its
+ * writes or before the first, as a page cache in front of whole sectors can leave it. */
 #ifndef KVRAFT_LIB_SIM_DISK_INTERNAL_H
 #define KVRAFT_LIB_SIM_DISK_INTERNAL_H
 

@@ -1,19 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* model_lease.h: leases as one would explain them at a blackboard: a list of them, sorted by id,
  * looked at from one end to the other for every question. It knows the contract (kvraft/lease.h)
- * and nothing of lib/lease.
+ * and nothing of lib/lease. Each call is compared with the real one of the same name.
  *
  * It also is a witness: beside what a leader believes it keeps what is true, when the last renewal
  * was that anybody was told of, so that model_lease_revoke can say whether a lease ends too early
- * (FAULTS L2).
- *
- *     model_lease *model = model_lease_new();
- *     kvr_status status = model_lease_grant(model, id, ttl_ns, now_ns);     compare with
- *                                                                           kvr_lease_grant
- *     ...
- *     model_lease_free(model);
- *
- * Memory comes from malloc; without memory it aborts. */
+ * (FAULTS L2). Memory comes from malloc; without memory it aborts. */
 #ifndef KVRAFT_TEST_SUPPORT_MODEL_LEASE_H
 #define KVRAFT_TEST_SUPPORT_MODEL_LEASE_H
 

@@ -2,14 +2,8 @@
 /* model_watch.h: what watchers must hear, as one would check it at a blackboard: the history is a
  * list (model_mvcc.h), a watcher is a finger on it. Each batch is compared with what lies under the
  * finger of each target. It knows the contract (kvraft/watch.h; FAULTS.md V1 to V7) and nothing of
- * lib/watch.
- *
- *     model_watch *model = model_watch_new(history);
- *     model_watch_open(model, id, &request);                         after kvr_watch_open
- *     const char *wrong = model_watch_batch(model, &batch);          after each KVR_OK of
- *                                                                    kvr_watch_next
- *     const char *wrong = model_watch_end(model);                    after each KVR_END
- *     const char *wrong = model_watch_delivered(model, id, revision) after kvr_watch_delivered
+ * lib/watch. Call _open after kvr_watch_open, _batch after each KVR_OK of kvr_watch_next, _end after
+ * each KVR_END, _delivered after kvr_watch_delivered.
  *
  * Complaints are a sentence that lends until the next call; NULL: all is well. Memory comes from
  * malloc; without memory it aborts. */

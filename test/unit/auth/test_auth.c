@@ -188,7 +188,7 @@ Test(auth, a_deleted_role_is_taken_from_all_users)
     kvr_slice role;
     cr_assert_eq(add_role("staff"), KVR_OK);
     for (int i = 0; i < 5; i++) {
-        char name[8];
+        char name[24];
         snprintf(name, sizeof name, "u%d", i);
         cr_assert_eq(add_user(name, "h"), KVR_OK);
         cr_assert_eq(on_user(kvr_auth_user_grant_role, name, "staff"), KVR_OK);
@@ -447,7 +447,7 @@ static void fill(void)
 {
     enable();
     for (int i = 0; i < 20; i++) {
-        char name[16];
+        char name[24];
         snprintf(name, sizeof name, "user%d", i);
         cr_assert_eq(add_user(name, i % 3 == 0 ? "" : "hash"), KVR_OK);
         snprintf(name, sizeof name, "role%d", i);
