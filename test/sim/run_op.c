@@ -3,10 +3,16 @@
  * with a put can be found again in the log. */
 #include "run.h"
 
+#include <stdlib.h>
 #include <string.h>
+
+enum { FOR_SMALL = 8192 }; /* bytes that large values leave to keys and small values */
 
 static uint8_t *take_bytes(run_op *room, size_t size)
 {
+    if (size > sizeof room->bytes - room->used_bytes) {
+        abort();
+    }
     uint8_t *bytes = room->bytes + room->used_bytes;
     room->used_bytes += (uint32_t)size;
     return bytes;
@@ -31,7 +37,7 @@ static kvr_slice draw_value(run_op *room, run_world *world)
 {
     dice *d = &world->clients.dice;
     size_t size = 24 + dice_below(d, world->plan.value_size_max);
-    size = size > sizeof room->bytes - room->used_bytes - 512 ? 24 : size;
+    size = size + FOR_SMALL > sizeof room->bytes - room->used_bytes ? 24 : size;
     uint8_t *bytes = take_bytes(room, size);
     memset(bytes, '.', size);
     int used =
