@@ -46,7 +46,7 @@ static uint32_t heads_below(const uint32_t *heads, uint32_t count, uint32_t head
     const uint32_t *base = heads;
     while (count > 1) {
         uint32_t half = count / 2;
-        base += (base[half - 1] < head) * half;
+        base += (size_t)(base[half - 1] < head) * half;
         count -= half;
     }
     return (uint32_t)(base - heads) + (count == 1 && *base < head);

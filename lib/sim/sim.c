@@ -9,7 +9,9 @@
 #include "base/sized.h"
 #include "sim_internal.h"
 
-enum { US = 1000, SECOND = 1000 * 1000 * 1000, DRIFT_MAX = 100000 };
+enum { SECOND = 1000 * 1000 * 1000, DRIFT_MAX = 100000 };
+
+static const uint64_t US = 1000; /* ns */
 
 /* ------------------------------------------------------------------ configuration */
 

@@ -138,7 +138,7 @@ static void print_progress(const options *opt, const totals *sum)
 {
     if (isatty(STDERR_FILENO) != 0) {
         (void)fprintf(stderr, "\r%llu of %llu seeds, %llu failed ", (unsigned long long)sum->seeds,
-                      (unsigned long long)(opt->last - opt->first + 1),
+                      (unsigned long long)opt->last - opt->first + 1,
                       (unsigned long long)sum->failures);
     }
 }

@@ -390,7 +390,7 @@ static void tick(script *s)
 static void pass(script *s)
 {
     for (uint64_t ms = 0; ms < number(s, 1); ms += 100) {
-        cluster_tick(&s->c, 100 * CLUSTER_MS);
+        cluster_tick(&s->c, UINT64_C(100) * CLUSTER_MS);
         stabilize(s);
     }
 }
