@@ -43,6 +43,7 @@ PLANTED = [
         BODY % "    cr_assert(eq(int, a, 1));\n    return a;\n",
         "cr_assert",
     ),
+    ("test/unit/raft/test_x.c", "Test(a, b, .timeout = 9)\n{\n}\n", ".timeout ="),
     ("lib/raft/raft_x.c", BODY % ("    a++;\n" * 70), "f has 73 lines"),
     ("test/unit/raft/test_x.c", BODY % ("    a++;\n" * 70), None),
     ("lib/raft/raft_x.c", "int a;\n" * 900, "902 lines, at most 900"),

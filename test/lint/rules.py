@@ -109,6 +109,7 @@ BANNED = [  # areas, pattern of the call, what to use instead
         r"\b(?:time|gettimeofday|clock_gettime)\s*\(",
         "a made-up time; a test has no clock",
     ),
+    ("test/unit", r"\.timeout\s*=", "nothing: the tier stops what hangs; a loaded machine is slow"),
     (
         "test/unit",
         r"\bcr_(?:assert|expect)\s*\(\s*(?:eq|ne|lt|gt|le|ge|zero|not|all|any)\s*\(",
