@@ -172,8 +172,8 @@ KVR_API void kvr_wal_free(kvr_wal *wal);
  *                  the entries they should be
  *   KVR_EREADONLY  opened with KVR_WAL_READ_ONLY
  *
- * KVR_OK: every result is filled. KVR_FSTORAGE: the same, and the handle has failed. KVR_EINVAL:
- * sizes. KVR_ESTATE: not open. */
+ * KVR_OK: every result is filled. KVR_FSTORAGE, KVR_FCORRUPT: the same, and the handle has failed,
+ * now or before. KVR_EINVAL: sizes. KVR_ESTATE: not open. */
 KVR_API kvr_status kvr_wal_execute(kvr_wal *wal, const kvr_store_request *requests, uint32_t count,
                                    kvr_store_result *results) KVR_MUST_USE;
 
@@ -238,8 +238,9 @@ typedef struct kvr_wal_failure {
 /* Fills *out_failure, whose size the caller has set. Legal in every state. */
 KVR_API void kvr_wal_get_failure(const kvr_wal *wal, kvr_wal_failure *out_failure);
 
-/* One line: what failed, file and offset, the remedy; "" if nothing did. Lends until the next call.
- * */
+/* One line: what failed last, file and offset, the remedy; "" if nothing did. After an open that
+ * succeeded it may name a damaged snapshot that was passed over for the one before. Lends until the
+ * next call. */
 KVR_API const char *kvr_wal_error(const kvr_wal *wal);
 
 #ifdef __cplusplus
