@@ -68,33 +68,6 @@ void kvr__mvcc_history_push(kvr__mvcc_content *content, kvr__mvcc_snap *snap,
     snap->tail = tail;
 }
 
-void kvr__mvcc_history_fill(kvr__mvcc_content *content, kvr__mvcc_snap *snap, uint64_t end)
-{
-    kvr__mvcc_history *history = &content->history;
-    kvr__mvcc_segment *tail = tail_of(history);
-    KVR_ASSERT(history->end == tail->first);
-    memset(tail->changes, 0, sizeof tail->changes);
-    history->end += end - history->end < KVR__MVCC_SEGMENT_CHANGES ? end - history->end
-                                                                   : KVR__MVCC_SEGMENT_CHANGES;
-    snap->change_end = history->end;
-    snap->tail = tail;
-}
-
-bool kvr__mvcc_history_place(kvr__mvcc_history *history, uint64_t index, kvr__mvcc_record *record)
-{
-    kvr__mvcc_segment *segment = segment_at(history, (uint32_t)(index / KVR__MVCC_SEGMENT_CHANGES));
-    kvr__mvcc_record **place = &segment->changes[index % KVR__MVCC_SEGMENT_CHANGES];
-    KVR_ASSERT(index < history->end);
-    if (*place != NULL) {
-        return false;
-    }
-    *place = record;
-    if (index == segment->first) {
-        segment->first_main = record->mod;
-    }
-    return true;
-}
-
 void kvr__mvcc_history_pop(kvr__mvcc_content *content, kvr__mvcc_snap *snap)
 {
     kvr__mvcc_history *history = &content->history;

@@ -272,11 +272,6 @@ void kvr__mvcc_history_push(kvr__mvcc_content *content, kvr__mvcc_snap *snap, kv
 void kvr__mvcc_history_pop(kvr__mvcc_content *content, kvr__mvcc_snap *snap);
 kvr__mvcc_record *kvr__mvcc_history_at(const kvr__mvcc_history *history, uint64_t index);
 
-/* For a load, into a history that begins at 0: a new segment of empty places up to index `end`, after _room; and
- * a change into its place, false if one is there. */
-void kvr__mvcc_history_fill(kvr__mvcc_content *content, kvr__mvcc_snap *snap, uint64_t end);
-bool kvr__mvcc_history_place(kvr__mvcc_history *history, uint64_t index, kvr__mvcc_record *record);
-
 /* Index of the first change with main >= revision, from snap->change_first on. O(log changes), O(1) if no
  * transaction has more than one. */
 uint64_t kvr__mvcc_history_find(const kvr__mvcc_history *history, const kvr__mvcc_snap *snap,

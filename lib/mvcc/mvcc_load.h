@@ -21,6 +21,8 @@ enum {
     KVR__MVCC_LOAD_FAILED = 5
 };
 
+enum { KVR__MVCC_LOAD_LEARN = 16 };
+
 struct kvr__mvcc_load {
     kvr__mem *mem;
     kvr__mvcc_content *content;
@@ -38,6 +40,11 @@ struct kvr__mvcc_load {
     kvr__mvcc_record **changes; /* at or above the compacted revision, in key order */
     uint32_t change_count;
     uint32_t change_capacity;
+    struct {
+        kvr__mvcc_record *record;
+        uint64_t hash;
+    } learn[KVR__MVCC_LOAD_LEARN]; /* on their way into the shortcut: their buckets are being fetched */
+    uint64_t learn_count;          /* so many came by */
     kvr__mvcc_snap expected; /* what the header says */
     uint64_t expected_changes;
 };

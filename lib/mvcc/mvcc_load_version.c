@@ -106,6 +106,21 @@ static void add_to_head(kvr__mvcc_snap *head, const kvr__mvcc_record *record)
     }
 }
 
+/* The one that came sixteen before goes into the shortcut: by now its bucket is here. What is left at the end of a
+ * load is not learned: the shortcut may forget. */
+static void learn(kvr__mvcc_load *load, kvr__mvcc_record *record)
+{
+    kvr__mvcc_shortcut *shortcut = &load->content->shortcut;
+    uint64_t hash = kvr__mvcc_shortcut_hash(kvr__mvcc_record_key_slice(record));
+    uint64_t at = load->learn_count++ % KVR__MVCC_LOAD_LEARN;
+    if (load->learn[at].record != NULL) {
+        kvr__mvcc_shortcut_put(shortcut, load->learn[at].hash, load->learn[at].record, NULL);
+    }
+    load->learn[at].record = record;
+    load->learn[at].hash = hash;
+    kvr__mvcc_shortcut_prefetch(shortcut, hash);
+}
+
 static kvr_status add_version(kvr__mvcc_load *load, const kvr__mvcc_version *version, bool is_older)
 {
     kvr__mvcc_record *record = kvr__mvcc_record_new(load->content, version);
@@ -120,8 +135,7 @@ static kvr_status add_version(kvr__mvcc_load *load, const kvr__mvcc_version *ver
         }
         add_to_head(&load->content->head, record);
         if (kvr__mvcc_record_is_live(record)) {
-            kvr__mvcc_shortcut_put(&load->content->shortcut, kvr__mvcc_shortcut_hash(version->key),
-                                   record, NULL);
+            learn(load, record);
         }
         load->keys++;
     }
@@ -172,77 +186,98 @@ kvr_status kvr__mvcc_load_payload(kvr__mvcc_load *load, kvr_slice payload)
 
 /* ------------------------------------------------------------------ the log by revision */
 
-/* Where the changes of each main revision begin: counted, then summed. Each revision above the compacted one has
- * at least one, so `starts` is no larger than what was read. */
-static kvr_status find_starts(const kvr__mvcc_load *load, uint64_t first, uint32_t mains,
-                              uint32_t *starts)
+/* The changes in order. Each revision above the compacted one has at least one, so neither array is larger than
+ * what was read. */
+typedef struct order {
+    kvr__mvcc_record **sorted;
+    uint32_t *starts; /* index of the first change of each revision, and the end. NULL: each has just one */
+    uint64_t first;   /* the first revision, */
+    uint64_t mains;   /* and how many there are */
+} order;
+
+static uint64_t start_of(const order *o, uint64_t main_at)
 {
-    memset(starts, 0, ((size_t)mains + 1) * sizeof *starts);
+    return o->starts == NULL ? main_at : o->starts[main_at];
+}
+
+static kvr_status find_starts(const kvr__mvcc_load *load, order *o)
+{
+    memset(o->starts, 0, ((size_t)o->mains + 1) * sizeof *o->starts);
     for (uint32_t i = 0; i < load->change_count; i++) {
-        starts[load->changes[i]->mod - first + 1]++;
+        o->starts[load->changes[i]->mod - o->first + 1]++;
     }
-    for (uint32_t i = 0; i < mains; i++) {
-        if (starts[i + 1] == 0 && first + i > load->expected.compacted) {
+    for (uint64_t i = 0; i < o->mains; i++) {
+        if (o->starts[i + 1] == 0 && o->first + i > load->expected.compacted) {
             return KVR_ECORRUPT;
         }
-        starts[i + 1] += starts[i];
+        o->starts[i + 1] += o->starts[i];
     }
     return KVR_OK;
 }
 
-static kvr_status make_segments(kvr__mvcc_load *load)
+/* As many places as changes, and no two in one: so all are filled. */
+static kvr_status sort_changes(const kvr__mvcc_load *load, const order *o)
 {
-    kvr__mvcc_content *content = load->content;
-    while (content->history.end < load->change_count) {
-        if (kvr__mvcc_history_room(content) != KVR_OK) {
-            return KVR_ENOMEM;
-        }
-        kvr__mvcc_history_fill(content, &content->head, load->change_count);
-    }
-    return KVR_OK;
-}
-
-static kvr_status place_changes(kvr__mvcc_load *load, uint64_t first, const uint32_t *starts)
-{
+    memset(o->sorted, 0, load->change_count * sizeof *o->sorted);
     for (uint32_t i = 0; i < load->change_count; i++) {
         kvr__mvcc_record *record = load->changes[i];
-        uint64_t main_at = record->mod - first;
-        uint64_t at = (uint64_t)starts[main_at] + record->sub;
-        if (at >= starts[main_at + 1] || !kvr__mvcc_history_place(&load->content->history, at, record)) {
+        uint64_t main_at = record->mod - o->first;
+        uint64_t at = start_of(o, main_at) + record->sub;
+        if (at >= start_of(o, main_at + 1) || o->sorted[at] != NULL) {
             return KVR_ECORRUPT;
         }
+        o->sorted[at] = record;
+    }
+    return KVR_OK;
+}
+
+static kvr_status push_changes(kvr__mvcc_load *load, const order *o)
+{
+    for (uint32_t i = 0; i < load->change_count; i++) {
+        if (kvr__mvcc_history_room(load->content) != KVR_OK) {
+            return KVR_ENOMEM;
+        }
+        kvr__mvcc_history_push(load->content, &load->content->head, o->sorted[i]);
     }
     return KVR_OK;
 }
 
 kvr_status kvr__mvcc_load_history(kvr__mvcc_load *load)
 {
-    kvr__mvcc_content *content = load->content;
+    kvr__mvcc_history *history = &load->content->history;
     const kvr__mvcc_snap *expected = &load->expected;
-    uint64_t first = expected->compacted > 2 ? expected->compacted : 2;
-    uint64_t mains = expected->revision < first ? 0 : expected->revision - first + 1;
-    if (load->change_count != load->expected_changes || (uint64_t)load->change_count + 1 < mains) {
+    order o = {.first = expected->compacted > 2 ? expected->compacted : 2};
+    o.mains = expected->revision < o.first ? 0 : expected->revision - o.first + 1;
+    if (load->change_count != load->expected_changes || (uint64_t)load->change_count + 1 < o.mains) {
         return KVR_ECORRUPT;
     }
-    size_t size = ((size_t)mains + 1) * sizeof(uint32_t);
-    uint32_t *starts = kvr__mem_alloc(load->mem, KVR__MEM_HANDLE, size);
-    if (starts == NULL) {
+    if (load->change_count == 0) {
+        return o.mains == 0 || expected->revision == expected->compacted ? KVR_OK : KVR_ECORRUPT;
+    }
+    size_t starts_size = ((size_t)o.mains + 1) * sizeof *o.starts;
+    size_t sorted_size = load->change_count * sizeof *o.sorted;
+    o.sorted = kvr__mem_alloc(load->mem, KVR__MEM_HANDLE, sorted_size);
+    if (o.sorted == NULL) {
         return KVR_ENOMEM;
     }
-    kvr_status status = find_starts(load, first, (uint32_t)mains, starts);
-    if (status == KVR_OK) {
-        status = make_segments(load);
+    kvr_status status = load->change_count == o.mains ? sort_changes(load, &o) : KVR_ECORRUPT;
+    if (status != KVR_OK) { /* not one change a revision, so they have to be counted */
+        o.starts = kvr__mem_alloc(load->mem, KVR__MEM_HANDLE, starts_size);
+        status = o.starts == NULL ? KVR_ENOMEM : find_starts(load, &o);
+        if (status == KVR_OK) {
+            status = sort_changes(load, &o);
+        }
     }
     if (status == KVR_OK) {
-        status = place_changes(load, first, starts);
+        status = push_changes(load, &o);
     }
-    if (status == KVR_OK) {
-        /* What compaction would find there was never written: only its own revision is to be looked at again. */
-        uint64_t swept = mains > 0 && expected->compacted >= first ? starts[1] : 0;
-        content->history.sweep = swept;
-        content->history.swept = swept;
-        content->history.goal = swept;
+    if (status == KVR_OK && expected->compacted >= o.first) {
+        /* What a sweep would find was not written: only the compacted revision is to be looked at again. */
+        history->sweep = start_of(&o, 1);
+        history->swept = history->sweep;
+        history->goal = history->sweep;
     }
-    kvr__mem_free(load->mem, KVR__MEM_HANDLE, starts, size);
+    kvr__mem_free(load->mem, KVR__MEM_HANDLE, o.starts, starts_size);
+    kvr__mem_free(load->mem, KVR__MEM_HANDLE, o.sorted, sorted_size);
     return status;
 }

@@ -380,6 +380,32 @@ Test(mvcc_snapshot, a_forged_but_right_stream_is_loaded)
     assert_text(changes_text(3), "3.0 -k  3.1 +l=v  3.2 +m=v  4.0 +m=v (v)  5.0 -m (v)");
 }
 
+/* A store may have been moved to a higher revision, all below it compacted: then that one has no changes. */
+Test(mvcc_snapshot, the_compacted_revision_may_be_empty)
+{
+    forged f;
+    forge_begin(&f, 101, 100);
+    forge_version(&f, 0, "j", 7, NULL);
+    forge_version(&f, 0, "k", 101, NULL);
+    forge_version(&f, 16, "l", 101, (const uint64_t[]){1});
+    MUST(forge_load(&f, 2, 3));
+
+    kvr_mvcc_view *view = view_now();
+    cr_assert_eq(count_of(view, ALL, ALL, 100), 1);
+    assert_text(changes_text(100), "101.0 +k=v  101.1 +l=v");
+    put("m", "v");
+    assert_text(changes_text(102), "102.0 +m=v");
+    compact_all(101);
+    kvr_mvcc_view_free(view);
+
+    forge_begin(&f, 100, 100);
+    forge_version(&f, 0, "j", 7, NULL);
+    MUST(forge_load(&f, 0, 1));
+    put("k", "v");
+    assert_text(changes_text(100), "101.0 +k=v");
+    compact_all(101);
+}
+
 /* FAULTS 5.1: what no store can hold is refused, whoever sealed it. */
 Test(mvcc_snapshot, what_no_store_can_hold_is_refused)
 {
