@@ -45,6 +45,7 @@ kvr_status kvr_raft_new(const kvr_raft_config *config, kvr_raft **out_raft)
     raft->work = true;
     raft->store.free_bytes = UINT64_MAX;
     raft->quorum_free_bytes = UINT64_MAX;
+    raft->evict_bytes = known.log_memory_bytes + known.log_memory_bytes / 4;
     kvr__random_init(&raft->random, known.seed ^ (known.member_id * 0x9E3779B97F4A7C15));
     kvr__raft_log_init(&raft->log, &raft->mem);
     kvr__ring_init(&raft->reads, &raft->mem, KVR__MEM_CALL, sizeof(kvr__raft_pending_read));
@@ -172,7 +173,9 @@ kvr_status kvr_raft_applied(kvr_raft *raft, uint64_t index)
     }
     if (index > raft->applied) {
         raft->applied = index;
-        kvr__raft_members_forget(raft, index);
+        if (raft->configurations.count > 1) {
+            kvr__raft_members_forget(raft, index);
+        }
         kvr__raft_trace(raft, "apply", index, 0);
         raft->work = raft->work || raft->commit > raft->handed ||
                      raft->store.discard_wanted >= raft->store.first_index;
@@ -300,11 +303,8 @@ kvr_status kvr_raft_configuration(const kvr_raft *raft, uint64_t index, kvr_slic
 
 /* ------------------------------------------------------------------ for the whole room */
 
-void kvr__raft_trace(kvr_raft *raft, const char *name, uint64_t index, uint64_t peer)
+void kvr__raft_trace_event(kvr_raft *raft, const char *name, uint64_t index, uint64_t peer)
 {
-    if (raft->config.trace == 0) {
-        return;
-    }
     if (raft->trace_count == KVR__RAFT_TRACES_MAX ||
         kvr__array_grow(&raft->mem, KVR__MEM_MESSAGE, (void **)&raft->traces, &raft->trace_capacity,
                         raft->trace_count + 1, sizeof *raft->traces) != KVR_OK) {

@@ -161,6 +161,7 @@ static void become_leader(kvr_raft *raft)
     }
     set_role(raft, KVR_ROLE_LEADER, "become-leader");
     raft->heartbeat_deadline = raft->now + raft->config.heartbeat_ns;
+    raft->election_deadline = UINT64_MAX; /* a leader has none */
     raft->broadcast = true;
     kvr__raft_replication_begin(raft);
 }

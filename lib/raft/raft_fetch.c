@@ -17,9 +17,6 @@ void kvr__raft_fetch_evict(kvr_raft *raft)
 {
     uint64_t held = raft->log.end_position - raft->log.begin_position;
     uint64_t keep = raft->config.log_memory_bytes;
-    if (held < keep + keep / 4) {
-        return;
-    }
     uint64_t limit = raft->store.durable_index;
     limit = raft->applied < limit ? raft->applied : limit;
     bool patient = raft->role == KVR_ROLE_LEADER && held < keep + raft->config.inflight_bytes_max;

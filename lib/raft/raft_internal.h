@@ -30,7 +30,13 @@ static inline bool kvr__raft_gate_is_open(const kvr_raft *raft)
     return raft->store.durable_term == raft->term && raft->store.durable_vote == raft->vote;
 }
 
-void kvr__raft_trace(kvr_raft *raft, const char *name, uint64_t index, uint64_t peer);
+void kvr__raft_trace_event(kvr_raft *raft, const char *name, uint64_t index, uint64_t peer);
+static inline void kvr__raft_trace(kvr_raft *raft, const char *name, uint64_t index, uint64_t peer)
+{
+    if (raft->config.trace != 0) {
+        kvr__raft_trace_event(raft, name, index, peer);
+    }
+}
 
 /* Makes the member fail for good. `what` and `detail` (NULL: none) become its error text. */
 void kvr__raft_fail(kvr_raft *raft, kvr_status status, const char *what, const char *detail);

@@ -13,11 +13,6 @@ enum { FIRST_ITEMS = 8, FIRST_SEGMENTS = 2 };
 _Static_assert(KVR__RAFT_SEGMENT_SHARED_MAX + sizeof(kvr_buf) <= KVR__RAFT_SEGMENT_MAX,
                "any entry that shares a segment fits an empty one");
 
-static kvr__raft_log_item *item_at(const kvr__raft_log *log, uint64_t index)
-{
-    return &log->items[index & (log->item_capacity - 1)];
-}
-
 static kvr__raft_segment *segment_at(const kvr__raft_log *log, uint32_t number)
 {
     return &log->segments[number & (log->segment_capacity - 1)];
@@ -58,7 +53,7 @@ void kvr__raft_log_reset(kvr__raft_log *log, uint64_t base_index, uint64_t base_
     }
     log->segment_first = log->segment_end;
     log->begin_position = log->end_position;
-    log->open = false;
+    log->tail = NULL;
     log->base_index = base_index;
     log->base_term = base_term;
     log->last_index = base_index;
@@ -82,7 +77,7 @@ static bool grow_items(kvr__raft_log *log)
         return false;
     }
     for (uint64_t i = log->base_index + 1; i <= log->last_index; i++) {
-        items[i & (capacity - 1)] = *item_at(log, i);
+        items[i & (capacity - 1)] = *kvr__raft_log_item_at(log, i);
     }
     kvr__mem_free(log->mem, KVR__MEM_LOG, log->items, log->item_capacity * sizeof *items);
     log->items = items;
@@ -148,48 +143,40 @@ static bool open_segment(kvr__raft_log *log, size_t size)
         .position = log->end_position,
     };
     log->segment_end++;
-    log->open = true;
+    log->tail = buffer;
     return true;
+}
+
+static bool tail_takes(const kvr_buf *tail, size_t size)
+{
+    return tail != NULL && size <= tail->capacity - tail->size &&
+           (size <= KVR__RAFT_SEGMENT_SHARED_MAX || tail->size == 0);
 }
 
 uint8_t *kvr__raft_log_room(kvr__raft_log *log, size_t size)
 {
-    if (!grow_items(log)) {
+    bool has_item = log->last_index - log->base_index < log->item_capacity;
+    if ((!has_item && !grow_items(log)) ||
+        (!tail_takes(log->tail, size) && !open_segment(log, size))) {
         return NULL;
     }
-    kvr_buf *buffer = NULL;
-    if (log->open) {
-        buffer = segment_at(log, log->segment_end - 1)->buffer;
-        if (size > buffer->capacity - buffer->size ||
-            (size > KVR__RAFT_SEGMENT_SHARED_MAX && buffer->size > 0)) {
-            buffer = NULL;
-        }
-    }
-    if (buffer == NULL) {
-        if (!open_segment(log, size)) {
-            return NULL;
-        }
-        buffer = segment_at(log, log->segment_end - 1)->buffer;
-    }
-    return buffer->data + buffer->size;
+    return log->tail->data + log->tail->size;
 }
 
 void kvr__raft_log_commit_room(kvr__raft_log *log, uint64_t term, uint32_t size)
 {
-    kvr_buf *buffer = segment_at(log, log->segment_end - 1)->buffer;
-    KVR_ASSERT(log->open);
-    KVR_ASSERT(size <= buffer->capacity - buffer->size);
+    KVR_ASSERT(size <= log->tail->capacity - log->tail->size);
     KVR_ASSERT(term >= log->last_term);
     log->last_index++;
     log->last_term = term;
-    *item_at(log, log->last_index) = (kvr__raft_log_item){
+    *kvr__raft_log_item_at(log, log->last_index) = (kvr__raft_log_item){
         .term = term,
         .position = log->end_position,
         .segment = log->segment_end - 1,
         .size = size,
     };
     log->end_position += size;
-    buffer->size += size;
+    log->tail->size += size;
 }
 
 /* ------------------------------------------------------------------ shrinking */
@@ -198,17 +185,18 @@ void kvr__raft_log_truncate(kvr__raft_log *log, uint64_t from)
 {
     KVR_ASSERT(from > log->base_index);
     KVR_ASSERT(from <= log->last_index);
-    const kvr__raft_log_item *item = item_at(log, from);
+    const kvr__raft_log_item *item = kvr__raft_log_item_at(log, from);
     log->end_position = item->position;
     while (log->segment_end != log->segment_first &&
            segment_at(log, log->segment_end - 1)->first_index >= from) {
         log->segment_end--;
         segment_drop(log, segment_at(log, log->segment_end)->buffer);
     }
-    log->open = false;
+    log->tail = NULL;
     log->block_size = KVR__RAFT_SEGMENT_FIRST;
     log->last_index = from - 1;
-    log->last_term = from - 1 == log->base_index ? log->base_term : item_at(log, from - 1)->term;
+    bool known = kvr__raft_log_term(log, from - 1, &log->last_term);
+    KVR_ASSERT(known);
 }
 
 void kvr__raft_log_discard(kvr__raft_log *log, uint64_t to)
@@ -216,14 +204,14 @@ void kvr__raft_log_discard(kvr__raft_log *log, uint64_t to)
     KVR_ASSERT(to >= log->base_index);
     KVR_ASSERT(to <= log->last_index);
     if (to > log->base_index) {
-        log->base_term = item_at(log, to)->term;
+        log->base_term = kvr__raft_log_item_at(log, to)->term;
         log->base_index = to;
     }
-    uint32_t keep = log->open ? log->segment_end - 1 : log->segment_end;
+    uint32_t keep = log->tail != NULL ? log->segment_end - 1 : log->segment_end;
     log->begin_position = log->end_position;
     if (to < log->last_index) {
-        keep = item_at(log, to + 1)->segment;
-        log->begin_position = item_at(log, to + 1)->position;
+        keep = kvr__raft_log_item_at(log, to + 1)->segment;
+        log->begin_position = kvr__raft_log_item_at(log, to + 1)->position;
     }
     for (; log->segment_first != keep; log->segment_first++) {
         segment_drop(log, segment_at(log, log->segment_first)->buffer);
@@ -244,19 +232,10 @@ void kvr__raft_log_evict(kvr__raft_log *log, uint64_t limit, uint64_t keep_bytes
 
 /* ------------------------------------------------------------------ reading */
 
-bool kvr__raft_log_term(const kvr__raft_log *log, uint64_t index, uint64_t *out_term)
-{
-    if (index < log->base_index || index > log->last_index) {
-        return false;
-    }
-    *out_term = index == log->base_index ? log->base_term : item_at(log, index)->term;
-    return true;
-}
-
 uint64_t kvr__raft_log_conflict(const kvr__raft_log *log, uint64_t index, uint64_t term)
 {
     index = index < log->last_index ? index : log->last_index;
-    while (index > log->base_index && item_at(log, index)->term > term) {
+    while (index > log->base_index && kvr__raft_log_item_at(log, index)->term > term) {
         index--;
     }
     return index > log->base_index ? index : log->base_index;
@@ -272,9 +251,7 @@ static const uint8_t *bytes_at(const kvr__raft_log *log, const kvr__raft_log_ite
 
 void kvr__raft_log_entry(const kvr__raft_log *log, uint64_t index, kvr_entry *out_entry)
 {
-    KVR_ASSERT(index > log->base_index);
-    KVR_ASSERT(index <= log->last_index);
-    const kvr__raft_log_item *item = item_at(log, index);
+    const kvr__raft_log_item *item = kvr__raft_log_item_at(log, index);
     kvr_buf *buffer = NULL;
     const uint8_t *p = bytes_at(log, item, &buffer);
     size_t header_size = kvr__load_u16(p);
@@ -291,22 +268,9 @@ void kvr__raft_log_entry(const kvr__raft_log *log, uint64_t index, kvr_entry *ou
     };
 }
 
-uint64_t kvr__raft_log_bytes(const kvr__raft_log *log, uint64_t first, uint64_t last)
-{
-    if (first > last) {
-        return 0;
-    }
-    KVR_ASSERT(first > log->base_index);
-    KVR_ASSERT(last <= log->last_index);
-    const kvr__raft_log_item *end = item_at(log, last);
-    return end->position + end->size - item_at(log, first)->position;
-}
-
 uint64_t kvr__raft_log_run(const kvr__raft_log *log, uint64_t first, uint64_t byte_max)
 {
-    KVR_ASSERT(first > log->base_index);
-    KVR_ASSERT(first <= log->last_index);
-    if (log->end_position - item_at(log, first)->position <= byte_max) {
+    if (log->end_position - kvr__raft_log_item_at(log, first)->position <= byte_max) {
         return log->last_index;
     }
     uint64_t low = first; /* in the run, whatever its size */
@@ -324,14 +288,14 @@ uint64_t kvr__raft_log_run(const kvr__raft_log *log, uint64_t first, uint64_t by
 
 uint32_t kvr__raft_log_buffers(const kvr__raft_log *log, uint64_t first, uint64_t last)
 {
-    return item_at(log, last)->segment - item_at(log, first)->segment + 1;
+    return kvr__raft_log_item_at(log, last)->segment - kvr__raft_log_item_at(log, first)->segment + 1;
 }
 
 uint64_t kvr__raft_log_piece(const kvr__raft_log *log, uint64_t first, uint64_t last,
                              kvr_slice *out_piece, kvr_buf **out_buffer)
 {
     KVR_ASSERT(first <= last);
-    const kvr__raft_log_item *item = item_at(log, first);
+    const kvr__raft_log_item *item = kvr__raft_log_item_at(log, first);
     uint64_t end = last;
     if (item->segment + 1 != log->segment_end) {
         uint64_t next = segment_at(log, item->segment + 1)->first_index;

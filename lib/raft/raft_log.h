@@ -7,6 +7,7 @@
 
 #include <kvraft/host.h>
 
+#include "base/assertion.h"
 #include "base/memory.h"
 
 enum {
@@ -54,8 +55,8 @@ typedef struct kvr__raft_log {
     uint32_t segment_first; /* numbers of the oldest, and one past the newest */
     uint32_t segment_end;
     uint32_t block_size; /* of the next segment */
-    bool open;           /* the newest segment takes further entries */
-    uint8_t reserved[3];
+    uint32_t reserved;
+    kvr_buf *tail;  /* the newest segment's, if it takes further entries; else NULL */
     kvr_buf *spare; /* an unused segment of full size, or NULL */
 } kvr__raft_log;
 
@@ -81,8 +82,24 @@ void kvr__raft_log_discard(kvr__raft_log *log, uint64_t to);
  * least `keep_bytes` stay. */
 void kvr__raft_log_evict(kvr__raft_log *log, uint64_t limit, uint64_t keep_bytes);
 
+/* Of an index in (base, last]. */
+static inline kvr__raft_log_item *kvr__raft_log_item_at(const kvr__raft_log *log, uint64_t index)
+{
+    KVR_ASSERT(index > log->base_index);
+    KVR_ASSERT(index <= log->last_index);
+    return &log->items[index & (log->item_capacity - 1)];
+}
+
 /* False if neither an entry nor the base: a term that is not known is never told as 0. */
-bool kvr__raft_log_term(const kvr__raft_log *log, uint64_t index, uint64_t *out_term);
+static inline bool kvr__raft_log_term(const kvr__raft_log *log, uint64_t index, uint64_t *out_term)
+{
+    if (index <= log->base_index || index > log->last_index) {
+        *out_term = index == log->base_index ? log->base_term : *out_term;
+        return index == log->base_index;
+    }
+    *out_term = kvr__raft_log_item_at(log, index)->term;
+    return true;
+}
 
 /* The largest index <= `index` whose term is <= `term`, not below the base. Raft 5.3, last
  * paragraph. */
@@ -92,7 +109,14 @@ uint64_t kvr__raft_log_conflict(const kvr__raft_log *log, uint64_t index, uint64
 void kvr__raft_log_entry(const kvr__raft_log *log, uint64_t index, kvr_entry *out_entry);
 
 /* Bytes of the entries first..last; 0 if first is last + 1. */
-uint64_t kvr__raft_log_bytes(const kvr__raft_log *log, uint64_t first, uint64_t last);
+static inline uint64_t kvr__raft_log_bytes(const kvr__raft_log *log, uint64_t first, uint64_t last)
+{
+    if (first > last) {
+        return 0;
+    }
+    const kvr__raft_log_item *end = kvr__raft_log_item_at(log, last);
+    return end->position + end->size - kvr__raft_log_item_at(log, first)->position;
+}
 
 /* The last index of a run from `first` (<= last) that takes at most `byte_max` bytes, at least one
  * entry. */

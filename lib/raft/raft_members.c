@@ -27,26 +27,30 @@ bool kvr__raft_members_may_vote(const kvr__raft_member *member)
     return votes(member->role) || votes(member->role_outgoing);
 }
 
-uint64_t kvr__raft_members_quorum(const kvr_raft *raft, size_t field_offset)
+/* What a majority of the voters of one half has reached. */
+static uint64_t half_quorum(const kvr_raft *raft, size_t role_offset, size_t field_offset)
 {
     uint64_t values[KVR__RAFT_MEMBERS_MAX];
-    uint64_t values_outgoing[KVR__RAFT_MEMBERS_MAX];
     uint32_t count = 0;
-    uint32_t count_outgoing = 0;
     for (uint32_t i = 0; i < raft->member_count; i++) {
-        const kvr__raft_member *member = &raft->members[i];
-        uint64_t value;
-        memcpy(&value, (const uint8_t *)member + field_offset, sizeof value);
-        if (votes(member->role)) {
-            values[count++] = value;
-        }
-        if (votes(member->role_outgoing)) {
-            values_outgoing[count_outgoing++] = value;
+        const uint8_t *member = (const uint8_t *)&raft->members[i];
+        if (votes(member[role_offset])) {
+            memcpy(&values[count], member + field_offset, sizeof values[0]);
+            count++;
         }
     }
-    uint64_t reached = kvr__raft_quorum_reached(values, count);
-    uint64_t outgoing = kvr__raft_quorum_reached(values_outgoing, count_outgoing);
-    return reached < outgoing ? reached : outgoing;
+    return kvr__raft_quorum_reached(values, count);
+}
+
+uint64_t kvr__raft_members_quorum(const kvr_raft *raft, size_t field_offset)
+{
+    uint64_t reached = half_quorum(raft, offsetof(kvr__raft_member, role), field_offset);
+    if (raft->joint) {
+        uint64_t outgoing =
+            half_quorum(raft, offsetof(kvr__raft_member, role_outgoing), field_offset);
+        reached = reached < outgoing ? reached : outgoing;
+    }
+    return reached;
 }
 
 uint8_t kvr__raft_members_election(const kvr_raft *raft)

@@ -55,6 +55,18 @@ static void read_head(const uint8_t *p, kvr_message_info *out_info)
     };
 }
 
+/* Version, and sizes against each other: what can be told from the first 16 bytes. */
+static inline kvr_status judge_sizes(const uint8_t *p)
+{
+    uint16_t head_size = kvr__load_u16(p + AT_HEAD_SIZE);
+    if (p[AT_VERSION] != KVR__RAFT_MESSAGE_VERSION) {
+        return p[AT_VERSION] == 0 ? KVR_ECORRUPT : KVR_EVERSION;
+    }
+    bool possible =
+        head_size >= KVR__RAFT_HEAD_SIZE && kvr__load_u32(p + AT_LENGTH) >= head_size;
+    return possible ? KVR_OK : KVR_ECORRUPT;
+}
+
 kvr_status kvr_message_peek(const kvr_slice *frame, uint32_t length_max, kvr_message_info *out_info)
 {
     *out_info = (kvr_message_info){0};
@@ -63,12 +75,9 @@ kvr_status kvr_message_peek(const kvr_slice *frame, uint32_t length_max, kvr_mes
     }
     const uint8_t *p = frame->data;
     uint32_t length = kvr__load_u32(p + AT_LENGTH);
-    uint16_t head_size = kvr__load_u16(p + AT_HEAD_SIZE);
-    if (p[AT_VERSION] != KVR__RAFT_MESSAGE_VERSION) {
-        return p[AT_VERSION] == 0 ? KVR_ECORRUPT : KVR_EVERSION;
-    }
-    if (head_size < KVR__RAFT_HEAD_SIZE || length < head_size) {
-        return KVR_ECORRUPT;
+    kvr_status status = judge_sizes(p);
+    if (status != KVR_OK) {
+        return status;
     }
     if (length > length_max) {
         return KVR_ETOOBIG;
@@ -88,35 +97,38 @@ uint32_t kvr_message_head_size(void)
 
 kvr_status kvr__raft_message_read(kvr_slice bytes, kvr__raft_message *out_message)
 {
-    kvr__raft_message *message = out_message;
-    kvr_status status = kvr_message_peek(&bytes, UINT32_MAX, &message->head);
-    if (status != KVR_OK) {
-        return status == KVR_EVERSION ? KVR_EVERSION : KVR_ECORRUPT;
-    }
     const uint8_t *p = bytes.data;
+    if (bytes.size < KVR__RAFT_HEAD_SIZE) {
+        return KVR_ECORRUPT;
+    }
+    kvr_status status = judge_sizes(p);
+    if (status != KVR_OK) {
+        return status;
+    }
     size_t exempt = kvr__load_u32(p + AT_EXEMPT);
-    if (message->head.length != bytes.size || exempt > bytes.size - KVR__RAFT_HEAD_SIZE ||
+    if (kvr__load_u32(p + AT_LENGTH) != bytes.size || exempt > bytes.size - KVR__RAFT_HEAD_SIZE ||
         kvr__load_u64(p + AT_CHECKSUM) !=
             kvr__xxh3_64(p + AT_LENGTH, bytes.size - exempt - AT_LENGTH)) {
         return KVR_ECORRUPT;
     }
-    if (message->head.type >= KVR__RAFT_TYPES || body_sizes[message->head.type] == 0) {
+    uint8_t type = p[AT_TYPE];
+    size_t known_size = type < KVR__RAFT_TYPES ? body_sizes[type] : 0;
+    if (known_size == 0) {
         return KVR_EVERSION;
     }
-    message->level = p[AT_LEVEL];
     size_t head_size = kvr__load_u16(p + AT_HEAD_SIZE);
+    const uint8_t *body = p + head_size;
     size_t left = bytes.size - head_size;
-    if (left < body_sizes[message->head.type]) {
+    size_t body_size = left < known_size ? 0 : kvr__load_u16(body);
+    if (body_size < known_size || body_size > left ||
+        exempt != (type == KVR__RAFT_APPEND ? left - body_size : 0)) {
         return KVR_ECORRUPT;
     }
-    message->body = p + head_size;
-    size_t body_size = kvr__load_u16(message->body);
-    if (body_size < body_sizes[message->head.type] || body_size > left) {
-        return KVR_ECORRUPT;
-    }
-    message->tail = (kvr_slice){message->body + body_size, left - body_size};
-    bool entries = message->head.type == KVR__RAFT_APPEND;
-    return exempt == (entries ? message->tail.size : 0) ? KVR_OK : KVR_ECORRUPT;
+    read_head(p, &out_message->head);
+    out_message->body = body;
+    out_message->tail = (kvr_slice){body + body_size, left - body_size};
+    out_message->level = p[AT_LEVEL];
+    return KVR_OK;
 }
 
 void kvr__raft_message_write_head(uint8_t *out, const kvr_message_info *head)

@@ -27,19 +27,26 @@ static bool grow_bytes(kvr_raft *raft, kvr__raft_outbox *outbox, size_t want)
     return true;
 }
 
+/* Room for one more message that ends at `end`; false: no memory, or too many wait. */
+static bool make_room(kvr_raft *raft, kvr__raft_outbox *outbox, size_t end)
+{
+    if (outbox->count == KVR__RAFT_OUTBOX_MAX ||
+        (outbox->count > 0 && end > KVR__RAFT_OUTBOX_BYTES_MAX)) {
+        return false;
+    }
+    return kvr__array_grow(&raft->mem, KVR__MEM_MESSAGE, (void **)&outbox->messages,
+                           &outbox->message_capacity, outbox->count + 1,
+                           sizeof *outbox->messages) == KVR_OK &&
+           grow_bytes(raft, outbox, end);
+}
+
 uint8_t *kvr__raft_outbox_open(kvr_raft *raft, uint64_t to, uint8_t type, size_t size)
 {
     kvr__raft_outbox *outbox = &raft->outbox;
     size_t length = KVR__RAFT_HEAD_SIZE + size;
     size_t start = (outbox->size + 7) & ~(size_t)7;
-    if (outbox->count == KVR__RAFT_OUTBOX_MAX ||
-        (outbox->count > 0 && start + length > KVR__RAFT_OUTBOX_BYTES_MAX)) {
-        return NULL;
-    }
-    if (kvr__array_grow(&raft->mem, KVR__MEM_MESSAGE, (void **)&outbox->messages,
-                        &outbox->message_capacity, outbox->count + 1,
-                        sizeof *outbox->messages) != KVR_OK ||
-        !grow_bytes(raft, outbox, start + length)) {
+    bool fits = start + length <= outbox->capacity && outbox->count < outbox->message_capacity;
+    if (!fits && !make_room(raft, outbox, start + length)) {
         return NULL;
     }
     outbox->messages[outbox->count] = (kvr_message){

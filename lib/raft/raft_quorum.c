@@ -10,6 +10,11 @@ uint64_t kvr__raft_quorum_reached(uint64_t *values, uint32_t count)
     if (count == 0) {
         return UINT64_MAX;
     }
+    if (count == 3) { /* the middle one of three */
+        uint64_t low = values[0] < values[1] ? values[0] : values[1];
+        uint64_t high = values[0] < values[1] ? values[1] : values[0];
+        return values[2] < low ? low : values[2] < high ? values[2] : high;
+    }
     for (uint32_t i = 1; i < count; i++) { /* insertion sort: count is 3 or 5 */
         uint64_t value = values[i];
         uint32_t place = i;

@@ -12,16 +12,13 @@
  * the silence for its peers'. */
 static void stamp_heard(kvr_raft *raft)
 {
-    if (!raft->heard_any) {
-        return;
-    }
     raft->heard_any = false;
     if (raft->leader_heard) {
         raft->leader_heard = false;
         raft->leader_heard_ns = raft->now;
         kvr__raft_election_reset_timer(raft);
     }
-    for (uint32_t i = 0; i < raft->member_count; i++) {
+    for (uint32_t i = 0; raft->role == KVR_ROLE_LEADER && i < raft->member_count; i++) {
         kvr__raft_progress *progress = &raft->members[i].progress;
         if (progress->heard) {
             progress->heard = false;
@@ -30,19 +27,27 @@ static void stamp_heard(kvr_raft *raft)
     }
 }
 
+static void start_clock(kvr_raft *raft, uint64_t now_ns)
+{
+    raft->clock_started = true;
+    raft->now = now_ns;
+    raft->heartbeat_deadline = now_ns + raft->config.heartbeat_ns;
+    kvr__raft_election_draw_timeout(raft);
+}
+
 static void pass_time(kvr_raft *raft, uint64_t now_ns)
 {
     if (!raft->clock_started) {
-        raft->clock_started = true;
-        raft->now = now_ns;
-        raft->heartbeat_deadline = now_ns + raft->config.heartbeat_ns;
-        kvr__raft_election_draw_timeout(raft);
+        start_clock(raft, now_ns);
     }
     if (now_ns > raft->now) {
         raft->now = now_ns;
     }
-    stamp_heard(raft);
-    if (raft->role != KVR_ROLE_LOADING) {
+    if (raft->heard_any) {
+        stamp_heard(raft);
+    }
+    bool due = raft->now >= raft->heartbeat_deadline || raft->now >= raft->election_deadline;
+    if ((due || raft->campaign) && raft->role != KVR_ROLE_LOADING) {
         kvr__raft_election_tick(raft);
     }
 }
@@ -81,13 +86,16 @@ static kvr_status make_messages(kvr_raft *raft)
 
 /* ------------------------------------------------------------------ committed entries */
 
+/* More is committed than was handed out, and no snapshot comes first. */
+static bool may_hand_out(const kvr_raft *raft)
+{
+    return raft->commit > raft->handed && !raft->install_due && !raft->installing;
+}
+
 static uint64_t handout_limit(const kvr_raft *raft)
 {
     uint64_t last = raft->commit;
     uint64_t first = raft->handed + 1;
-    if (first > last || raft->install_due || raft->installing) {
-        return raft->handed;
-    }
     if (last - raft->handed > KVR__RAFT_HANDED_MAX) {
         last = raft->handed + KVR__RAFT_HANDED_MAX;
     }
@@ -130,6 +138,7 @@ static kvr_status hand_out(kvr_raft *raft)
         }
     }
     raft->handed = last;
+    raft->hand_more = count == KVR__RAFT_HANDED_MAX && may_hand_out(raft);
     raft->ready.committed = raft->committed;
     raft->ready.committed_count = count;
     return KVR_OK;
@@ -177,12 +186,17 @@ static void show_traces(kvr_raft *raft)
 /* Nothing below can fail. */
 static void show(kvr_raft *raft)
 {
-    raft->ready.requests = raft->requests;
-    raft->ready.request_count = raft->request_count;
+    kvr_raft_ready *ready = &raft->ready;
+    ready->flags = (raft->role_flag ? (uint32_t)KVR_RAFT_ROLE_CHANGED : 0) |
+                   (raft->loaded_flag ? (uint32_t)KVR_RAFT_LOADED : 0);
+    raft->role_flag = false;
+    raft->loaded_flag = false;
+    ready->requests = raft->requests;
+    ready->request_count = raft->request_count;
     if (raft->outbox.count > 0 && kvr__raft_gate_is_open(raft)) {
         kvr__raft_outbox_show(raft);
-        raft->ready.messages = raft->shown_outbox.messages;
-        raft->ready.message_count = raft->shown_outbox.count;
+        ready->messages = raft->shown_outbox.messages;
+        ready->message_count = raft->shown_outbox.count;
     }
     if (raft->read_result_count > 0) {
         show_reads(raft);
@@ -196,35 +210,48 @@ static void show(kvr_raft *raft)
     if (raft->posts.count > 0) {
         kvr__raft_post_show(raft);
     }
-    raft->ready.flags = (raft->role_flag ? (uint32_t)KVR_RAFT_ROLE_CHANGED : 0) |
-                        (raft->loaded_flag ? (uint32_t)KVR_RAFT_LOADED : 0);
-    raft->role_flag = false;
-    raft->loaded_flag = false;
     raft->shown = true;
-    raft->work = handout_limit(raft) > raft->handed || raft->send_due;
+    raft->work = raft->hand_more || raft->send_due;
+}
+
+/* The results that wait move to the array that is shown now: the one that takes over must hold all
+ * reads that may yet be refused. */
+static kvr_status reserve_reads(kvr_raft *raft)
+{
+    return kvr__array_grow(&raft->mem, KVR__MEM_CALL, (void **)&raft->shown_reads,
+                           &raft->shown_read_capacity, raft->reads.count,
+                           sizeof *raft->shown_reads);
+}
+
+static kvr_status make_loading(kvr_raft *raft)
+{
+    kvr_status status = kvr__raft_load_issue(raft);
+    if (status == KVR_OK && raft->store.load_stage >= KVR__RAFT_LOAD_ENTRIES) {
+        status = kvr__raft_store_issue(raft);
+    }
+    return status;
 }
 
 static kvr_status make_all(kvr_raft *raft)
 {
     kvr_status status = KVR_OK;
-    /* The results that wait move to the array that is shown now: the one that takes over must hold
-     * all reads that may yet be refused. */
+    if (raft->role == KVR_ROLE_LOADING) {
+        return make_loading(raft);
+    }
     if (raft->shown_read_capacity < raft->reads.count) {
-        status = kvr__array_grow(&raft->mem, KVR__MEM_CALL, (void **)&raft->shown_reads,
-                                 &raft->shown_read_capacity, raft->reads.count,
-                                 sizeof *raft->shown_reads);
+        status = reserve_reads(raft);
     }
-    if (status == KVR_OK && raft->role == KVR_ROLE_LOADING) {
-        status = kvr__raft_load_issue(raft);
-    }
-    if (status == KVR_OK && raft->role != KVR_ROLE_LOADING && kvr__raft_gate_is_open(raft)) {
+    if (status == KVR_OK && kvr__raft_gate_is_open(raft)) {
         status = make_messages(raft);
     }
-    if (status == KVR_OK && raft->store.load_stage >= KVR__RAFT_LOAD_ENTRIES) {
+    if (status == KVR_OK) {
         status = kvr__raft_store_issue(raft);
     }
-    if (status == KVR_OK && raft->role != KVR_ROLE_LOADING) {
+    raft->hand_more = false;
+    if (status == KVR_OK && may_hand_out(raft)) {
         status = hand_out(raft);
+    }
+    if (raft->log.end_position - raft->log.begin_position >= raft->evict_bytes) {
         kvr__raft_fetch_evict(raft);
     }
     return status;

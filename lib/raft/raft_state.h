@@ -227,6 +227,7 @@ struct kvr_raft {
     bool joint;       /* the configuration in force is joint */
     bool work;        /* a ready now may show something */
     bool shown;       /* between ready and advance */
+    bool hand_more;   /* more committed entries can be handed out at once */
     bool heard_any;   /* some member's progress.heard is set */
     kvr__raft_log log;
     uint64_t commit;
@@ -287,6 +288,7 @@ struct kvr_raft {
     bool read_request_due;
     uint8_t reserved3[7];
 
+    uint64_t evict_bytes;       /* a log in memory of this size may be cut */
     uint64_t quorum_free_bytes; /* leader: what the fullest needed disk has left */
 
     kvr__raft_store store;
