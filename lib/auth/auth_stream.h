@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* auth_stream.h: the auth section of a snapshot: records one after another, little-endian: size of
- * the payload (4), kind (1), reserved (3), payload, XXH3-64 over the checksum of the record before (0
- * for the first) and the bytes above. In this order: one HEAD; for each role, by name, a ROLE and its
- * PERMISSIONs; for each user, by name, a USER and its GRANTs; one END. Payloads stand at the kinds. */
+ * the payload (4), kind (1), reserved (3), payload, XXH3-64 over the checksum of the record before
+ * (0 for the first) and the bytes above. In this order: one HEAD; for each role, by name, a ROLE
+ * and its PERMISSIONs; for each user, by name, a USER and its GRANTs; one END. Payloads stand at
+ * the kinds. */
 #ifndef KVRAFT_LIB_AUTH_AUTH_STREAM_H
 #define KVRAFT_LIB_AUTH_AUTH_STREAM_H
 

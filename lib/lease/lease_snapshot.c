@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* lease_snapshot.c: the replicated part as a stream: a header, then the leases in the order of ids;
  * the bytes are in README.md. The bytes of a load may be hostile: each is judged before it counts,
- * nothing is reserved on the word of the header, and the old set stays until the new one is whole. */
+ * nothing is reserved on the word of the header, and the old set stays until the new one is
+ * whole. */
 #include "lease_internal.h"
 
 #include "base/assertion.h"

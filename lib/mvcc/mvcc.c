@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* mvcc.c: the door of the store. What is behind it:
  *
- *   writing      mvcc_check_op.c -> mvcc_plan.c -> mvcc_execute.c, led by mvcc_apply.c; answers in mvcc_result.c
+ *   writing      mvcc_check_op.c -> mvcc_plan.c -> mvcc_execute.c, led by mvcc_apply.c; answers in
+ *                mvcc_result.c
  *   reading      mvcc_view.c, mvcc_cursor.c, mvcc_count.c; what happened: mvcc_changes.c
  *   the shapes   mvcc_record.c, mvcc_search.c, mvcc_tree.c, mvcc_shrink.c, mvcc_shortcut.c,
  *                mvcc_history.c, mvcc_content.c
@@ -25,8 +26,8 @@ kvr_status kvr_mvcc_new(const kvr_mvcc_config *config, kvr_mvcc **out_store)
         return KVR_EINVAL;
     }
     void *handle;
-    kvr_status status = kvr__mem_new_handle(config->allocator, config->allocator_ctx, sizeof(kvr_mvcc),
-                                            offsetof(kvr_mvcc, mem), &handle);
+    kvr_status status = kvr__mem_new_handle(config->allocator, config->allocator_ctx,
+                                            sizeof(kvr_mvcc), offsetof(kvr_mvcc, mem), &handle);
     if (status != KVR_OK) {
         return status;
     }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* mvcc_check.c: the numbered invariants of README.md, over everything a store holds. Called at the doors in builds
- * with -DKVR_CHECK, but only as often as the number of calls outgrows the number of versions: so a long test
- * does not become quadratic, and a small one is checked at each call. */
+/* mvcc_check.c: the numbered invariants of README.md, over everything a store holds. Called at the
+ * doors in builds with -DKVR_CHECK, but only as often as the number of calls outgrows the number of
+ * versions: so a long test does not become quadratic, and a small one is checked at each call. */
 #include "mvcc_internal.h"
 
 /* What one walk over a tree adds up. */
@@ -194,7 +194,8 @@ static void check_entry(void *ctx, const kvr__mvcc_record *record)
 {
     const kvr__mvcc_content *content = ctx;
     KVR_ASSERT(kvr__mvcc_record_is_live(record));
-    KVR_ASSERT(kvr__mvcc_tree_find(content->head.root, kvr__mvcc_record_key_slice(record)) == record);
+    KVR_ASSERT(kvr__mvcc_tree_find(content->head.root, kvr__mvcc_record_key_slice(record)) ==
+               record);
 }
 
 static void check_content(const kvr_mvcc *store, const kvr__mvcc_content *content)

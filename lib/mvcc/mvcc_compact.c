@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* mvcc_compact.c: logically, a compaction is one number that moves. Physically it is a walk over the changes since
- * the last one, never over keys: the version before each change becomes unreachable, and so does a delete
- * below the compacted revision that is still the newest of its key. What walked past is dropped from the log.
+/* mvcc_compact.c: logically, a compaction is one number that moves. Physically it is a walk over
+ * the changes since the last one, never over keys: the version before each change becomes
+ * unreachable, and so does a delete below the compacted revision that is still the newest of its
+ * key. What walked past is dropped from the log.
  *
- * A delete at the compacted revision itself stays (etcd #19179: a watcher that starts there must see it), so
- * the next compaction looks at that revision's deletes once more. etcd contract: "Compact". */
+ * A delete at the compacted revision itself stays (etcd #19179: a watcher that starts there must
+ * see it), so the next compaction looks at that revision's deletes once more. etcd contract:
+ * "Compact". */
 #include "mvcc_internal.h"
 
 kvr_status kvr_mvcc_compact(kvr_mvcc *store, uint64_t revision)

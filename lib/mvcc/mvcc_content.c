@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* mvcc_content.c: birth and death of everything a store holds. It dies as a whole, chunk by chunk: only records
- * that hold a count of somebody else's buffer are looked at. */
+/* mvcc_content.c: birth and death of everything a store holds. It dies as a whole, chunk by chunk:
+ * only records that hold a count of somebody else's buffer are looked at. */
 #include "mvcc_internal.h"
 
 #include "base/buffer.h"

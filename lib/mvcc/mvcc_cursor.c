@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* mvcc_cursor.c: the keys of an interval in order. The bounds are looked up once, as places in the tree; after
- * that no key is compared. At the head the `live` bits of a leaf say which slots count, so deleted keys cost
- * nothing; at an older revision each slot's versions are followed back.
+/* mvcc_cursor.c: the keys of an interval in order. The bounds are looked up once, as places in the
+ * tree; after that no key is compared. At the head the `live` bits of a leaf say which slots count,
+ * so deleted keys cost nothing; at an older revision each slot's versions are followed back.
  *
- * Records lie all over memory: the cursor runs ahead of its user over the slots and asks for each record some
- * calls before it is needed. */
+ * Records lie all over memory: the cursor runs ahead of its user over the slots and asks for each
+ * record some calls before it is needed. */
 #include "mvcc_internal.h"
 
 /* ------------------------------------------------------------------ slots, ahead of the user */
@@ -37,8 +37,7 @@ static void enter_leaf(kvr__mvcc_cursor *cursor, uint32_t at)
 
 static bool enter_next_leaf(kvr__mvcc_cursor *cursor)
 {
-    if (cursor->path.depth == 0 ||
-        cursor->path.nodes[cursor->path.depth - 1] == cursor->end_leaf ||
+    if (cursor->path.depth == 0 || cursor->path.nodes[cursor->path.depth - 1] == cursor->end_leaf ||
         !kvr__mvcc_path_next_leaf(&cursor->path)) {
         return false;
     }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* mvcc_execute.c: the part of an apply that changes: the operations on the path that the plan chose, one after
- * the other, into apply->work. Each key's change first gets all the memory it may need, then happens. So
- * KVR_ENOMEM leaves whole keys behind: in slices the next step goes on there; else they are undone, newest
- * first, which needs no memory. */
+/* mvcc_execute.c: the part of an apply that changes: the operations on the path that the plan
+ * chose, one after the other, into apply->work. Each key's change first gets all the memory it may
+ * need, then happens. So KVR_ENOMEM leaves whole keys behind: in slices the next step goes on
+ * there; else they are undone, newest first, which needs no memory. */
 #include "mvcc_internal.h"
 
 /* ------------------------------------------------------------------ one change */
@@ -32,7 +32,8 @@ static kvr_status make_room(kvr_mvcc *store, kvr__mvcc_path *path, kvr_slice key
 {
     kvr__mvcc_content *content = store->content;
     kvr__mvcc_node **root = &store->apply.work.root;
-    if (kvr__mvcc_history_room(content) != KVR_OK || kvr__mvcc_tree_own(content, root, path) != KVR_OK) {
+    if (kvr__mvcc_history_room(content) != KVR_OK ||
+        kvr__mvcc_tree_own(content, root, path) != KVR_OK) {
         return KVR_ENOMEM;
     }
     return path->is_exact ? KVR_OK : kvr__mvcc_tree_make_room(content, root, path, key);
@@ -58,7 +59,8 @@ static kvr__mvcc_version version_of_put(const kvr_mvcc *store, const kvr_op *op,
     if ((op->flags & KVR_OP_IGNORE_VALUE) != 0) {
         KVR_ASSERT(was_live);
         version.value = kvr__mvcc_record_value_slice(old);
-        version.owner = (old->value & KVR__MVCC_SHARED) != 0 ? kvr__mvcc_record_share(old)->buf : NULL;
+        version.owner =
+            (old->value & KVR__MVCC_SHARED) != 0 ? kvr__mvcc_record_share(old)->buf : NULL;
     }
     if ((op->flags & KVR_OP_IGNORE_LEASE) != 0) {
         KVR_ASSERT(was_live);
@@ -74,7 +76,8 @@ static kvr_status put_key(kvr_mvcc *store, const kvr_op *op, kvr_op_result *out)
     kvr__mvcc_shortcut_prefetch(shortcut, hash);
     kvr__mvcc_path path;
     kvr__mvcc_tree_descend(store->apply.work.root, op->key, &path);
-    if (kvr__mvcc_path_may_be_exact(&path, op->key)) { /* the old version comes with the leaf's slots */
+    /* the old version comes with the leaf's slots */
+    if (kvr__mvcc_path_may_be_exact(&path, op->key)) {
         kvr__mvcc_shortcut_prefetch_record(shortcut, hash);
     }
     kvr__mvcc_path_search(&path, op->key);
@@ -116,7 +119,8 @@ static kvr_status put_key(kvr_mvcc *store, const kvr_op *op, kvr_op_result *out)
 
 /* ------------------------------------------------------------------ range */
 
-/* For answers too large for an array. Before the first change of a transaction that is the head itself. */
+/* For answers too large for an array. Before the first change of a transaction that is the head
+ * itself. */
 static kvr_status open_view(kvr_mvcc *store, kvr_op_result *out)
 {
     kvr__mvcc_apply *apply = &store->apply;
@@ -167,8 +171,8 @@ static kvr_status range_keys(kvr_mvcc *store, const kvr_op *op, kvr_op_result *o
 /* ------------------------------------------------------------------ delete */
 
 /* Where previous pairs go is settled before the first key is deleted. */
-static kvr_status begin_delete(kvr_mvcc *store, const kvr_op *op, const kvr__mvcc_interval *interval,
-                               kvr_op_result *out)
+static kvr_status begin_delete(kvr_mvcc *store, const kvr_op *op,
+                               const kvr__mvcc_interval *interval, kvr_op_result *out)
 {
     kvr__mvcc_apply *apply = &store->apply;
     if (out != NULL && (op->flags & KVR_OP_PREV_KV) != 0) {
@@ -212,8 +216,7 @@ static kvr_status delete_slot(kvr_mvcc *store, const kvr__mvcc_path *path, uint3
     kvr__mvcc_leaf_slots(leaf)[at] = record;
     leaf->node.live &= ~((uint64_t)1 << at);
     account(store, record, old);
-    kvr__mvcc_shortcut_erase(&store->content->shortcut,
-                             kvr__mvcc_shortcut_hash(version.key), old);
+    kvr__mvcc_shortcut_erase(&store->content->shortcut, kvr__mvcc_shortcut_hash(version.key), old);
     store->apply.resume = kvr__mvcc_record_key_slice(record);
     store->apply.resume_after = 1;
     if (out != NULL) {
@@ -226,8 +229,8 @@ static kvr_status delete_slot(kvr_mvcc *store, const kvr__mvcc_path *path, uint3
     return KVR_OK;
 }
 
-/* The first slot of the path's leaf that is not part of the interval; *out_next is the lower bound of the leaf
- * behind it, if the interval goes on there, else NULL. */
+/* The first slot of the path's leaf that is not part of the interval; *out_next is the lower bound
+ * of the leaf behind it, if the interval goes on there, else NULL. */
 static uint32_t end_in_leaf(const kvr__mvcc_path *path, const kvr__mvcc_interval *interval,
                             const kvr__mvcc_separator **out_next)
 {
@@ -248,7 +251,8 @@ static uint32_t end_in_leaf(const kvr__mvcc_path *path, const kvr__mvcc_interval
     return kvr__mvcc_leaf_search(leaf, interval->to, &is_exact);
 }
 
-/* The interval's keys in one leaf. KVR_OK: go on at apply->resume; KVR_END: that was the last leaf. */
+/* The interval's keys in one leaf. KVR_OK: go on at apply->resume; KVR_END: that was the last
+ * leaf. */
 static kvr_status delete_in_leaf(kvr_mvcc *store, const kvr__mvcc_interval *interval,
                                  kvr_op_result *out, uint32_t *budget)
 {
@@ -290,7 +294,8 @@ static kvr_status delete_in_leaf(kvr_mvcc *store, const kvr__mvcc_interval *inte
     return status == KVR_OK ? KVR_END : status;
 }
 
-static kvr_status delete_keys(kvr_mvcc *store, const kvr_op *op, kvr_op_result *out, uint32_t *budget)
+static kvr_status delete_keys(kvr_mvcc *store, const kvr_op *op, kvr_op_result *out,
+                              uint32_t *budget)
 {
     kvr__mvcc_interval interval = kvr__mvcc_interval_of(&op->key, &op->range_end);
     kvr_status status = KVR_OK;
@@ -369,7 +374,8 @@ static kvr_status enter_txn(kvr_mvcc *store, const kvr_op *op, kvr_op_result *ou
     return KVR_OK;
 }
 
-static kvr_status execute_op(kvr_mvcc *store, const kvr_op *op, kvr_op_result *out, uint32_t *budget)
+static kvr_status execute_op(kvr_mvcc *store, const kvr_op *op, kvr_op_result *out,
+                             uint32_t *budget)
 {
     if (out != NULL) {
         out->kind = op->kind;

@@ -1,14 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* mvcc_internal.h: the shapes of the store. A content is everything a store holds: records (one version of
- * one key each, immutable), a counted B+-tree of the newest record of each key, the log by revision, and the
- * pins of those who still read an older state. A store has one content; a load builds a second beside it.
+/* mvcc_internal.h: the shapes of the store. A content is everything a store holds: records (one
+ * version of one key each, immutable), a counted B+-tree of the newest record of each key, the log
+ * by revision, and the pins of those who still read an older state. A store has one content; a load
+ * builds a second beside it.
  *
  *   content --> head: snap --> root --> inner --> leaf --> record --> older --> older ...
  *           \                                               ^
- *            --> history: segment -> segment (tail) --------+   (main, sub) order, one pointer a change
+ *            --> history: segment -> segment (tail) --------+   (main, sub) order, one pointer a
+ *                                                               change
  *
- * A snap is a few numbers and two pointers: copying it copies the store, as long as a pin keeps what it sees.
- * Start at struct kvr_mvcc. The invariants are numbered in README.md and asserted in mvcc_check.c. */
+ * A snap is a few numbers and two pointers: copying it copies the store, as long as a pin keeps
+ * what it sees. Start at struct kvr_mvcc. The invariants are numbered in README.md and asserted in
+ * mvcc_check.c. */
 #ifndef KVRAFT_LIB_MVCC_INTERNAL_H
 #define KVRAFT_LIB_MVCC_INTERNAL_H
 
@@ -33,12 +36,13 @@ enum {
     KVR__MVCC_RETIRE_MAX = 60,      /* retirements between two kvr__mvcc_pin_reserve */
     KVR__MVCC_ARRAY_MAX = 1024,     /* keys in the array of a result; above it is a view */
 #ifdef KVR_CHECK
-    KVR__MVCC_AT_ONCE_MAX = 4,      /* so that tests with few keys cut too: no result may depend on it */
+    /* so that tests with few keys cut too: no result may depend on it */
+    KVR__MVCC_AT_ONCE_MAX = 4,
 #else
-    KVR__MVCC_AT_ONCE_MAX = 512,    /* an apply with less work than this is never cut into slices */
+    KVR__MVCC_AT_ONCE_MAX = 512, /* an apply with less work than this is never cut into slices */
 #endif
-    KVR__MVCC_REAP_BUDGET = 64,     /* dead things freed in passing by each write */
-    KVR__MVCC_SHORTCUT_FROM = 64    /* keys from which on the shortcut is worth its first segment */
+    KVR__MVCC_REAP_BUDGET = 64,  /* dead things freed in passing by each write */
+    KVR__MVCC_SHORTCUT_FROM = 64 /* keys from which on the shortcut is worth its first segment */
 };
 
 /* Live keys are counted in 32 bits inside the tree, and a transaction's changes in a record. */
@@ -46,9 +50,9 @@ enum {
 
 /* ------------------------------------------------------------------ the log by revision */
 
-/* `prev` is for readers of views, who walk back from the tail and stop at the compaction point; it dangles
- * after the one before was freed. They read only below the count that their snap holds, and the owner
- * writes only above it. */
+/* `prev` is for readers of views, who walk back from the tail and stop at the compaction point; it
+ * dangles after the one before was freed. They read only below the count that their snap holds, and
+ * the owner writes only above it. */
 typedef struct kvr__mvcc_segment {
     struct kvr__mvcc_segment *prev;
     uint64_t first;      /* index of changes[0] */
@@ -94,15 +98,15 @@ enum {
     KVR__MVCC_DEAD_SEGMENT = 3
 };
 
-/* A state that somebody reads. What was replaced since it was made, and it can see, stands in its dead list;
- * when it closes, each item goes to the next older pin that sees it too, or is freed (as ZFS does with the
- * dead lists of snapshots). A pin of a result sees records only. */
+/* A state that somebody reads. What was replaced since it was made, and it can see, stands in its
+ * dead list; when it closes, each item goes to the next older pin that sees it too, or is freed (as
+ * ZFS does with the dead lists of snapshots). A pin of a result sees records only. */
 typedef struct kvr__mvcc_pin {
-    kvr__list link;         /* content->pins, oldest first */
-    kvr__mvcc_dead *dead;   /* newest block first */
-    uint64_t epoch;         /* it sees nodes and separators born up to here; 0: none */
-    uint64_t revision;      /* it sees records and segments born up to here */
-    uint32_t refs;          /* 0: closed, and its dead list waits to be reaped */
+    kvr__list link;       /* content->pins, oldest first */
+    kvr__mvcc_dead *dead; /* newest block first */
+    uint64_t epoch;       /* it sees nodes and separators born up to here; 0: none */
+    uint64_t revision;    /* it sees records and segments born up to here */
+    uint32_t refs;        /* 0: closed, and its dead list waits to be reaped */
     uint32_t reserved;
 } kvr__mvcc_pin;
 
@@ -114,18 +118,18 @@ typedef struct kvr__mvcc_content {
     kvr__mvcc_snap head;
     kvr__mvcc_history history;
     kvr__mvcc_shortcut shortcut;
-    uint64_t versions;    /* records, retired ones not counted */
-    kvr__list shared;     /* records that hold a count of a kvr_buf */
-    uint64_t epoch;       /* birth of nodes made now; the epochs of pins lie below it */
-    uint64_t frozen;      /* nodes born up to here may be seen: copy before change. 0: none */
-    uint64_t seen;        /* records of revisions up to here may be seen. 0: none */
+    uint64_t versions; /* records, retired ones not counted */
+    kvr__list shared;  /* records that hold a count of a kvr_buf */
+    uint64_t epoch;    /* birth of nodes made now; the epochs of pins lie below it */
+    uint64_t frozen;   /* nodes born up to here may be seen: copy before change. 0: none */
+    uint64_t seen;     /* records of revisions up to here may be seen. 0: none */
     kvr__list pins;
     kvr__list views;
     kvr__mvcc_pin *head_pin; /* sees exactly `head`: the next view shares it. NULL: none */
     kvr__mvcc_dead *spare;   /* empty blocks */
     uint32_t spare_count;
-    uint32_t closed_count;   /* pins with refs == 0 */
-    kvr__list link;          /* store->former */
+    uint32_t closed_count; /* pins with refs == 0 */
+    kvr__list link;        /* store->former */
 } kvr__mvcc_content;
 
 struct kvr_mvcc_view {
@@ -141,23 +145,25 @@ struct kvr_mvcc_view {
 
 enum { KVR__MVCC_WINDOW = 16 };
 
-/* Slots are taken from the leaves some records ahead of where the caller is, so that each record is on its
- * way from memory by the time it is asked for. The window opens slowly: a short range wastes little. */
+/* Slots are taken from the leaves some records ahead of where the caller is, so that each record is
+ * on its way from memory by the time it is asked for. The window opens slowly: a short range wastes
+ * little. */
 typedef struct kvr__mvcc_cursor {
-    kvr__mvcc_path path;              /* its leaf is the one that `bits` are of */
-    const kvr__mvcc_node *end_leaf;   /* NULL: all leaves to the last */
-    uint64_t bits;                    /* slots of the leaf that are still to be taken */
+    kvr__mvcc_path path;            /* its leaf is the one that `bits` are of */
+    const kvr__mvcc_node *end_leaf; /* NULL: all leaves to the last */
+    uint64_t bits;                  /* slots of the leaf that are still to be taken */
     uint64_t revision;
     uint64_t compacted;
-    uint32_t end_at;                  /* in end_leaf, the first slot that is not part of it */
-    uint8_t at_head;                  /* 1: only live slots, newest records */
-    uint8_t first;                    /* of the window */
+    uint32_t end_at; /* in end_leaf, the first slot that is not part of it */
+    uint8_t at_head; /* 1: only live slots, newest records */
+    uint8_t first;   /* of the window */
     uint8_t count;
     uint8_t want;
     const kvr__mvcc_record *window[KVR__MVCC_WINDOW];
 } kvr__mvcc_cursor;
 
-_Static_assert(sizeof(kvr__mvcc_cursor) <= sizeof(kvr_mvcc_cursor), "it lives in the caller's memory");
+_Static_assert(sizeof(kvr__mvcc_cursor) <= sizeof(kvr_mvcc_cursor),
+               "it lives in the caller's memory");
 
 /* ------------------------------------------------------------------ applying */
 
@@ -179,20 +185,21 @@ typedef struct kvr__mvcc_apply {
     const kvr_op *op;
     kvr__mvcc_snap work;
     kvr_mvcc_result *result;
-    kvr_mvcc_view *before;   /* in slices: keeps what head sees */
+    kvr_mvcc_view *before; /* in slices: keeps what head sees */
     uint8_t phase;
-    uint8_t sliced;          /* between two steps somebody may read */
+    uint8_t sliced; /* between two steps somebody may read */
     uint8_t want_result;
-    uint8_t inside;          /* the operation at the top frame has begun: `resume` or `compare` says where */
+    /* the operation at the top frame has begun: `resume` or `compare` says where */
+    uint8_t inside;
     kvr_status outcome;
-    uint32_t sub;            /* of the next change */
-    uint32_t depth;          /* frames in use - 1 */
-    uint32_t txn_count;      /* transactions met on the path; then_taken has a bit each */
-    uint32_t compare_next;   /* of the transaction that is being planned */
-    uint64_t work_keys;      /* estimate of all changes and answers */
-    kvr_slice resume;        /* delete: go on at this key, */
-    uint32_t resume_key;     /* delete keys: the next of op->keys */
-    uint8_t resume_after;    /* delete: or behind `resume` */
+    uint32_t sub;          /* of the next change */
+    uint32_t depth;        /* frames in use - 1 */
+    uint32_t txn_count;    /* transactions met on the path; then_taken has a bit each */
+    uint32_t compare_next; /* of the transaction that is being planned */
+    uint64_t work_keys;    /* estimate of all changes and answers */
+    kvr_slice resume;      /* delete: go on at this key, */
+    uint32_t resume_key;   /* delete keys: the next of op->keys */
+    uint8_t resume_after;  /* delete: or behind `resume` */
     uint8_t reserved[3];
     kvr__mvcc_frame frames[KVR_TXN_DEPTH_MAX + 1];
     uint64_t then_taken[KVR_TXN_ALL_OPS_MAX / 64];
@@ -204,11 +211,11 @@ typedef struct kvr__mvcc_load kvr__mvcc_load;
 struct kvr_mvcc {
     kvr__mem mem;
     kvr__mvcc_content *content;
-    kvr__list former;            /* contents that a load replaced, kept by views and results */
-    kvr__mvcc_load *load;        /* NULL: none under way */
-    uint64_t generation;         /* one more at each load: indices of changes are of one content */
-    uint64_t unchecked;          /* calls since the last kvr__mvcc_check, in builds that have it */
-    atomic_uint views_closed;    /* since the owner looked */
+    kvr__list former;         /* contents that a load replaced, kept by views and results */
+    kvr__mvcc_load *load;     /* NULL: none under way */
+    uint64_t generation;      /* one more at each load: indices of changes are of one content */
+    uint64_t unchecked;       /* calls since the last kvr__mvcc_check, in builds that have it */
+    atomic_uint views_closed; /* since the owner looked */
     kvr__mvcc_apply apply;
 };
 
@@ -222,10 +229,10 @@ struct kvr_mvcc_result {
     kvr_op_result root;
     kvr_mvcc *store;
     kvr__mvcc_content *content;
-    kvr__mvcc_pin *pin;      /* NULL: names no record */
+    kvr__mvcc_pin *pin; /* NULL: names no record */
     uint64_t revision;
     kvr__mvcc_arena *arenas;
-    uint8_t *at;             /* free room of the newest arena */
+    uint8_t *at; /* free room of the newest arena */
     uint8_t *end;
     struct kvr__mvcc_view_link *views;
     uint8_t first[256];
@@ -237,13 +244,15 @@ struct kvr_mvcc_result {
 const kvr__mvcc_record *kvr__mvcc_live_record(const kvr_mvcc *store, kvr_slice key);
 
 kvr_status kvr__mvcc_content_new(kvr__mem *mem, kvr__mvcc_content **out_content);
-void kvr__mvcc_content_free(kvr__mvcc_content *content); /* at once, whatever it holds; NULL is ignored */
+/* at once, whatever it holds; NULL is ignored */
+void kvr__mvcc_content_free(kvr__mvcc_content *content);
 
 /* ------------------------------------------------------------------ mvcc_pin.c */
 
 /* A pin on what `snap` sees, with one ref; `nodes` false: on its records only. NULL: no memory. */
 kvr__mvcc_pin *kvr__mvcc_pin_new(kvr__mvcc_content *content);
-void kvr__mvcc_pin_open(kvr__mvcc_content *content, kvr__mvcc_pin *pin, uint64_t revision, bool nodes);
+void kvr__mvcc_pin_open(kvr__mvcc_content *content, kvr__mvcc_pin *pin, uint64_t revision,
+                        bool nodes);
 void kvr__mvcc_pin_close(kvr__mvcc_content *content, kvr__mvcc_pin *pin); /* takes one ref */
 
 /* Makes the next KVR__MVCC_RETIRE_MAX retirements certain. KVR_ENOMEM. */
@@ -255,28 +264,33 @@ void kvr__mvcc_pin_retire_separator(kvr__mvcc_content *content, kvr__mvcc_separa
 void kvr__mvcc_pin_retire_record(kvr__mvcc_content *content, kvr__mvcc_record *record);
 void kvr__mvcc_pin_retire_segment(kvr__mvcc_content *content, kvr__mvcc_segment *segment);
 
-/* Frees or hands down what closed pins hold, at most `budget` items. True: nothing is left to reap. */
+/* Frees or hands down what closed pins hold, at most `budget` items. True: nothing is left to
+ * reap. */
 bool kvr__mvcc_pin_reap(kvr__mvcc_content *content, uint32_t budget);
 
 /* ------------------------------------------------------------------ mvcc_view.c */
 
-/* A view of `snap`, which is the content's head or the work of the apply under way. NULL: no memory. */
+/* A view of `snap`, which is the content's head or the work of the apply under way. NULL: no
+ * memory. */
 kvr_mvcc_view *kvr__mvcc_view_new(kvr_mvcc *store, const kvr__mvcc_snap *snap, bool is_head);
-void kvr__mvcc_view_collect(kvr_mvcc *store, uint32_t budget); /* takes back what others have freed */
+/* takes back what others have freed */
+void kvr__mvcc_view_collect(kvr_mvcc *store, uint32_t budget);
 
 /* ------------------------------------------------------------------ mvcc_history.c */
 
 void kvr__mvcc_history_init(kvr__mvcc_history *history, kvr__mem *mem);
 kvr_status kvr__mvcc_history_room(kvr__mvcc_content *content); /* for one push */
-void kvr__mvcc_history_push(kvr__mvcc_content *content, kvr__mvcc_snap *snap, kvr__mvcc_record *record);
+void kvr__mvcc_history_push(kvr__mvcc_content *content, kvr__mvcc_snap *snap,
+                            kvr__mvcc_record *record);
 void kvr__mvcc_history_pop(kvr__mvcc_content *content, kvr__mvcc_snap *snap);
 kvr__mvcc_record *kvr__mvcc_history_at(const kvr__mvcc_history *history, uint64_t index);
 
-/* Index of the first change with main >= revision, from snap->change_first on. O(log changes), O(1) if no
- * transaction has more than one. */
+/* Index of the first change with main >= revision, from snap->change_first on. O(log changes), O(1)
+ * if no transaction has more than one. */
 uint64_t kvr__mvcc_history_find(const kvr__mvcc_history *history, const kvr__mvcc_snap *snap,
                                 uint64_t revision);
-/* Retires whole segments below `end`, some a call, after kvr__mvcc_pin_reserve. True: no more to do. */
+/* Retires whole segments below `end`, some a call, after kvr__mvcc_pin_reserve. True: no more to
+ * do. */
 bool kvr__mvcc_history_drop(kvr__mvcc_content *content, uint64_t end);
 
 /* ------------------------------------------------------------------ mvcc_cursor.c, mvcc_count.c */
@@ -286,18 +300,20 @@ kvr_status kvr__mvcc_range_read(const kvr_range *range, const kvr__mvcc_snap *sn
                                 kvr__mvcc_interval *out_interval, uint64_t *out_revision);
 kvr_status kvr__mvcc_revision_check(const kvr__mvcc_snap *snap, uint64_t revision);
 
-/* The keys of an interval at a revision of the snap. _take_all, called before the first _next_slot: those of
- * deleted keys too. */
+/* The keys of an interval at a revision of the snap. _take_all, called before the first _next_slot:
+ * those of deleted keys too. */
 void kvr__mvcc_cursor_start(kvr__mvcc_cursor *cursor, const kvr__mvcc_snap *snap,
                             const kvr__mvcc_interval *interval, uint64_t revision);
 void kvr__mvcc_cursor_take_all(kvr__mvcc_cursor *cursor);
-const kvr__mvcc_record *kvr__mvcc_cursor_next_slot(kvr__mvcc_cursor *cursor); /* newest record; NULL: end */
+/* newest record; NULL: end */
+const kvr__mvcc_record *kvr__mvcc_cursor_next_slot(kvr__mvcc_cursor *cursor);
 const kvr__mvcc_record *kvr__mvcc_cursor_next_live(kvr__mvcc_cursor *cursor);
 uint64_t kvr__mvcc_count_at(const kvr__mvcc_snap *snap, const kvr__mvcc_interval *interval,
                             uint64_t revision);
 
-/* The version of a key that stood at `revision`, given its newest one; NULL if there was none. A delete is a
- * version. Never follows `older` from a record at or below `compacted` (invariant 1). */
+/* The version of a key that stood at `revision`, given its newest one; NULL if there was none. A
+ * delete is a version. Never follows `older` from a record at or below `compacted` (invariant
+ * 1). */
 const kvr__mvcc_record *kvr__mvcc_record_as_of(const kvr__mvcc_record *newest, uint64_t revision,
                                                uint64_t compacted);
 
@@ -314,7 +330,8 @@ const kvr_op *kvr__mvcc_frame_next(kvr__mvcc_apply *apply); /* NULL: the end */
 
 uint64_t kvr__mvcc_hash_chain(uint64_t chain, uint64_t link); /* mvcc_apply.c */
 
-/* A caller's struct whose first field is its size: at least what we know, and nothing set beyond. */
+/* A caller's struct whose first field is its size: at least what we know, and nothing set
+ * beyond. */
 static inline bool kvr__mvcc_is_sized(const void *from, size_t known)
 {
     uint32_t size;
@@ -340,22 +357,26 @@ static inline const kvr_op *kvr__mvcc_op_at(const kvr_op *ops, uint32_t i)
 
 static inline const kvr_compare *kvr__mvcc_compare_at(const kvr_compare *compares, uint32_t i)
 {
-    return (const kvr_compare *)(const void *)((const uint8_t *)compares + (size_t)i * compares->size);
+    return (const kvr_compare *)(const void *)((const uint8_t *)compares +
+                                               (size_t)i * compares->size);
 }
 
 /* ------------------------------------------------------------------ mvcc_result.c */
 
 kvr_mvcc_result *kvr__mvcc_result_new(kvr_mvcc *store);
 void *kvr__mvcc_result_room(kvr_mvcc_result *result, size_t size); /* zeroed; NULL: no memory */
-kvr_kv *kvr__mvcc_result_kvs(kvr_mvcc_result *result, uint32_t count); /* the same, and will pin records */
+/* the same, and will pin records */
+kvr_kv *kvr__mvcc_result_kvs(kvr_mvcc_result *result, uint32_t count);
 kvr_status kvr__mvcc_result_view(kvr_mvcc_result *result, const kvr__mvcc_snap *snap, bool is_head,
                                  kvr_op_result *out);
 void kvr__mvcc_result_publish(kvr_mvcc_result *result);
 
 /* ------------------------------------------------------------------ mvcc_load.c, mvcc_check.c */
 
-void kvr__mvcc_load_free(kvr__mvcc_load *load); /* with the content it was building; NULL is ignored */
-void kvr__mvcc_check(const kvr_mvcc *store);    /* all invariants of README.md; walks everything */
-void kvr__mvcc_check_some(kvr_mvcc *store);     /* the same, often enough that it is O(1) a change */
+/* with the content it was building; NULL is ignored */
+void kvr__mvcc_load_free(kvr__mvcc_load *load);
+void kvr__mvcc_check(const kvr_mvcc *store); /* all invariants of README.md; walks everything */
+/* the same, often enough that it is O(1) a change */
+void kvr__mvcc_check_some(kvr_mvcc *store);
 
 #endif

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* mvcc_load.c: replacing the content by a snapshot stream. The new content grows beside the old one, which stays
- * until the very end; then they change places. Views and results of the old keep it alive; without them it
- * goes at once, chunk by chunk. */
+/* mvcc_load.c: replacing the content by a snapshot stream. The new content grows beside the old
+ * one, which stays until the very end; then they change places. Views and results of the old keep
+ * it alive; without them it goes at once, chunk by chunk. */
 #include "mvcc_load.h"
 
 #include "base/array.h"
@@ -113,8 +113,8 @@ static kvr_status read_piece(kvr__mvcc_load *load, kvr_slice piece)
     }
 }
 
-/* Keeps the start of a piece until the rest comes. The buffer grows with what came, not with what was
- * announced. */
+/* Keeps the start of a piece until the rest comes. The buffer grows with what came, not with what
+ * was announced. */
 static kvr_status keep(kvr__mvcc_load *load, kvr_slice *rest)
 {
     size_t size = load->want - load->buffered;

@@ -43,8 +43,9 @@ struct kvr__mvcc_load {
     struct {
         kvr__mvcc_record *record;
         uint64_t hash;
-    } learn[KVR__MVCC_LOAD_LEARN]; /* on their way into the shortcut: their buckets are being fetched */
-    uint64_t learn_count;          /* so many came by */
+        /* on their way into the shortcut: their buckets are being fetched */
+    } learn[KVR__MVCC_LOAD_LEARN];
+    uint64_t learn_count;    /* so many came by */
     kvr__mvcc_snap expected; /* what the header says */
     uint64_t expected_changes;
 };

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* mvcc_load_version.c: the versions in a block, one after the other, and whether a store could have made them: keys
- * ascend, versions of a key descend, each follows from the one before it, and nothing is there that a
- * compaction would have removed. So a content that was loaded keeps all promises of one that was written. */
+/* mvcc_load_version.c: the versions in a block, one after the other, and whether a store could have
+ * made them: keys ascend, versions of a key descend, each follows from the one before it, and
+ * nothing is there that a compaction would have removed. So a content that was loaded keeps all
+ * promises of one that was written. */
 #include "mvcc_load.h"
 
 #include "base/array.h"
@@ -57,7 +58,8 @@ kvr_status kvr__mvcc_load_end_key(const kvr__mvcc_load *load)
 /* ------------------------------------------------------------------ reading one */
 
 /* False: short, or not written the one way there is. */
-static bool read_version(kvr__mvcc_load *load, kvr__reader *r, kvr__mvcc_version *out, bool *out_is_older)
+static bool read_version(kvr__mvcc_load *load, kvr__reader *r, kvr__mvcc_version *out,
+                         bool *out_is_older)
 {
     uint8_t flags = kvr__read_u8(r);
     bool is_older = (flags & KVR__MVCC_FORMAT_OLDER) != 0;
@@ -106,8 +108,8 @@ static void add_to_head(kvr__mvcc_snap *head, const kvr__mvcc_record *record)
     }
 }
 
-/* The one that came sixteen before goes into the shortcut: by now its bucket is here. What is left at the end of a
- * load is not learned: the shortcut may forget. */
+/* The one that came sixteen before goes into the shortcut: by now its bucket is here. What is left
+ * at the end of a load is not learned: the shortcut may forget. */
 static void learn(kvr__mvcc_load *load, kvr__mvcc_record *record)
 {
     kvr__mvcc_shortcut *shortcut = &load->content->shortcut;
@@ -186,13 +188,14 @@ kvr_status kvr__mvcc_load_payload(kvr__mvcc_load *load, kvr_slice payload)
 
 /* ------------------------------------------------------------------ the log by revision */
 
-/* The changes in order. Each revision above the compacted one has at least one, so neither array is larger than
- * what was read. */
+/* The changes in order. Each revision above the compacted one has at least one, so neither array is
+ * larger than what was read. */
 typedef struct order {
     kvr__mvcc_record **sorted;
-    uint32_t *starts; /* index of the first change of each revision, and the end. NULL: each has just one */
-    uint64_t first;   /* the first revision, */
-    uint64_t mains;   /* and how many there are */
+    /* index of the first change of each revision, and the end. NULL: each has just one */
+    uint32_t *starts;
+    uint64_t first; /* the first revision, */
+    uint64_t mains; /* and how many there are */
 } order;
 
 static uint64_t start_of(const order *o, uint64_t main_at)
@@ -248,7 +251,8 @@ kvr_status kvr__mvcc_load_history(kvr__mvcc_load *load)
     const kvr__mvcc_snap *expected = &load->expected;
     order o = {.first = expected->compacted > 2 ? expected->compacted : 2};
     o.mains = expected->revision < o.first ? 0 : expected->revision - o.first + 1;
-    if (load->change_count != load->expected_changes || (uint64_t)load->change_count + 1 < o.mains) {
+    if (load->change_count != load->expected_changes ||
+        (uint64_t)load->change_count + 1 < o.mains) {
         return KVR_ECORRUPT;
     }
     if (load->change_count == 0) {
@@ -272,7 +276,8 @@ kvr_status kvr__mvcc_load_history(kvr__mvcc_load *load)
         status = push_changes(load, &o);
     }
     if (status == KVR_OK && expected->compacted >= o.first) {
-        /* What a sweep would find was not written: only the compacted revision is to be looked at again. */
+        /* What a sweep would find was not written: only the compacted revision is to be looked at
+         * again. */
         history->sweep = start_of(&o, 1);
         history->swept = history->sweep;
         history->goal = history->sweep;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* mvcc_plan.c: the part of an apply that only looks. All compares, those of inner transactions on the path taken
- * too, are decided against the state before; then each operation on the path is checked against it. What
- * is refused here has changed nothing. The branches taken are kept for the execution, a bit each.
- * etcd contract: "Txn". */
+/* mvcc_plan.c: the part of an apply that only looks. All compares, those of inner transactions on
+ * the path taken too, are decided against the state before; then each operation on the path is
+ * checked against it. What is refused here has changed nothing. The branches taken are kept for the
+ * execution, a bit each. etcd contract: "Txn". */
 #include "mvcc_internal.h"
 
 /* ------------------------------------------------------------------ compares */
@@ -89,7 +89,8 @@ static kvr_status compare_interval(kvr_mvcc *store, const kvr_compare *compare, 
 }
 
 /* KVR_OK: *out_holds says whether all of them do. */
-static kvr_status compare_all(kvr_mvcc *store, const kvr_txn *txn, uint32_t *budget, bool *out_holds)
+static kvr_status compare_all(kvr_mvcc *store, const kvr_txn *txn, uint32_t *budget,
+                              bool *out_holds)
 {
     kvr__mvcc_apply *apply = &store->apply;
     *out_holds = true;
@@ -185,7 +186,8 @@ kvr_status kvr__mvcc_plan_run(kvr_mvcc *store, uint32_t *budget)
         }
         apply->frames[apply->depth].next++;
         if (op->kind == KVR_OP_TXN) {
-            apply->then_taken[apply->txn_count / 64] |= (uint64_t)then_taken << apply->txn_count % 64;
+            apply->then_taken[apply->txn_count / 64] |= (uint64_t)then_taken
+                                                        << apply->txn_count % 64;
             apply->txn_count++;
             kvr__mvcc_frame_enter(apply, op->txn, then_taken);
         }

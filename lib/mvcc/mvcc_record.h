@@ -2,10 +2,13 @@
 /* mvcc_record.h: one version of one key, in one block, never modified once it is published.
  *
  *   +--------+--------+---------+-----+-------+
- *   | record | [hash] | [share] | key | value |     [hash]  if the value is over KVR__MVCC_HASHED bytes
- *   +--------+--------+---------+-----+-------+     [share] if the value lies in a kvr_buf: then no value here
+ *   | record | [hash] | [share] | key | value |     [hash]  if the value is over KVR__MVCC_HASHED
+ *                                                   bytes
+ *   +--------+--------+---------+-----+-------+     [share] if the value lies in a kvr_buf: then no
+ *                                                   value here
  *
- * 48 bytes before the key. The fields are packed so because there is one of these a key and version. */
+ * 48 bytes before the key. The fields are packed so because there is one of these a key and
+ * version. */
 #ifndef KVRAFT_LIB_MVCC_RECORD_H
 #define KVRAFT_LIB_MVCC_RECORD_H
 
@@ -17,7 +20,8 @@
 #include <string.h>
 
 enum {
-    KVR__MVCC_HASHED = 256, /* values above this keep their hash: an overwrite need not read them again */
+    /* values above this keep their hash: an overwrite need not read them again */
+    KVR__MVCC_HASHED = 256,
     KVR__MVCC_VALUE_BITS = 24, /* of `value`: the size; above it flags */
     KVR__MVCC_TOMBSTONE = 1 << 24,
     KVR__MVCC_SHARED = 1 << 25,
@@ -39,7 +43,8 @@ typedef struct kvr__mvcc_record {
 } kvr__mvcc_record;
 
 _Static_assert(sizeof(kvr__mvcc_record) == 48, "the bytes a key beyond key and value are counted");
-_Static_assert((int32_t)KVR_VALUE_BYTES_MAX < 1 << KVR__MVCC_VALUE_BITS, "it fits beside the flags");
+_Static_assert((int32_t)KVR_VALUE_BYTES_MAX < 1 << KVR__MVCC_VALUE_BITS,
+               "it fits beside the flags");
 _Static_assert(KVR_KEY_BYTES_MAX <= UINT16_MAX, "key_size");
 
 typedef struct kvr__mvcc_share {
@@ -124,8 +129,8 @@ static inline void kvr__mvcc_record_kv(const kvr__mvcc_record *record, kvr_kv *o
     };
 }
 
-/* A function that only prefetches has no effect in the eyes of gcc, which drops calls of it unless they are gone
- * before it looks: so all of them are of this kind. */
+/* A function that only prefetches has no effect in the eyes of gcc, which drops calls of it unless
+ * they are gone before it looks: so all of them are of this kind. */
 #define KVR__MVCC_PREFETCHES static inline __attribute__((always_inline)) void
 
 KVR__MVCC_PREFETCHES kvr__mvcc_record_prefetch(const kvr__mvcc_record *record)
@@ -135,9 +140,11 @@ KVR__MVCC_PREFETCHES kvr__mvcc_record_prefetch(const kvr__mvcc_record *record)
 }
 
 /* Copies key and value (or shares the owner of a large value). NULL: no memory. */
-kvr__mvcc_record *kvr__mvcc_record_new(kvr__mvcc_content *content, const kvr__mvcc_version *version);
+kvr__mvcc_record *kvr__mvcc_record_new(kvr__mvcc_content *content,
+                                       const kvr__mvcc_version *version);
 void kvr__mvcc_record_free(kvr__mvcc_content *content, kvr__mvcc_record *record);
-void kvr__mvcc_record_discard(kvr__mvcc_content *content, kvr__mvcc_record *record); /* never published */
+/* never published */
+void kvr__mvcc_record_discard(kvr__mvcc_content *content, kvr__mvcc_record *record);
 size_t kvr__mvcc_record_size(const kvr__mvcc_record *record); /* of its block */
 
 /* Of key, value and all metadata; the same however the value is stored. */

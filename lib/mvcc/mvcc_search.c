@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* mvcc_search.c: finding a key, its place and its rank. Only reads, and only what no writer changes once a
- * view sees it: so it serves the owner and the readers of views on other threads alike.
+/* mvcc_search.c: finding a key, its place and its rank. Only reads, and only what no writer changes
+ * once a view sees it: so it serves the owner and the readers of views on other threads alike.
  *
- * A search is a chain of cache misses: the leaf's heads, its slot, the record. Each is asked for as soon as its
- * address is known, the heads in one go. */
+ * A search is a chain of cache misses: the leaf's heads, its slot, the record. Each is asked for as
+ * soon as its address is known, the heads in one go. */
 #include "mvcc_internal.h"
 
 int32_t kvr__mvcc_key_compare(kvr_slice a, kvr_slice b)
@@ -33,7 +33,8 @@ uint32_t kvr__mvcc_key_head(const uint8_t *key, size_t size, uint32_t skip)
 #endif
         return head;
     }
-    uint32_t head = 0; /* short keys are padded with zeros: their order stays, ties go to the full key */
+    /* short keys are padded with zeros: their order stays, ties go to the full key */
+    uint32_t head = 0;
     for (uint32_t i = skip; i < skip + 4; i++) {
         head = head << 8 | (i < size ? key[i] : 0);
     }
@@ -296,6 +297,5 @@ bool kvr__mvcc_interval_has(const kvr__mvcc_interval *interval, kvr_slice key)
     if (interval->is_single) {
         return order == 0;
     }
-    return order >= 0 &&
-           (interval->is_unbounded || kvr__mvcc_key_compare(key, interval->to) < 0);
+    return order >= 0 && (interval->is_unbounded || kvr__mvcc_key_compare(key, interval->to) < 0);
 }

@@ -1,16 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* mvcc_shortcut.c: keeping the shortcut true and in size. A key whose bucket is full is forgotten. One in
- * four of these looks whether the whole segment is nearly full: then it is split by the next bit of the
- * hash, which its tags still hold; after nine splits the tags are made anew from the keys. The directory
- * only doubles while its segments are used well: keys chosen to share their hash gain the speed of the
- * tree, not our memory. */
+/* mvcc_shortcut.c: keeping the shortcut true and in size. A key whose bucket is full is forgotten.
+ * One in four of these looks whether the whole segment is nearly full: then it is split by the next
+ * bit of the hash, which its tags still hold; after nine splits the tags are made anew from the
+ * keys. The directory only doubles while its segments are used well: keys chosen to share their
+ * hash gain the speed of the tree, not our memory. */
 #include "mvcc_shortcut.h"
 
 #include "base/assertion.h"
 
 typedef kvr__mvcc_shortcut_segment segment;
 
-enum { BLOCK_SIZE = sizeof(segment) + 56 }; /* blocks are aligned to 8; a segment begins at a cache line */
+/* blocks are aligned to 8; a segment begins at a cache line */
+enum { BLOCK_SIZE = sizeof(segment) + 56 };
 
 _Static_assert(KVR__MVCC_SHORTCUT_DEPTH_MAX + KVR__MVCC_TAG_BITS <= 59,
                "directory, tag and bucket take different bits of the hash");

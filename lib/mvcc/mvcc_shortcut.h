@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* mvcc_shortcut.h: from a key straight to its newest record, past the tree: two cache misses instead of four. It may
- * forget a key (then the tree is asked) and is never wrong: so it needs no memory that it cannot get, no
- * undo, no deletes that must not fail, and no answer depends on it.
+/* mvcc_shortcut.h: from a key straight to its newest record, past the tree: two cache misses
+ * instead of four. It may forget a key (then the tree is asked) and is never wrong: so it needs no
+ * memory that it cannot get, no undo, no deletes that must not fail, and no answer depends on it.
  *
- *   directory  2^depth entries, by the first bits of the key's hash (extendible hashing, Fagin 1979)
+ *   directory  2^depth entries, by the first bits of the key's hash (extendible hashing, Fagin
+ *              1979)
  *   segment    32 buckets of 16 entries, by the last bits
  *   entry      a record's address (48 bits, of which 3 are zero) and 19 bits of the hash between
  *
- * Entries are live records that are the newest of their keys in the tree that is being changed: while an
- * apply is under way in slices, readers of the head must not use it. */
+ * Entries are live records that are the newest of their keys in the tree that is being changed:
+ * while an apply is under way in slices, readers of the head must not use it. */
 #ifndef KVRAFT_LIB_MVCC_SHORTCUT_H
 #define KVRAFT_LIB_MVCC_SHORTCUT_H
 
@@ -29,14 +30,15 @@ enum {
 /* It begins at a cache line, `skip` bytes behind the start of its block. */
 typedef struct kvr__mvcc_shortcut_segment {
     uint64_t entries[KVR__MVCC_SEGMENT_ENTRIES]; /* 0: free */
-    uint8_t depth; /* bits of the hash that its keys share */
-    uint8_t base;  /* tags are of the bits behind this many */
+    uint8_t depth;                               /* bits of the hash that its keys share */
+    uint8_t base;                                /* tags are of the bits behind this many */
     uint8_t skip;
     uint8_t reserved[5];
 } kvr__mvcc_shortcut_segment;
 
-/* Several neighbours may name the same segment. Since segments begin at cache lines, the low bits of an address
- * are free for its `base`: so a search touches nothing of a segment but one bucket. */
+/* Several neighbours may name the same segment. Since segments begin at cache lines, the low bits
+ * of an address are free for its `base`: so a search touches nothing of a segment but one
+ * bucket. */
 typedef uintptr_t kvr__mvcc_place;
 
 typedef struct kvr__mvcc_shortcut {
@@ -47,10 +49,12 @@ typedef struct kvr__mvcc_shortcut {
     uint32_t reserved;
 } kvr__mvcc_shortcut;
 
-void kvr__mvcc_shortcut_start(kvr__mvcc_shortcut *shortcut); /* from now on it learns; if there is memory */
+/* from now on it learns; if there is memory */
+void kvr__mvcc_shortcut_start(kvr__mvcc_shortcut *shortcut);
 void kvr__mvcc_shortcut_release(kvr__mvcc_shortcut *shortcut);
 
-/* `record` is now the newest of its key, instead of `old` (NULL: there was none, or a deleted one). */
+/* `record` is now the newest of its key, instead of `old` (NULL: there was none, or a deleted
+ * one). */
 void kvr__mvcc_shortcut_put(kvr__mvcc_shortcut *shortcut, uint64_t hash,
                             const kvr__mvcc_record *record, const kvr__mvcc_record *old);
 /* What the tree had to be asked for, so that it need not be asked again. Never allocates. */
@@ -98,8 +102,8 @@ static inline const kvr__mvcc_record *kvr__mvcc_shortcut_record(uint64_t entry)
     return (const kvr__mvcc_record *)(uintptr_t)(entry & 0xFFFFFFFFFFF8u);
 }
 
-/* Which entries of a bucket may be of the hash: a bit each. Without a branch a entry, so that the processor runs on
- * to the next search while this bucket is on its way. */
+/* Which entries of a bucket may be of the hash: a bit each. Without a branch a entry, so that the
+ * processor runs on to the next search while this bucket is on its way. */
 static inline uint32_t kvr__mvcc_shortcut_matches(const uint64_t *bucket, uint64_t tag)
 {
     uint32_t matches = 0;

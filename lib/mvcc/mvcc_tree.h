@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* mvcc_tree.h: a counted B+-tree from keys to their newest records, copy-on-write by epoch.
  *
- *   inner   children[i] holds the keys in [separators[i], separators[i + 1]); separators[0] is NULL: no bound here
+ *   inner   children[i] holds the keys in [separators[i], separators[i + 1]); separators[0] is
+ *           NULL: no bound here
  *   leaf    slots[i] is the newest record of a key; bit i of `live` says that it is not a tombstone
  *
- * Beside each separator and slot stands a head: four bytes of the key as a big-endian number, taken behind
- * `skip` bytes that all keys (a leaf: all keys that may ever come) have in common. So a search reads a few
- * cache lines of numbers, and touches a key only where heads are equal. Full keys decide; heads only hurry.
+ * Beside each separator and slot stands a head: four bytes of the key as a big-endian number, taken
+ * behind `skip` bytes that all keys (a leaf: all keys that may ever come) have in common. So a
+ * search reads a few cache lines of numbers, and touches a key only where heads are equal. Full
+ * keys decide; heads only hurry.
  *
  * What may be changed in place, what must be copied: kvr__mvcc_tree_own. */
 #ifndef KVRAFT_LIB_MVCC_TREE_H
@@ -19,12 +21,12 @@ enum {
     KVR__MVCC_LEAF_STEP = 8,   /* leaves grow by this: a half-full one takes half the room */
     KVR__MVCC_LEAF_MIN = 16,   /* with fewer slots it is joined with a neighbour, if both fit one */
     KVR__MVCC_INNER_CHILDREN = 40,
-    KVR__MVCC_INNER_MIN = 10,  /* but for the root: so an inner node has neighbours */
-    KVR__MVCC_PATH_MAX = 16    /* 16 * 10^14 keys are more than memory holds */
+    KVR__MVCC_INNER_MIN = 10, /* but for the root: so an inner node has neighbours */
+    KVR__MVCC_PATH_MAX = 16   /* 16 * 10^14 keys are more than memory holds */
 };
 
-/* A lower bound of the keys of a subtree: the shortest string that parts it from the keys before. Immutable;
- * copies of a node share it. */
+/* A lower bound of the keys of a subtree: the shortest string that parts it from the keys before.
+ * Immutable; copies of a node share it. */
 typedef struct kvr__mvcc_separator {
     uint64_t birth;
     uint32_t size;
@@ -58,7 +60,8 @@ typedef struct kvr__mvcc_inner {
 _Static_assert(sizeof(kvr__mvcc_inner) <= KVR__SLAB_MAX, "nodes come from the slab");
 _Static_assert(KVR__MVCC_LEAF_SLOTS % KVR__MVCC_LEAF_STEP == 0 && KVR__MVCC_LEAF_STEP % 2 == 0,
                "slots are aligned behind the heads");
-_Static_assert(KVR__MVCC_INNER_CHILDREN >= 4 * KVR__MVCC_INNER_MIN, "halves of a split are not small");
+_Static_assert(KVR__MVCC_INNER_CHILDREN >= 4 * KVR__MVCC_INNER_MIN,
+               "halves of a split are not small");
 
 static inline kvr__mvcc_leaf *kvr__mvcc_leaf_of(const kvr__mvcc_node *node)
 {
@@ -72,7 +75,8 @@ static inline kvr__mvcc_inner *kvr__mvcc_inner_of(const kvr__mvcc_node *node)
 
 static inline kvr__mvcc_record **kvr__mvcc_leaf_slots(const kvr__mvcc_leaf *leaf)
 {
-    return (kvr__mvcc_record **)((uintptr_t)leaf + sizeof *leaf + leaf->node.capacity * sizeof(uint32_t));
+    return (kvr__mvcc_record **)((uintptr_t)leaf + sizeof *leaf +
+                                 leaf->node.capacity * sizeof(uint32_t));
 }
 
 /* The first `n` bits. */
@@ -114,19 +118,24 @@ static inline kvr__mvcc_record *kvr__mvcc_path_record(const kvr__mvcc_path *path
 
 int32_t kvr__mvcc_key_compare(kvr_slice a, kvr_slice b);
 
-/* ------------------------------------------------------------------ mvcc_search.c: reading a tree */
+/* ---------------------------------------------------------------- mvcc_search.c: reading a tree */
 
-kvr__mvcc_record *kvr__mvcc_tree_find(const kvr__mvcc_node *root, kvr_slice key); /* NULL: no such slot */
+/* NULL: no such slot */
+kvr__mvcc_record *kvr__mvcc_tree_find(const kvr__mvcc_node *root, kvr_slice key);
 void kvr__mvcc_tree_seek(kvr__mvcc_node *root, kvr_slice key, kvr__mvcc_path *out_path);
-void kvr__mvcc_tree_descend(kvr__mvcc_node *root, kvr_slice key, kvr__mvcc_path *out_path); /* first half, */
-void kvr__mvcc_path_search(kvr__mvcc_path *path, kvr_slice key);                 /* and second: in the leaf */
-bool kvr__mvcc_path_may_be_exact(const kvr__mvcc_path *path, kvr_slice key); /* by the heads alone */
+/* first half, */
+void kvr__mvcc_tree_descend(kvr__mvcc_node *root, kvr_slice key, kvr__mvcc_path *out_path);
+/* and second: in the leaf */
+void kvr__mvcc_path_search(kvr__mvcc_path *path, kvr_slice key);
+/* by the heads alone */
+bool kvr__mvcc_path_may_be_exact(const kvr__mvcc_path *path, kvr_slice key);
 uint64_t kvr__mvcc_tree_rank(const kvr__mvcc_node *root, kvr_slice key); /* live keys below it */
 bool kvr__mvcc_path_next_leaf(kvr__mvcc_path *path); /* false and unchanged: it is the last */
 
 /* The lowest slot of `leaf` whose key is >= `key`, which must belong to this leaf. */
 uint32_t kvr__mvcc_leaf_search(const kvr__mvcc_leaf *leaf, kvr_slice key, bool *out_is_exact);
-uint32_t kvr__mvcc_inner_search(const kvr__mvcc_inner *inner, kvr_slice key); /* index of the child */
+/* index of the child */
+uint32_t kvr__mvcc_inner_search(const kvr__mvcc_inner *inner, kvr_slice key);
 uint32_t kvr__mvcc_key_head(const uint8_t *key, size_t size, uint32_t skip);
 uint32_t kvr__mvcc_common_prefix(kvr_slice a, kvr_slice b);
 
@@ -145,9 +154,11 @@ static inline kvr_slice kvr__mvcc_separator_slice(const kvr__mvcc_separator *sep
  * Each function leaves a whole tree with the same keys when it returns KVR_ENOMEM. */
 
 /* Copies what a view may see of the path, so that all of it can be changed in place. */
-kvr_status kvr__mvcc_tree_own(kvr__mvcc_content *content, kvr__mvcc_node **root, kvr__mvcc_path *path);
+kvr_status kvr__mvcc_tree_own(kvr__mvcc_content *content, kvr__mvcc_node **root,
+                              kvr__mvcc_path *path);
 
-/* Makes sure that the path's leaf has a free slot and that `key`, which is not there, belongs at the path. */
+/* Makes sure that the path's leaf has a free slot and that `key`, which is not there, belongs at
+ * the path. */
 kvr_status kvr__mvcc_tree_make_room(kvr__mvcc_content *content, kvr__mvcc_node **root,
                                     kvr__mvcc_path *path, kvr_slice key);
 
@@ -155,30 +166,33 @@ kvr_status kvr__mvcc_tree_make_room(kvr__mvcc_content *content, kvr__mvcc_node *
 void kvr__mvcc_tree_insert(const kvr__mvcc_path *path, kvr__mvcc_record *record);
 void kvr__mvcc_tree_replace(const kvr__mvcc_path *path, kvr__mvcc_record *record);
 void kvr__mvcc_tree_take(const kvr__mvcc_path *path); /* the leaf may become empty */
-void kvr__mvcc_tree_count(const kvr__mvcc_path *path, int64_t more); /* live keys below, for inner nodes */
+/* live keys below, for inner nodes */
+void kvr__mvcc_tree_count(const kvr__mvcc_path *path, int64_t more);
 
-kvr__mvcc_node *kvr__mvcc_leaf_new(kvr__mvcc_content *content, uint32_t slots); /* NULL: no memory */
+/* NULL: no memory */
+kvr__mvcc_node *kvr__mvcc_leaf_new(kvr__mvcc_content *content, uint32_t slots);
 kvr__mvcc_node *kvr__mvcc_inner_new(kvr__mvcc_content *content, uint32_t level);
-kvr__mvcc_separator *kvr__mvcc_separator_new(kvr__mvcc_content *content, kvr_slice before, kvr_slice key);
+kvr__mvcc_separator *kvr__mvcc_separator_new(kvr__mvcc_content *content, kvr_slice before,
+                                             kvr_slice key);
 uint32_t kvr__mvcc_leaf_skip(const kvr__mvcc_separator *low, const kvr__mvcc_separator *high);
 void kvr__mvcc_leaf_label(kvr__mvcc_leaf *leaf, uint32_t skip); /* all heads anew */
 void kvr__mvcc_leaf_relabel(kvr__mvcc_leaf *leaf, const kvr__mvcc_separator *low,
                             const kvr__mvcc_separator *high);
-void kvr__mvcc_leaf_copy(kvr__mvcc_leaf *to, uint32_t at, const kvr__mvcc_leaf *from, uint32_t first,
-                         uint32_t count);
+void kvr__mvcc_leaf_copy(kvr__mvcc_leaf *to, uint32_t at, const kvr__mvcc_leaf *from,
+                         uint32_t first, uint32_t count);
 void kvr__mvcc_inner_relabel(kvr__mvcc_inner *inner);
 void kvr__mvcc_node_free(kvr__mvcc_content *content, kvr__mvcc_node *node);
 void kvr__mvcc_separator_free(kvr__mvcc_content *content, kvr__mvcc_separator *separator);
 
 /* ------------------------------------------------------------------ mvcc_shrink.c */
 
-/* Takes the slot away and joins what became small: for keys that are gone for good. KVR_ENOMEM: it is still
- * there. */
+/* Takes the slot away and joins what became small: for keys that are gone for good. KVR_ENOMEM: it
+ * is still there. */
 kvr_status kvr__mvcc_tree_remove(kvr__mvcc_content *content, kvr__mvcc_node **root,
                                  kvr__mvcc_path *path);
 
-/* From the leaf up: whatever is too small is joined with a neighbour, or takes from it. The path is of no use
- * after it. At most KVR__MVCC_RETIRE_MAX retirements. */
+/* From the leaf up: whatever is too small is joined with a neighbour, or takes from it. The path is
+ * of no use after it. At most KVR__MVCC_RETIRE_MAX retirements. */
 void kvr__mvcc_tree_tidy(kvr__mvcc_content *content, kvr__mvcc_node **root, kvr__mvcc_path *path);
 
 #endif

@@ -288,19 +288,20 @@ uint64_t kvr__raft_log_run(const kvr__raft_log *log, uint64_t first, uint64_t by
 
 uint32_t kvr__raft_log_buffers(const kvr__raft_log *log, uint64_t first, uint64_t last)
 {
-    return kvr__raft_log_item_at(log, last)->segment - kvr__raft_log_item_at(log, first)->segment + 1;
+    return kvr__raft_log_item_at(log, last)->segment - kvr__raft_log_item_at(log, first)->segment +
+           1;
 }
 
 uint64_t kvr__raft_log_piece(const kvr__raft_log *log, uint64_t first, uint64_t last,
                              kvr_slice *out_piece, kvr_buf **out_buffer)
 {
-    KVR_ASSERT(first <= last);
     const kvr__raft_log_item *item = kvr__raft_log_item_at(log, first);
-    uint64_t end = last;
-    if (item->segment + 1 != log->segment_end) {
-        uint64_t next = segment_at(log, item->segment + 1)->first_index;
-        end = next - 1 < last ? next - 1 : last;
+    const kvr__raft_log_item *end = kvr__raft_log_item_at(log, last);
+    if (end->segment != item->segment) {
+        last = segment_at(log, item->segment + 1)->first_index - 1;
+        end = kvr__raft_log_item_at(log, last);
     }
-    *out_piece = (kvr_slice){bytes_at(log, item, out_buffer), kvr__raft_log_bytes(log, first, end)};
-    return end + 1;
+    out_piece->data = bytes_at(log, item, out_buffer);
+    out_piece->size = end->position + end->size - item->position;
+    return last + 1;
 }

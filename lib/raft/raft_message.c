@@ -62,8 +62,7 @@ static inline kvr_status judge_sizes(const uint8_t *p)
     if (p[AT_VERSION] != KVR__RAFT_MESSAGE_VERSION) {
         return p[AT_VERSION] == 0 ? KVR_ECORRUPT : KVR_EVERSION;
     }
-    bool possible =
-        head_size >= KVR__RAFT_HEAD_SIZE && kvr__load_u32(p + AT_LENGTH) >= head_size;
+    bool possible = head_size >= KVR__RAFT_HEAD_SIZE && kvr__load_u32(p + AT_LENGTH) >= head_size;
     return possible ? KVR_OK : KVR_ECORRUPT;
 }
 

@@ -278,6 +278,17 @@ kvr_status kvr_raft_ready_get(kvr_raft *raft, uint64_t now_ns, const kvr_raft_re
     return KVR_OK;
 }
 
+/* Counts say what an array holds, so only they need to go. */
+static void forget_shown(kvr_raft_ready *ready)
+{
+    ready->message_count = 0;
+    ready->committed_count = 0;
+    ready->read_count = 0;
+    ready->post_count = 0;
+    ready->trace_count = 0;
+    ready->install = NULL;
+}
+
 void kvr_raft_advance(kvr_raft *raft)
 {
     if (!raft->shown) {
@@ -299,7 +310,7 @@ void kvr_raft_advance(kvr_raft *raft)
         kvr__raft_post_advance(raft);
     }
     raft->request_count = 0;
-    raft->ready = (kvr_raft_ready){0};
+    forget_shown(&raft->ready);
     KVR_CHECKED(kvr__raft_check(raft));
 }
 

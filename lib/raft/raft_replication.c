@@ -191,7 +191,8 @@ static kvr_status send_append(kvr_raft *raft, kvr__raft_member *member, bool emp
     }
     uint64_t size = kvr__raft_log_bytes(&raft->log, prev + 1, last);
     append.entry_count = (uint32_t)(last - prev);
-    if (kvr__ring_reserve(&progress->inflight, 1) != KVR_OK) {
+    if (progress->inflight.count == progress->inflight.capacity &&
+        kvr__ring_reserve(&progress->inflight, 1) != KVR_OK) {
         return KVR_ENOMEM;
     }
     uint8_t *body =

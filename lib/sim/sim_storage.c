@@ -25,7 +25,8 @@ static kvr_status fill_entropy(void *ctx, uint8_t *out_bytes, size_t size)
     return KVR_OK;
 }
 
-/* Real disks do not fail for lack of memory: what the wal makes of it is not what is to be seen here. */
+/* Real disks do not fail for lack of memory: what the wal makes of it is not what is to be seen
+ * here. */
 static bool lacked_memory(kvr__sim_member *member)
 {
     bool lacked = member->disk->lacked_memory;

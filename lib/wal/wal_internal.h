@@ -16,10 +16,16 @@
 #include "base/memory.h"
 #include "wal_format.h"
 
-/* Limits of this room. */
+/* Limits of this room. With KVR_HOSTILE small, so that tests come across them. */
+#ifdef KVR_HOSTILE
+enum { KVR__WAL_POINT_BYTES = 300, KVR__WAL_READ_BYTES_MAX = 70000 };
+#else
 enum {
-    KVR__WAL_READ_BYTES_MAX = 16 * 1024 * 1024, /* one READ or SNAPSHOT_READ returns at most this */
-    KVR__WAL_POINT_BYTES = 64 * 1024,           /* of log between two points */
+    KVR__WAL_POINT_BYTES = 64 * 1024,          /* of log between two points */
+    KVR__WAL_READ_BYTES_MAX = 16 * 1024 * 1024 /* one READ or SNAPSHOT_READ returns at most this */
+};
+#endif
+enum {
     KVR__WAL_CONFIGURATION_BYTES_MAX = 4 * 1024 * 1024, /* in a snapshot */
     KVR__WAL_RESERVE = 2 * KVR__WAL_HEAD_SIZE, /* kept in each segment for a head and a MARK */
     KVR__WAL_RUN_MAX = 256,                    /* appends in one record */

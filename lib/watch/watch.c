@@ -132,7 +132,7 @@ static kvr_status check_request(kvr_watch_request *request)
     if ((request->flags & ~flags) != 0 || key.size == 0) {
         return KVR_EINVAL;
     }
-    if (key.size > KVR_KEY_BYTES_MAX || end.size > (size_t)KVR_KEY_BYTES_MAX + 1) {
+    if (key.size > KVR_KEY_BYTES_MAX) {
         return KVR_ETOOBIG;
     }
     if (end.size > 0 && !kvr__watch_is_below(key, end)) {
@@ -142,7 +142,7 @@ static kvr_status check_request(kvr_watch_request *request)
         memcmp(end.data, key.data, key.size) == 0) {
         request->range_end = (kvr_slice){NULL, 0}; /* the interval [key, key + "\0") is one key */
     }
-    return KVR_OK;
+    return request->range_end.size > KVR_KEY_BYTES_MAX ? KVR_ETOOBIG : KVR_OK;
 }
 
 static uint64_t choose_id(kvr_watch_hub *hub)

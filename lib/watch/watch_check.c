@@ -84,9 +84,9 @@ static void check_tree(kvr__watch_range *range, tally *total)
     check_tree(range->left, total);
     check_group(&range->group, total);
     check_tree(range->right, total);
-    uint32_t left = range->left == NULL ? 0 : range->left->height;
-    uint32_t right = range->right == NULL ? 0 : range->right->height;
-    KVR_ASSERT(range->height == (left > right ? left : right) + 1);
+    uint32_t left = range->left == NULL ? 0 : range->left->group.height;
+    uint32_t right = range->right == NULL ? 0 : range->right->group.height;
+    KVR_ASSERT(range->group.height == (left > right ? left : right) + 1);
     KVR_ASSERT(left <= right + 1);
     KVR_ASSERT(right <= left + 1);
     kvr_slice key = kvr__watch_group_key(&range->group);
@@ -110,7 +110,7 @@ static void check_groups(const kvr_watch_hub *hub)
     for (uint32_t i = 0; i < hub->keys.capacity; i++) {
         kvr__watch_group *group = hub->keys.slots[i];
         if (group != NULL) {
-            KVR_ASSERT(group->hash == kvr__watch_key_hash(kvr__watch_group_key(group)));
+            KVR_ASSERT(group->of.hash == kvr__watch_key_hash(kvr__watch_group_key(group)));
             check_group(group, &total);
         }
     }
@@ -193,6 +193,14 @@ static void check_stream(const kvr_watch_hub *hub, const kvr__watch_stream *stre
         }
         KVR_ASSERT(at == i + 1);
         KVR_ASSERT(i >= stream->served);
+    }
+    for (uint32_t i = 0; i < stream->part_count; i++) {
+        const kvr__watch_part *part = &stream->parts[i];
+        if (part->group != NULL) {
+            KVR_ASSERT(kvr__watch_stream_part(stream, part->group) == part);
+            KVR_ASSERT(kvr__watch_lane_of(part->group, stream->which)->count > 0);
+            KVR_ASSERT(part->sent <= part->total);
+        }
     }
     if (stream->is_serving == 0 && stream->hit_count == 0) {
         KVR_ASSERT(stream->place_count == 0);

@@ -19,7 +19,7 @@ uint32_t kvr__watch_key_hash(kvr_slice key)
 
 uint32_t kvr__watch_group_hash(const void *group)
 {
-    return ((const kvr__watch_group *)group)->hash;
+    return ((const kvr__watch_group *)group)->of.hash;
 }
 
 /* ------------------------------------------------------------------ groups */
@@ -45,15 +45,10 @@ kvr__watch_group *kvr__watch_group_find(const kvr_watch_hub *hub, const kvr_watc
     return NULL;
 }
 
-static size_t head_size(bool is_range)
-{
-    return is_range ? sizeof(kvr__watch_range) : sizeof(kvr__watch_group);
-}
-
 kvr__watch_group *kvr__watch_group_new(kvr_watch_hub *hub, const kvr_watch_request *request)
 {
     bool is_range = request->range_end.size > 0;
-    size_t head = head_size(is_range);
+    size_t head = is_range ? sizeof(kvr__watch_range) : sizeof(kvr__watch_group);
     if (!is_range && kvr__watch_table_reserve(&hub->keys, &hub->mem) != KVR_OK) {
         return NULL;
     }
@@ -67,14 +62,13 @@ kvr__watch_group *kvr__watch_group_new(kvr_watch_hub *hub, const kvr_watch_reque
         memcpy(block + head + request->key.size, request->range_end.data, request->range_end.size);
     }
     kvr__watch_group *group = (kvr__watch_group *)(void *)block;
-    group->key = block + head;
-    group->key_size = (uint32_t)request->key.size;
-    group->end_size = (uint32_t)request->range_end.size;
-    group->flags = request->flags;
-    group->hash = kvr__watch_key_hash(request->key);
+    group->key_size = (uint16_t)request->key.size;
+    group->end_size = (uint16_t)request->range_end.size;
+    group->flags = (uint8_t)request->flags;
     if (is_range) {
         hub->ranges = kvr__watch_tree_insert(hub->ranges, (kvr__watch_range *)(void *)block);
     } else {
+        group->of.hash = kvr__watch_key_hash(request->key);
         kvr__watch_table_add(&hub->keys, group);
     }
     return group;
@@ -85,13 +79,13 @@ void kvr__watch_group_free(kvr_watch_hub *hub, kvr__watch_group *group)
     KVR_ASSERT(group->members == 0);
     KVR_ASSERT(group->lane.count == 0);
     KVR_ASSERT(group->swept == NULL);
-    bool is_range = kvr__watch_group_is_range(group);
-    if (is_range) {
+    size_t size = kvr__watch_group_size(group) + group->key_size + group->end_size;
+    if (kvr__watch_group_is_range(group)) {
         hub->ranges = kvr__watch_tree_remove(hub->ranges, (kvr__watch_range *)(void *)group);
     } else {
         kvr__watch_table_remove(&hub->keys, group);
     }
-    kvr__slab_free(hub->slab, group, head_size(is_range) + group->key_size + group->end_size);
+    kvr__slab_free(hub->slab, group, size);
 }
 
 /* ------------------------------------------------------------------ lanes */
@@ -102,17 +96,6 @@ kvr__watch_lane *kvr__watch_lane_of(kvr__watch_group *group, uint32_t which)
         return &group->lane;
     }
     return group->swept == NULL ? NULL : &group->swept->lane;
-}
-
-kvr__watch_parts *kvr__watch_parts_of(kvr__watch_group *group, uint32_t which)
-{
-    if (!kvr__watch_group_is_range(group)) {
-        return NULL; /* a key changes at most once a revision */
-    }
-    if (which == KVR__WATCH_LIVE) {
-        return &((kvr__watch_range *)(void *)group)->parts;
-    }
-    return group->swept == NULL ? NULL : &group->swept->parts;
 }
 
 static kvr_watch_target *items_of(kvr__watch_lane *lane)
@@ -247,10 +230,8 @@ uint64_t kvr__watch_lane_next(const kvr__watch_stream *stream, const kvr__watch_
 /* So many events of the lane's next revision were sent already. */
 static uint32_t sent_of(kvr__watch_group *group, const kvr__watch_stream *stream, uint64_t next)
 {
-    const kvr__watch_parts *parts = kvr__watch_parts_of(group, stream->which);
-    bool is_parted = parts != NULL && stream->epoch != 0 && parts->epoch == stream->epoch &&
-                     next == stream->revision;
-    return is_parted ? parts->sent : 0;
+    const kvr__watch_part *part = kvr__watch_stream_part(stream, group);
+    return part != NULL && next == stream->revision ? part->sent : 0;
 }
 
 void kvr__watch_lane_leave(kvr_watch_hub *hub, kvr__watcher *watcher)
@@ -264,6 +245,10 @@ void kvr__watch_lane_leave(kvr_watch_hub *hub, kvr__watcher *watcher)
     watcher->skip = sent_of(group, stream, watcher->revision);
     remove_target(hub, lane, watcher);
     if (lane->count == 0) {
+        kvr__watch_part *part = kvr__watch_stream_part(stream, group);
+        if (part != NULL) {
+            part->group = NULL;
+        }
         kvr__watch_stream_forget(stream, lane);
         free_swept_if_empty(hub, group);
     }

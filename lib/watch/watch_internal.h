@@ -94,30 +94,28 @@ typedef struct kvr__watch_lane {
     uint64_t next;     /* all before it was delivered; while hits wait, the revision of the first */
 } kvr__watch_lane;
 
-/* How far a lane is within a revision that is told in parts; valid while epoch is the stream's. */
-typedef struct kvr__watch_parts {
-    uint64_t epoch;
-    uint32_t total; /* events of the revision for this lane */
-    uint32_t sent;
-} kvr__watch_parts;
-
 /* The part of a group that only exists while some of its watchers are swept. */
 typedef struct kvr__watch_swept {
     kvr__list link; /* in hub->swept */
     kvr__watch_group *group;
     kvr__watch_lane lane;
-    kvr__watch_parts parts;
+    uint32_t part; /* as that of kvr__watch_group, of the sweep */
+    uint32_t reserved;
 } kvr__watch_swept;
 
-/* All watchers of one (key, range_end, flags). */
+/* All watchers of one (key, range_end, flags). Both lie behind the struct, or behind that of the
+ * interval. */
 struct kvr__watch_group {
-    const uint8_t *key; /* behind the struct, range_end behind it */
-    uint32_t key_size;
-    uint32_t end_size; /* 0: the single key */
-    uint32_t flags;    /* KVR_WATCH_* */
-    uint32_t hash;     /* of the key */
-    uint32_t members;  /* watchers, wherever they stand */
-    uint32_t reserved;
+    union {
+        uint32_t hash; /* of a single key */
+        uint32_t part; /* of an interval: index of its kvr__watch_part in the live stream, if any */
+    } of;
+    uint32_t members; /* watchers, wherever they stand */
+    uint16_t key_size;
+    uint16_t end_size; /* 0: the single key */
+    uint8_t flags;     /* KVR_WATCH_* */
+    uint8_t height;    /* of an interval: levels of its subtree */
+    uint8_t reserved[2];
     kvr__watch_swept *swept; /* NULL: none */
     kvr__watch_lane lane;    /* live */
 };
@@ -128,24 +126,27 @@ typedef struct kvr__watch_range {
     struct kvr__watch_range *left;
     struct kvr__watch_range *right;
     struct kvr__watch_range *furthest; /* of this subtree, the one whose interval ends last */
-    uint32_t height;
-    uint32_t reserved;
-    kvr__watch_parts parts; /* of the live lane */
 } kvr__watch_range;
-
-static inline kvr_slice kvr__watch_group_key(const kvr__watch_group *group)
-{
-    return (kvr_slice){group->key, group->key_size};
-}
-
-static inline kvr_slice kvr__watch_group_end(const kvr__watch_group *group)
-{
-    return (kvr_slice){group->key + group->key_size, group->end_size};
-}
 
 static inline bool kvr__watch_group_is_range(const kvr__watch_group *group)
 {
     return group->end_size > 0;
+}
+
+static inline size_t kvr__watch_group_size(const kvr__watch_group *group)
+{
+    return kvr__watch_group_is_range(group) ? sizeof(kvr__watch_range) : sizeof(kvr__watch_group);
+}
+
+static inline kvr_slice kvr__watch_group_key(const kvr__watch_group *group)
+{
+    return (kvr_slice){(const uint8_t *)group + kvr__watch_group_size(group), group->key_size};
+}
+
+static inline kvr_slice kvr__watch_group_end(const kvr__watch_group *group)
+{
+    const uint8_t *key = (const uint8_t *)group + kvr__watch_group_size(group);
+    return (kvr_slice){key + group->key_size, group->end_size};
 }
 
 /* Negative, 0 or positive, as memcmp; a prefix is before what it begins. */
@@ -206,6 +207,14 @@ typedef struct kvr__watch_hit {
     uint32_t prev;           /* index + 1 of the group's hit before; 0: none */
 } kvr__watch_hit;
 
+/* How far a lane is within a revision that is told in parts. The lane knows its index; that an
+ * index is of this counting and not of an old one, the entry tells by naming the group. */
+typedef struct kvr__watch_part {
+    kvr__watch_group *group; /* NULL: its lane has no targets any more */
+    uint32_t total;          /* events of the revision for the lane */
+    uint32_t sent;
+} kvr__watch_part;
+
 /* How a stream goes through a revision.
  *
  *   matching -> serving    the window is full or the end is reached, at the end of a revision
@@ -222,9 +231,11 @@ typedef struct kvr__watch_stream {
     uint64_t matched;        /* all revisions up to it are in the window or served */
     /* that of the change matched last; <= matched: between two revisions */
     uint64_t revision;
-    uint64_t epoch;           /* of the last counting; 0: no revision is told in parts */
     kvr_mvcc_changes *places; /* the window: before each change that hit */
     kvr__watch_hit *hits;
+    kvr__watch_part *parts; /* none: no revision is told in parts */
+    uint32_t part_count;
+    uint32_t part_capacity;
     uint32_t place_count;
     uint32_t place_capacity;
     uint32_t hit_count;
@@ -256,7 +267,6 @@ struct kvr_watch_hub {
     uint64_t head; /* of the store, as of this call */
     uint64_t compacted;
     uint64_t next_id;
-    uint64_t epoch;                       /* the highest of all countings */
     uint64_t counts[KVR__WATCHER_STATES]; /* watchers by state */
     kvr__watch_table watchers;
     kvr__watch_table keys; /* groups of single keys */
@@ -290,8 +300,6 @@ kvr__watch_group *kvr__watch_group_new(kvr_watch_hub *hub, const kvr_watch_reque
 void kvr__watch_group_free(kvr_watch_hub *hub, kvr__watch_group *group); /* without members */
 
 kvr__watch_lane *kvr__watch_lane_of(kvr__watch_group *group, uint32_t which); /* NULL: none */
-/* NULL: never in parts */
-kvr__watch_parts *kvr__watch_parts_of(kvr__watch_group *group, uint32_t which);
 const kvr_watch_target *kvr__watch_lane_targets(const kvr__watch_lane *lane);
 
 /* Puts the watcher, which stands nowhere, into the lane of its group. KVR_OK, KVR_ENOMEM. */
@@ -345,6 +353,8 @@ kvr_status kvr__watch_stream_match(kvr_watch_hub *hub, kvr__watch_stream *stream
 /* The next batch out of the window. KVR_OK, KVR_END (window empty), KVR_ENOMEM. */
 kvr_status kvr__watch_stream_serve(kvr_watch_hub *hub, kvr__watch_stream *stream,
                                    kvr_watch_batch *out_batch);
+/* How far the group is in the revision told in parts; NULL: it has none to hear. */
+kvr__watch_part *kvr__watch_stream_part(const kvr__watch_stream *stream, kvr__watch_group *group);
 /* Forgets the hits of a lane that nobody waits for any more. */
 void kvr__watch_stream_forget(kvr__watch_stream *stream, kvr__watch_lane *lane);
 /* Sends the members of a group's lane to where they belong by revision. */

@@ -39,7 +39,7 @@ kvr_status kvr__watch_stream_start(kvr_watch_hub *hub, kvr__watch_stream *stream
 void kvr__watch_stream_reset(kvr__watch_stream *stream)
 {
     if (stream->phase != KVR__WATCH_PARTING) {
-        stream->epoch = 0;
+        stream->part_count = 0;
     }
     stream->hit_count = 0;
     stream->place_count = 0;
@@ -53,6 +53,8 @@ void kvr__watch_stream_release(kvr_watch_hub *hub, kvr__watch_stream *stream)
                     sizeof *stream->places);
     kvr__array_free(&hub->mem, KVR__MEM_WATCH, (void **)&stream->hits, &stream->hit_capacity,
                     sizeof *stream->hits);
+    kvr__array_free(&hub->mem, KVR__MEM_WATCH, (void **)&stream->parts, &stream->part_capacity,
+                    sizeof *stream->parts);
 }
 
 /* ------------------------------------------------------------------ matching one change */
@@ -90,16 +92,43 @@ static kvr_status note_hit(void *ctx, kvr__watch_group *group)
     return KVR_OK;
 }
 
+static uint32_t *part_index(kvr__watch_group *group, uint32_t which)
+{
+    return which == KVR__WATCH_LIVE ? &group->of.part : &group->swept->part;
+}
+
+kvr__watch_part *kvr__watch_stream_part(const kvr__watch_stream *stream, kvr__watch_group *group)
+{
+    if (!kvr__watch_group_is_range(group)) {
+        return NULL; /* a key changes at most once a revision */
+    }
+    uint32_t i = *part_index(group, stream->which);
+    bool is_mine = i < stream->part_count && stream->parts[i].group == group;
+    return is_mine ? &stream->parts[i] : NULL;
+}
+
 static kvr_status count_hit(void *ctx, kvr__watch_group *group)
 {
     match *m = ctx;
-    kvr__watch_parts *parts = kvr__watch_parts_of(group, m->stream->which);
-    if (parts != NULL && kvr__watch_group_wants(group, m->event)) {
-        if (parts->epoch != m->stream->epoch) {
-            *parts = (kvr__watch_parts){.epoch = m->stream->epoch};
-        }
-        parts->total++;
+    kvr__watch_stream *stream = m->stream;
+    const kvr__watch_lane *lane = kvr__watch_lane_of(group, stream->which);
+    if (lane == NULL || lane->count == 0 || !kvr__watch_group_is_range(group) ||
+        !kvr__watch_group_wants(group, m->event)) {
+        return KVR_OK;
     }
+    kvr__watch_part *part = kvr__watch_stream_part(stream, group);
+    if (part == NULL) {
+        if (kvr__array_grow(&m->hub->mem, KVR__MEM_WATCH, (void **)&stream->parts,
+                            &stream->part_capacity, stream->part_count + 1,
+                            sizeof *stream->parts) != KVR_OK) {
+            return KVR_ENOMEM;
+        }
+        part = &stream->parts[stream->part_count];
+        *part = (kvr__watch_part){.group = group};
+        *part_index(group, stream->which) = stream->part_count;
+        stream->part_count++;
+    }
+    part->total++;
     return KVR_OK;
 }
 
@@ -181,7 +210,7 @@ static void rewind_revision(kvr__watch_stream *stream)
 }
 
 /* The change before which the cursor stands does not fit the window any more. */
-static void window_is_full(kvr_watch_hub *hub, kvr__watch_stream *stream)
+static void window_is_full(kvr__watch_stream *stream)
 {
     if (stream->phase == KVR__WATCH_PARTING) {
         stream->is_serving = 1;
@@ -193,8 +222,7 @@ static void window_is_full(kvr_watch_hub *hub, kvr__watch_stream *stream)
         stream->is_serving = 1;
         return;
     }
-    hub->epoch++;
-    stream->epoch = hub->epoch;
+    stream->part_count = 0;
     stream->phase = KVR__WATCH_COUNTING;
 }
 
@@ -254,8 +282,12 @@ kvr_status kvr__watch_stream_match(kvr_watch_hub *hub, kvr__watch_stream *stream
         if (status == KVR_OK) {
             stream->cursor = after;
         } else if (status == KVR_ETOOBIG) {
-            window_is_full(hub, stream);
+            window_is_full(stream);
         } else {
+            if (is_counting) { /* the change may be counted half: from the start again */
+                stream->cursor = stream->start;
+                stream->part_count = 0;
+            }
             return status;
         }
     }
@@ -287,13 +319,13 @@ static uint32_t chain_length(const kvr__watch_stream *stream, uint32_t at)
 /* True if more events of the revision in parts are to come for the group, after `count` now. */
 static bool count_part(kvr__watch_stream *stream, kvr__watch_group *group, uint32_t count)
 {
-    kvr__watch_parts *parts = kvr__watch_parts_of(group, stream->which);
-    if (parts == NULL || stream->epoch == 0 || parts->epoch != stream->epoch) {
+    kvr__watch_part *part = kvr__watch_stream_part(stream, group);
+    if (part == NULL) {
         return false;
     }
-    KVR_ASSERT(parts->total - parts->sent >= count);
-    parts->sent += count;
-    return parts->sent < parts->total;
+    KVR_ASSERT(part->total - part->sent >= count);
+    part->sent += count;
+    return part->sent < part->total;
 }
 
 void kvr__watch_stream_dissolve(kvr_watch_hub *hub, kvr__watch_group *group, uint32_t which)

@@ -57,7 +57,7 @@ static int compare(const range *a, const range *b)
 
 static uint32_t height_of(const range *r)
 {
-    return r == NULL ? 0 : r->height;
+    return r == NULL ? 0 : r->group.height;
 }
 
 static range *further(range *a, range *b)
@@ -70,7 +70,7 @@ static void update(range *r)
 {
     uint32_t left = height_of(r->left);
     uint32_t right = height_of(r->right);
-    r->height = (left > right ? left : right) + 1;
+    r->group.height = (uint8_t)((left > right ? left : right) + 1);
     r->furthest = further(r, r->left == NULL ? NULL : r->left->furthest);
     r->furthest = further(r->furthest, r->right == NULL ? NULL : r->right->furthest);
 }

@@ -250,6 +250,7 @@ void ghost_submitted(ghost *g, uint32_t member, const kvr_store_request *request
             return;
         }
         read_append(g, member, request, &fresh);
+        of->refused_first = request->first_index <= of->refused_first ? 0 : of->refused_first;
     } else if (request->kind == KVR_STORE_DISCARD) {
         of->discarded = request->first_index > of->discarded ? request->first_index : of->discarded;
     }
@@ -289,7 +290,7 @@ static void retire(ghost_member *of)
 
 bool ghost_is_busy(const ghost_member *member)
 {
-    return member->pending.count > 0;
+    return member->pending.count > 0 || member->refused_first != 0;
 }
 
 void ghost_stored(ghost *g, uint32_t member, const kvr_store_request *request,
@@ -304,8 +305,14 @@ void ghost_stored(ghost *g, uint32_t member, const kvr_store_request *request,
         if (found->token != request->token || found->done) {
             continue;
         }
+        if (result->status != KVR_OK && result->status != KVR_ENOSPACE) {
+            return; /* the member stops, and nobody knows what reached the disk */
+        }
         found->done = true;
         found->void_ = result->status != KVR_OK;
+        if (found->void_ && found->kind == KVR_STORE_APPEND && of->refused_first == 0) {
+            of->refused_first = found->first;
+        }
         if (found->kind == KVR_STORE_VOTE && !found->void_) {
             of->vote = found->vote;
         }
@@ -357,6 +364,7 @@ void ghost_settle(ghost_member *member, uint32_t count)
     }
     drop_pending(member, member->left);
     member->left = 0;
+    member->refused_first = 0;
     retire(member);
     log_copy(&member->view, &member->durable);
     for (uint32_t i = 0; i < member->pending.count; i++) {

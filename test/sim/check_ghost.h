@@ -76,6 +76,7 @@ typedef struct ghost_member {
     uint32_t reserved;
     uint64_t discarded;     /* entries below it were said to be no longer needed */
     uint64_t durable_index; /* the view up to here is durable */
+    uint64_t refused_first; /* for want of room, and not asked for again yet; 0: none */
 } ghost_member;
 
 typedef struct ghost {

@@ -100,6 +100,14 @@ static void draw_faults(run_plan *plan, dice *d)
     if (dice_one_in(d, 2)) {
         plan->disk.short_ppm = (uint32_t)draw_scale(d, 1000, 200000);
     }
+    if (dice_one_in(d, 6)) {
+        plan->disk.write_error_ppm = dice_one_in(d, 2) ? (uint32_t)draw_scale(d, 10, 1000) : 0;
+        plan->disk.sync_error_ppm = dice_one_in(d, 2) ? (uint32_t)draw_scale(d, 10, 1000) : 0;
+        plan->disk.read_error_ppm = dice_one_in(d, 2) ? (uint32_t)draw_scale(d, 10, 1000) : 0;
+    }
+    if (dice_one_in(d, 8)) {
+        plan->disk.capacity_bytes = plan->sim.segment_bytes * dice_between(d, 5, 16) + 65536;
+    }
 }
 
 static uint32_t draw_weight(dice *d, uint32_t often)

@@ -164,9 +164,10 @@ static void look_at_failure(run_world *world, uint32_t member)
     bool errs = disk->write_error_ppm + disk->sync_error_ppm + disk->read_error_ppm > 0;
     bool is_damage = status.failure == KVR_FCORRUPT || status.failure == KVR_ECORRUPT;
     bool is_disk = status.failure == KVR_FSTORAGE || status.failure == KVR_EIO;
+    bool is_full = status.failure == KVR_ENOSPACE && disk->capacity_bytes > 0;
     if (is_damage && rots) {
         world->lost_members |= (uint64_t)1 << member;
-    } else if (is_disk && (errs || rots)) {
+    } else if ((is_disk && (errs || rots)) || is_full) {
         world->failed_members |= (uint64_t)1 << member;
     } else {
         check_fail(&world->report, is_damage ? "W6" : "F", "member %u fails (%s): %s", member + 1,

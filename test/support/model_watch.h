@@ -2,8 +2,8 @@
 /* model_watch.h: what watchers must hear, as one would check it at a blackboard: the history is a
  * list (model_mvcc.h), a watcher is a finger on it. Each batch is compared with what lies under the
  * finger of each target. It knows the contract (kvraft/watch.h; FAULTS.md V1 to V7) and nothing of
- * lib/watch. Call _open after kvr_watch_open, _batch after each KVR_OK of kvr_watch_next, _end after
- * each KVR_END, _delivered after kvr_watch_delivered.
+ * lib/watch. Call _open after kvr_watch_open, _batch after each KVR_OK of kvr_watch_next, _end
+ * after each KVR_END, _delivered after kvr_watch_delivered.
  *
  * Complaints are a sentence that lends until the next call; NULL: all is well. Memory comes from
  * malloc; without memory it aborts. */

@@ -3,8 +3,8 @@
  * pinned to those that xxHash publishes for its own sanity buffer. */
 #include <criterion/criterion.h>
 
-#include "support/test_hash.h"
 #include "base/codec.h"
+#include "support/test_hash.h"
 
 #include <stdlib.h>
 #include <string.h>

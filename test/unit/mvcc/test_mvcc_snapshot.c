@@ -380,7 +380,8 @@ Test(mvcc_snapshot, a_forged_but_right_stream_is_loaded)
     assert_text(changes_text(3), "3.0 -k  3.1 +l=v  3.2 +m=v  4.0 +m=v (v)  5.0 -m (v)");
 }
 
-/* A store may have been moved to a higher revision, all below it compacted: then that one has no changes. */
+/* A store may have been moved to a higher revision, all below it compacted: then that one has no
+ * changes. */
 Test(mvcc_snapshot, the_compacted_revision_may_be_empty)
 {
     forged f;

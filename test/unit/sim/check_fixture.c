@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* check_fixture.c: see check_fixture.h. Bytes are made as host.h, kvraft-message(5) and kvraft-command(5) say. */
+/* check_fixture.c: see check_fixture.h. Bytes are made as host.h, kvraft-message(5) and
+ * kvraft-command(5) say. */
 #include "check_fixture.h"
 
 #include <criterion/criterion.h>
@@ -115,7 +116,8 @@ static void append_bytes(uint32_t member, uint64_t first, uint32_t count, uint64
     submit(member, &request);
 }
 
-void say_append(uint32_t member, uint64_t first, uint32_t count, const uint64_t *terms, uint8_t salt)
+void say_append(uint32_t member, uint64_t first, uint32_t count, const uint64_t *terms,
+                uint8_t salt)
 {
     append_bytes(member, first, count, terms[count - 1], entries(first, count, terms, salt));
 }

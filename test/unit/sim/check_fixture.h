@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* check_fixture.h: hand-made histories for the checkers of test/sim: three members that say what a test lets them say. */
+/* check_fixture.h: hand-made histories for the checkers of test/sim: three members that say what a
+ * test lets them say. */
 #ifndef KVRAFT_TEST_UNIT_SIM_CHECK_FIXTURE_H
 #define KVRAFT_TEST_UNIT_SIM_CHECK_FIXTURE_H
 
@@ -23,18 +24,19 @@ void fixture_setup(void);
 void fixture_teardown(void);
 
 /* A violation of exactly this invariant was noted. */
-#define EXPECT_VIOLATION(name)                                                   \
-    do {                                                                         \
-        cr_assert(report.failed, "%s was not seen to be violated", name);        \
-        cr_assert_str_eq(report.invariant, name, "%s: %s", report.invariant,     \
-                         report.text);                                           \
+#define EXPECT_VIOLATION(name)                                                             \
+    do {                                                                                   \
+        cr_assert(report.failed, "%s was not seen to be violated", name);                  \
+        cr_assert_str_eq(report.invariant, name, "%s: %s", report.invariant, report.text); \
     } while (0)
 #define EXPECT_NONE() cr_assert(!report.failed, "%s: %s", report.invariant, report.text)
 
 /* ------------------------------------------------------------------ storage */
 
-/* Entries first.. of these terms, all no-ops but with `salt` in their bytes; submitted, not flushed. */
-void say_append(uint32_t member, uint64_t first, uint32_t count, const uint64_t *terms, uint8_t salt);
+/* Entries first.. of these terms, all no-ops but with `salt` in their bytes; submitted, not
+ * flushed. */
+void say_append(uint32_t member, uint64_t first, uint32_t count, const uint64_t *terms,
+                uint8_t salt);
 /* One entry with a command. */
 void say_append_command(uint32_t member, uint64_t index, uint64_t term, const kvr_slice *command);
 void say_vote(uint32_t member, uint64_t term, uint64_t voted_for);
@@ -50,7 +52,8 @@ typedef struct load {
 void say_loaded(uint32_t member, const load *what);
 void say_read(uint32_t member, uint64_t first, uint32_t count, const uint64_t *terms, uint8_t salt);
 
-/* A log of `count` entries of term 1, flushed everywhere; member 0 leads in term 1 and commits them. */
+/* A log of `count` entries of term 1, flushed everywhere; member 0 leads in term 1 and commits
+ * them. */
 void say_begun(uint32_t count);
 
 /* ------------------------------------------------------------------ messages, status */
@@ -73,7 +76,8 @@ void say_status(uint32_t member, const shown *what, uint32_t message_type);
 
 /* ------------------------------------------------------------------ commands */
 
-/* Encodes a put (or with value NULL a delete) by origin (1, 1, sequence). Lends until the next call. */
+/* Encodes a put (or with value NULL a delete) by origin (1, 1, sequence). Lends until the next
+ * call. */
 kvr_slice command_put(uint64_t sequence, const char *key, const char *value, int64_t lease);
 kvr_slice command_numbers(uint8_t kind, uint64_t sequence, uint64_t a, uint64_t b);
 

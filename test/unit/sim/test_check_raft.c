@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* test_check_raft.c: each invariant of Raft is seen when a hand-made history breaks it, and a sound one passes. */
+/* test_check_raft.c: each invariant of Raft is seen when a hand-made history breaks it, and a sound
+ * one passes. */
 #include <criterion/criterion.h>
 
 #include "check_fixture.h"

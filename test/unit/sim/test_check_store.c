@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* test_check_store.c: a state machine that strays from the log, answers wrongly or shows another store is seen; so are histories
- * that no single order explains, and leases that end too early or too late. */
+/* test_check_store.c: a state machine that strays from the log, answers wrongly or shows another
+ * store is seen; so are histories that no single order explains, and leases that end too early or
+ * too late. */
 #include <criterion/criterion.h>
 #include <string.h>
 

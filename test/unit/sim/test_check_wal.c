@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* test_check_wal.c: a disk that forgets, invents or misplaces is seen; what a crash may leave is not blamed. */
+/* test_check_wal.c: a disk that forgets, invents or misplaces is seen; what a crash may leave is
+ * not blamed. */
 #include <criterion/criterion.h>
 
 #include "check_fixture.h"

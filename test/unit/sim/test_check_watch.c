@@ -63,10 +63,8 @@ static void tell(uint32_t first, uint32_t count, uint64_t revision, uint32_t fla
 
 static void tell_compacted(uint64_t compacted)
 {
-    kvr_watch_batch batch = {.targets = &target,
-                             .target_count = 1,
-                             .status = KVR_ECOMPACTED,
-                             .compacted = compacted};
+    kvr_watch_batch batch = {
+        .targets = &target, .target_count = 1, .status = KVR_ECOMPACTED, .compacted = compacted};
     check_watch_batch(&watching, 0, &batch);
 }
 

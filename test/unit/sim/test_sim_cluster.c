@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* test_sim_cluster.c: whole clusters: runs repeat, trouble by hand does what it says, members that fail are told, and an
- * embedder's loop as sim.h shows it works. */
+/* test_sim_cluster.c: whole clusters: runs repeat, trouble by hand does what it says, members that
+ * fail are told, and an embedder's loop as sim.h shows it works. */
 #include <criterion/criterion.h>
 #include <string.h>
 

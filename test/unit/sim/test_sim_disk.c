@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* test_sim_disk.c: the disk alone: what the file calls of wal.h promise, what a crash may take and what it must
- * leave, and each kind of failure. */
+/* test_sim_disk.c: the disk alone: what the file calls of wal.h promise, what a crash may take and
+ * what it must leave, and each kind of failure. */
 #include <criterion/criterion.h>
 #include <string.h>
 
@@ -203,7 +203,8 @@ Test(sim_disk, what_was_flushed_survives_every_crash)
 
     kvr_sim_disk_crash(disk);
 
-    cr_assert_eq(ops->pread(disk, file, bytes, 5, 0, &(size_t){0}), KVR_EINVAL); /* no handle survives */
+    /* no handle survives */
+    cr_assert_eq(ops->pread(disk, file, bytes, 5, 0, &(size_t){0}), KVR_EINVAL);
     file = open_file("a");
     cr_assert_eq(length_of(file), 605);
     cr_assert_eq(read_some(file, bytes, 5, 600), 5);
