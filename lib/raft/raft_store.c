@@ -213,6 +213,9 @@ static kvr_status issue_writes(kvr_raft *raft)
 kvr_status kvr__raft_store_issue(kvr_raft *raft)
 {
     bool may_write = !raft->store.full || raft->now >= raft->store.retry_ns;
+    if (raft->store.full && may_write) {
+        raft->store.retry_ns = raft->now + raft->config.heartbeat_ns; /* the answer tells before */
+    }
     kvr_status status = may_write ? issue_writes(raft) : KVR_OK;
     if (status == KVR_OK && raft->chunk_due && raft->role == KVR_ROLE_LEADER) {
         status = kvr__raft_transfer_read(raft);
