@@ -172,9 +172,9 @@ typedef struct kvr_sim_config {
     uint64_t segment_bytes; /* of the wal, default 64 KiB */
     uint64_t disk_ns_min;   /* one batch of storage requests takes this ... default 50 us */
     uint64_t disk_ns_mean;  /* ... plus an exponential with this mean; default 100 us */
-    uint32_t
-        crash_ppm; /* a member crashes at an event; half of the crashes are within a disk's batch,
-                                    one in 16 hits everybody; one in 5 restarts crashes again while it reads */
+    /* A member crashes at an event: half of the crashes are within a disk's batch, one in 16 hits
+     * everybody; one in 5 restarts crashes again while it reads. */
+    uint32_t crash_ppm;
     /* a partition begins at an event: one member, a half, one way, or one link */
     uint32_t cut_ppm;
     /* a member's clock is fast or slow by up to this, default 0, at most 100,000 */

@@ -6,8 +6,7 @@
  *
  *   content --> head: snap --> root --> inner --> leaf --> record --> older --> older ...
  *           \                                               ^
- *            --> history: segment -> segment (tail) --------+   (main, sub) order, one pointer a
- *                                                               change
+ *            --> history: segment -> segment (tail) --------+   (main, sub) order
  *
  * A snap is a few numbers and two pointers: copying it copies the store, as long as a pin keeps
  * what it sees. Start at struct kvr_mvcc. The invariants are numbered in README.md and asserted in

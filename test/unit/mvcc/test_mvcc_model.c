@@ -556,17 +556,17 @@ static void run_many(uint32_t key_space, uint64_t salt)
 
 /* FAULTS 95, 97, 99, 100, 101, 103, 105: whatever is done in whatever order, the store is what the
  * model says. */
-Test(mvcc_model, many_keys_behave_as_the_model, .timeout = 600)
+Test(mvcc_model, many_keys_behave_as_the_model)
 {
     run_many(900, 0);
 }
 
-Test(mvcc_model, few_keys_with_long_histories_behave_as_the_model, .timeout = 600)
+Test(mvcc_model, few_keys_with_long_histories_behave_as_the_model)
 {
     run_many(25, 1);
 }
 
-Test(mvcc_model, thousands_of_keys_in_waves_behave_as_the_model, .timeout = 600)
+Test(mvcc_model, thousands_of_keys_in_waves_behave_as_the_model)
 {
     uint64_t waves = 3 + from_environment("KVR_STEPS", 100000) / 200000;
     run_waves(from_environment("KVR_SEED", 1), (uint32_t)waves);

@@ -119,7 +119,7 @@ static void teardown(void)
     TEST_ALLOC_ASSERT_EMPTY(&alloc);
 }
 
-TestSuite(sim_cluster, .init = setup, .fini = teardown, .timeout = 60);
+TestSuite(sim_cluster, .init = setup, .fini = teardown);
 
 static void begin(void)
 {
