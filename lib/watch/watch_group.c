@@ -12,6 +12,10 @@
 
 enum { FIRST_TARGETS = 4 };
 
+_Static_assert(sizeof(void *) != 8 || sizeof(kvr__watcher) + sizeof(kvr__watch_range) == 144,
+               "what a million of is paid for");
+_Static_assert(KVR_KEY_BYTES_MAX <= UINT16_MAX, "sizes of keys are kept in 16 bits");
+
 uint32_t kvr__watch_key_hash(kvr_slice key)
 {
     return (uint32_t)(kvr__xxh3_64(key.data, key.size) >> 32);

@@ -335,15 +335,17 @@ Test(watch_slow, ended_watchers_leave_nothing_behind)
     }
 }
 
-Test(watch_slow, a_watcher_that_waits_costs_less_than_200_bytes)
+static void expect_bytes_each(bool has_end)
 {
     enum { WATCHERS = 50000 };
     kvr_watch_status status = {.size = sizeof status};
     watch_alloc.quiet = 1;
     for (uint32_t i = 0; i < WATCHERS; i++) {
         char key[20];
-        snprintf(key, sizeof key, "/registry/%06u", i);
-        watch(key, NULL, 0, 0);
+        char end[20];
+        snprintf(key, sizeof key, "/registry/%05u/", i);
+        snprintf(end, sizeof end, "/registry/%05u0", i);
+        watch(key, has_end ? end : NULL, 0, 0);
     }
     drain();
 
@@ -351,6 +353,16 @@ Test(watch_slow, a_watcher_that_waits_costs_less_than_200_bytes)
     cr_assert_eq(status.watchers, WATCHERS);
     cr_assert_eq(status.behind, 0);
     cr_assert_lt(status.memory_bytes / WATCHERS, 200);
+}
+
+Test(watch_slow, a_watcher_of_a_key_that_waits_costs_less_than_200_bytes)
+{
+    expect_bytes_each(false);
+}
+
+Test(watch_slow, a_watcher_of_an_interval_that_waits_costs_less_than_200_bytes)
+{
+    expect_bytes_each(true);
 }
 
 /* ------------------------------------------------------------------ no memory */
