@@ -394,6 +394,38 @@ Test(sim_cluster, a_disk_that_fails_stops_its_member_alone)
     cr_assert_eq(state_of(leader), KVR_SIM_UP);
 }
 
+/* The simulator's seed 111: while the answer to a retry was under way, the deadline lay in the past. */
+Test(sim_cluster, a_full_disk_makes_no_member_spin)
+{
+    kvr_sim_disk_faults faults;
+    cr_assert_eq(kvr_sim_disk_faults_init(&faults, sizeof faults), KVR_OK);
+    begin();
+    uint32_t leader = wait_for_leader();
+    kvr_sim_disk_status disk = {.size = sizeof disk};
+    kvr_sim_disk_get_status(kvr_sim_member_disk(sim, leader), &disk);
+    faults.capacity_bytes = disk.bytes;
+    cr_assert_eq(kvr_sim_after(sim, 1, &fired), KVR_OK);
+    for (uint32_t i = 0; i < 3; i++) {
+        kvr_sim_set_disk(sim, i, &faults);
+    }
+
+    while (refused == 0) {
+        cr_assert_eq(kvr_sim_run(sim, SECOND), KVR_OK);
+    }
+    uint64_t events = kvr_sim_event_count(sim);
+    cr_assert_eq(kvr_sim_run(sim, 2 * (uint64_t)SECOND), KVR_OK);
+
+    cr_assert(kvr_sim_event_count(sim) - events < 20000);
+    faults.capacity_bytes = 0;
+    for (uint32_t i = 0; i < 3; i++) {
+        kvr_sim_set_disk(sim, i, &faults);
+    }
+    cr_assert_eq(kvr_sim_run(sim, SECOND), KVR_OK);
+    done = 0;
+    cr_assert_eq(kvr_sim_run(sim, SECOND), KVR_OK);
+    cr_assert(done > 100);
+}
+
 /* ------------------------------------------------------------------ clocks */
 
 Test(sim_cluster, clocks_drift_and_begin_anywhere)
