@@ -84,7 +84,7 @@ typedef struct kvr_raft_config {
     uint32_t snapshot_chunk_bytes;  /* default 256 KiB */
     /* committed entries handed out but not applied, default 16 MiB */
     uint64_t apply_bytes_max;
-    /* entries that stay in memory though all members in step have them, default 256 KiB; a
+    /* entries that stay in memory though all members in step have them, default 64 KiB; a
      * follower that needs older ones gets them from storage (READ) */
     uint64_t log_memory_bytes;
     uint32_t trace; /* 1: ready.traces tells each change of state */

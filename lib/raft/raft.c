@@ -45,7 +45,7 @@ kvr_status kvr_raft_new(const kvr_raft_config *config, kvr_raft **out_raft)
     raft->work = true;
     raft->store.free_bytes = UINT64_MAX;
     raft->quorum_free_bytes = UINT64_MAX;
-    raft->evict_bytes = known.log_memory_bytes + known.log_memory_bytes / 4;
+    raft->evict_position = known.log_memory_bytes;
     kvr__random_init(&raft->random, known.seed ^ (known.member_id * 0x9E3779B97F4A7C15));
     kvr__raft_log_init(&raft->log, &raft->mem);
     kvr__ring_init(&raft->reads, &raft->mem, KVR__MEM_CALL, sizeof(kvr__raft_pending_read));

@@ -24,7 +24,7 @@ static void fill_defaults(kvr_raft_config *config)
         {&config->uncommitted_bytes_max, 64 * MIB},
         {&config->inflight_bytes_max, 8 * MIB},
         {&config->apply_bytes_max, 16 * MIB},
-        {&config->log_memory_bytes, 256 * KIB},
+        {&config->log_memory_bytes, 64 * KIB},
     };
     for (size_t i = 0; i < sizeof defaults / sizeof defaults[0]; i++) {
         if (*defaults[i].field == 0) {

@@ -27,6 +27,7 @@ void kvr__raft_fetch_evict(kvr_raft *raft)
         }
     }
     kvr__raft_log_evict(&raft->log, limit, keep);
+    raft->evict_position = raft->log.end_position + keep / 8;
 }
 
 /* ------------------------------------------------------------------ asking storage */

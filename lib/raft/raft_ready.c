@@ -251,7 +251,7 @@ static kvr_status make_all(kvr_raft *raft)
     if (status == KVR_OK && may_hand_out(raft)) {
         status = hand_out(raft);
     }
-    if (raft->log.end_position - raft->log.begin_position >= raft->evict_bytes) {
+    if (raft->log.end_position >= raft->evict_position) {
         kvr__raft_fetch_evict(raft);
     }
     return status;

@@ -288,7 +288,7 @@ struct kvr_raft {
     bool read_request_due;
     uint8_t reserved3[7];
 
-    uint64_t evict_bytes;       /* a log in memory of this size may be cut */
+    uint64_t evict_position;    /* when the log's end gets there, its beginning may leave memory */
     uint64_t quorum_free_bytes; /* leader: what the fullest needed disk has left */
 
     kvr__raft_store store;

@@ -284,7 +284,7 @@ Test(raft_storage, entries_no_longer_in_memory_are_read_back)
     cluster_elect(&c, 1);
     for (uint64_t id = 1; id <= 3; id++) {
         cluster_at(&c, id)->raft->config.log_memory_bytes = 4096;
-        cluster_at(&c, id)->raft->evict_bytes = 5120;
+        cluster_at(&c, id)->raft->evict_position = 0;
         cluster_at(&c, id)->raft->config.message_bytes_max = 2000;
         cluster_at(&c, id)->raft->config.inflight_bytes_max = 8192;
     }
@@ -333,7 +333,7 @@ Test(raft_storage, conflict_below_memory_is_found_by_reading_back)
     uint64_t leader = cluster_leader(&c);
     cr_assert_neq(leader, 3);
     cluster_at(&c, leader)->raft->config.log_memory_bytes = 2000;
-    cluster_at(&c, leader)->raft->evict_bytes = 2500;
+    cluster_at(&c, leader)->raft->evict_position = 0;
     for (int i = 0; i < 300; i++) {
         cr_assert_eq(cluster_propose(&c, leader, "committed"), KVR_OK);
         cluster_stabilize(&c);
