@@ -19,10 +19,13 @@
 
 /* ------------------------------------------------------------------ limits */
 
-enum {
-    KVR__WATCH_BATCH_EVENTS = 1024,     /* default of batch_events_max */
-    KVR__WATCH_BATCH_EVENTS_MAX = 65536 /* above it is KVR_EINVAL: a window holds as many places */
-};
+/* Events of a batch by default. With KVR_HOSTILE few, so that revisions come in parts. */
+#ifdef KVR_HOSTILE
+enum { KVR__WATCH_BATCH_EVENTS = 2 };
+#else
+enum { KVR__WATCH_BATCH_EVENTS = 1024 };
+#endif
+enum { KVR__WATCH_BATCH_EVENTS_MAX = 65536 }; /* a window holds as many places */
 
 typedef struct kvr__watch_group kvr__watch_group;
 

@@ -35,7 +35,7 @@ void watch_setup_batches(uint32_t batch_events_max)
 
 void watch_setup(void)
 {
-    watch_setup_batches(0);
+    watch_setup_batches(1024);
 }
 
 void watch_teardown(void)

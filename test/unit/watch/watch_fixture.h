@@ -15,7 +15,7 @@ extern test_alloc watch_alloc;
 extern kvr_mvcc *store;
 extern kvr_watch_hub *hub;
 
-void watch_setup(void); /* a store at revision 1 and a hub with default limits */
+void watch_setup(void); /* a store at revision 1 and a hub with batches of 1,024 */
 void watch_setup_batches(uint32_t batch_events_max);
 void watch_teardown(void); /* also asserts that nothing is held */
 #define WATCH_SUITE(name) TestSuite(name, .init = watch_setup, .fini = watch_teardown)
