@@ -19,6 +19,9 @@ kvr_status kvr__array_grow(kvr__mem *mem, uint32_t kind, void **items, uint32_t 
     uint32_t grown = *capacity > UINT32_MAX / 2 ? UINT32_MAX : *capacity * 2;
     grown = grown < FIRST_ITEMS ? FIRST_ITEMS : grown;
     grown = grown < want ? want : grown;
+#ifdef KVR_HOSTILE
+    grown = want; /* never room to spare: each growth moves the array */
+#endif
     size_t new_size = 0;
     if (__builtin_mul_overflow((size_t)grown, item_size, &new_size)) {
         return KVR_ENOMEM;

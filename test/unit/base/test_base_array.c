@@ -39,18 +39,25 @@ static kvr_status grow(uint32_t want)
                            sizeof *array.items);
 }
 
+/* In the hostile build it grows by what is asked for and no more, so that each growth moves it. */
+#ifdef KVR_HOSTILE
+enum { FACTOR = 1, CALLS_MAX = 10000 };
+#else
+enum { FACTOR = 2, CALLS_MAX = 14 };
+#endif
+
 Test(base_array, keeps_its_items_and_at_least_doubles)
 {
     uint64_t calls = 0;
     for (uint32_t i = 0; i < 10000; i++) {
         uint32_t before = array.capacity;
         cr_assert_eq(grow(array.count + 1), KVR_OK);
-        cr_assert(array.capacity == before || array.capacity >= 2 * before);
+        cr_assert(array.capacity == before || array.capacity >= FACTOR * before);
         calls += array.capacity != before;
         array.items[array.count++] = i;
     }
 
-    cr_assert_lt(calls, 15);
+    cr_assert_leq(calls, CALLS_MAX);
     for (uint32_t i = 0; i < 10000; i++) {
         cr_assert_eq(array.items[i], i);
     }
