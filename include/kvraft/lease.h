@@ -38,7 +38,8 @@ typedef struct kvr_lease_config {
 
 KVR_API kvr_status kvr_lease_config_init(kvr_lease_config *config, uint32_t size) KVR_MUST_USE;
 
-/* An empty book. Gives *out_book. KVR_EINVAL, KVR_ENOMEM. */
+/* An empty book. `config` NULL: all defaults. Gives *out_book, freed by kvr_lease_book_free.
+ * KVR_EINVAL, KVR_ENOMEM. */
 KVR_API kvr_status kvr_lease_book_new(const kvr_lease_config *config,
                                       kvr_lease_book **out_book) KVR_MUST_USE;
 KVR_API void kvr_lease_book_free(kvr_lease_book *book); /* NULL is ignored */
