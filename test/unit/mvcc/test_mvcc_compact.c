@@ -93,7 +93,7 @@ Test(mvcc_compact, a_sweep_changes_no_hash_and_no_answer)
 {
     kvr_mvcc *other = new_store(), *first = store;
     for (int i = 0; i < 200; i++) {
-        char key[8];
+        char key[16];
         (void)snprintf(key, sizeof key, "k%d", i % 17);
         for (int s = 0; s < 2; s++) {
             store = s == 0 ? first : other;
@@ -160,7 +160,7 @@ Test(mvcc_compact, what_is_freed_is_used_again)
     uint64_t bytes = 0;
     for (int round = 0; round < 30; round++) {
         for (int i = 0; i < 100; i++) {
-            char key[8];
+            char key[16];
             (void)snprintf(key, sizeof key, "k%d", i);
             put(key, "0123456789");
         }
@@ -175,7 +175,7 @@ Test(mvcc_compact, what_is_freed_is_used_again)
 /* A store whose keys all go becomes small inside: no key, no version. */
 Test(mvcc_compact, a_store_can_become_empty_again)
 {
-    char key[8];
+    char key[16];
     for (int i = 0; i < 5000; i++) {
         (void)snprintf(key, sizeof key, "k%d", i);
         put(key, "v");

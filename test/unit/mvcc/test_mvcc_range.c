@@ -173,7 +173,7 @@ Test(mvcc_range, keys_only_keeps_the_lease)
 /* An answer of more than 1,024 pairs is a view, not an allocation of its size. */
 Test(mvcc_range, a_large_answer_is_a_view)
 {
-    char key[8];
+    char key[16];
     for (int i = 0; i < 1030; i++) {
         (void)snprintf(key, sizeof key, "n%04d", i);
         put(key, "");
@@ -204,7 +204,7 @@ Test(mvcc_range, a_large_answer_is_a_view)
  * keys. */
 Test(mvcc_range, an_old_count_is_right_by_changes_and_by_keys)
 {
-    char key[8];
+    char key[16];
     for (int i = 0; i < 300; i++) {
         (void)snprintf(key, sizeof key, "n%04d", i);
         put(key, "");

@@ -171,7 +171,7 @@ Test(mvcc_txn, reads_see_what_earlier_operations_did)
 /* The same for ranges that are too large for an array: each is a view of its own moment. */
 Test(mvcc_txn, a_large_read_sees_its_own_moment_of_the_transaction)
 {
-    char key[8];
+    char key[16];
     for (int i = 0; i < 1100; i++) {
         (void)snprintf(key, sizeof key, "n%04d", i);
         put(key, "");
@@ -268,7 +268,7 @@ Test(mvcc_txn, the_store_does_not_know_who_waits_for_the_answer)
 /* FAULTS 95: a large transaction in slices shows nothing of itself until its last one. */
 Test(mvcc_txn, nothing_is_seen_of_a_transaction_before_its_last_slice)
 {
-    char key[8];
+    char key[16];
     for (int i = 0; i < 200; i++) {
         (void)snprintf(key, sizeof key, "n%04d", i);
         put(key, "1");
@@ -313,7 +313,7 @@ Test(mvcc_txn, nothing_is_seen_of_a_transaction_before_its_last_slice)
 /* A view of before, opened between slices, still holds when all is over. */
 Test(mvcc_txn, a_view_opened_between_slices_keeps_the_state_before)
 {
-    char key[8];
+    char key[16];
     for (int i = 0; i < 200; i++) {
         (void)snprintf(key, sizeof key, "n%04d", i);
         put(key, "1");
