@@ -160,6 +160,7 @@ kvr_status kvr__raft_store_request(kvr_raft *raft, uint8_t kind, kvr_store_reque
 kvr_status kvr__raft_store_issue(kvr_raft *raft);
 void kvr__raft_store_truncated(kvr_raft *raft, uint64_t from);
 void kvr__raft_store_release(kvr_raft *raft);
+uint64_t kvr__raft_store_room(const kvr_raft *raft); /* free bytes; UINT64_MAX: not known */
 kvr_status kvr__raft_load_issue(kvr_raft *raft);
 kvr_status kvr__raft_load_done(kvr_raft *raft, const kvr_store_result *result);
 kvr_status kvr__raft_load_entries(kvr_raft *raft, const kvr_store_result *result);

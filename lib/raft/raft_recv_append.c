@@ -131,7 +131,7 @@ static kvr_status refuse(kvr_raft *raft, const kvr__raft_append *append)
         .index = append->prev_index,
         .hint_index = kvr__raft_log_conflict(&raft->log, append->prev_index, append->prev_term),
         .round = raft->round,
-        .free_bytes = raft->store.free_bytes,
+        .free_bytes = kvr__raft_store_room(raft),
         .flags = KVR__RAFT_REFUSED,
     };
     bool known = kvr__raft_log_term(&raft->log, reply.hint_index, &reply.hint_term);

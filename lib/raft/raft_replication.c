@@ -332,7 +332,7 @@ kvr_status kvr__raft_replication_acknowledge(kvr_raft *raft)
     kvr__raft_append_reply reply = {
         .index = index,
         .round = raft->round,
-        .free_bytes = raft->store.free_bytes,
+        .free_bytes = kvr__raft_store_room(raft),
         .flush_age_ns = kvr__raft_replication_flush_age(raft),
         .flags = raft->store.full ? KVR__RAFT_STORE_FULL : 0,
     };
@@ -351,7 +351,7 @@ kvr_status kvr__raft_replication_answer_heartbeat(kvr_raft *raft)
     }
     kvr__raft_heartbeat_reply reply = {
         .round = raft->round,
-        .free_bytes = raft->store.free_bytes,
+        .free_bytes = kvr__raft_store_room(raft),
         .flush_age_ns = kvr__raft_replication_flush_age(raft),
         .flags = raft->store.full ? KVR__RAFT_STORE_FULL : 0,
     };

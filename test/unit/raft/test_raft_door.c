@@ -276,6 +276,32 @@ Test(raft_door, proposals_are_refused_before_a_quorum_is_full)
     cluster_stabilize(&c);
 }
 
+/* Room that returns while nothing is written is found: what a disk said is not believed for ever. */
+Test(raft_door, room_that_returned_is_found_though_nothing_was_written)
+{
+    const char *big = "0123456789012345678901234567890123456789012345";
+    cluster_add(&c, 3, NULL, NULL);
+    cluster_elect(&c, 1);
+    for (uint64_t id = 1; id <= 3; id++) {
+        cluster_at(&c, id)->disk.free_bytes = 70;
+    }
+    cr_assert_eq(cluster_propose(&c, 1, "a"), KVR_OK);
+    cluster_stabilize(&c);
+    cr_assert_eq(cluster_propose(&c, 1, big), KVR_ENOSPACE);
+    for (uint64_t id = 1; id <= 3; id++) {
+        cluster_at(&c, id)->disk.free_bytes = UINT64_MAX;
+    }
+    for (int i = 0; i < 12; i++) {
+        cluster_tick(&c, 100ULL * CLUSTER_MS);
+        cluster_stabilize(&c);
+    }
+
+    cr_assert_eq(cluster_propose(&c, 1, big), KVR_OK);
+
+    cluster_stabilize(&c);
+    cr_assert_eq(cluster_status(&c, 3).commit_index, 3);
+}
+
 Test(raft_door, campaign_needs_a_loaded_voter)
 {
     const uint8_t roles[] = {KVR_MEMBER_VOTER, KVR_MEMBER_LEARNER, KVR_MEMBER_WITNESS};
