@@ -64,8 +64,9 @@ KVR_API kvr_status kvr_lease_grant(kvr_lease_book *book, int64_t id, uint64_t tt
 KVR_API kvr_status kvr_lease_revoke(kvr_lease_book *book, int64_t id) KVR_MUST_USE;
 
 /* Records that the last renewal of `id` was at `renewed_ns`, or (0) that it was renewed after it
- * had been recorded and counts as unrecorded again. KVR_OK, KVR_ENOTFOUND (it was revoked
- * meanwhile: nothing to do). */
+ * had been recorded and counts as unrecorded again. KVR_OK; KVR_ENOTFOUND: it was revoked
+ * meanwhile, or `renewed_ns` is before its grant and so of an earlier life of the id; nothing
+ * changed. */
 KVR_API kvr_status kvr_lease_record(kvr_lease_book *book, int64_t id,
                                     uint64_t renewed_ns) KVR_MUST_USE;
 
