@@ -285,6 +285,7 @@ part-readme: $(LIBRARIES)
 part-man: $(LIBRARIES)
 	@python3 test/tools/check_man.py
 part-sim: $(SIM)
+	$(Q)$(RUN) $(BUILD)/kvr-sim --file test/sim/seeds.txt --jobs 2
 	$(Q)$(RUN) $(BUILD)/kvr-sim --seeds $(SEEDS) --jobs 2
 part-sim-more: $(SIM)
 	$(Q)$(BUILD)/kvr-sim --seeds 10001..16000 --jobs 2

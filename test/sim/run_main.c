@@ -12,12 +12,20 @@
 
 #include "run.h"
 
-enum { JOBS_MAX = 64, NS_A_SECOND = 1000000000 };
+enum { JOBS_MAX = 64, LISTED_MAX = 4096, NS_A_SECOND = 1000000000 };
 
+/* A seed to be run, for so many events; 0: as many as it draws. */
+typedef struct planned {
+    uint64_t seed;
+    uint64_t steps;
+} planned;
+
+/* Seeds have places 0..last_place: those of a range, or of a file. */
 typedef struct options {
     uint64_t first;
-    uint64_t last;
+    uint64_t last_place;
     uint64_t steps;
+    planned *listed; /* of a file; NULL: a range from `first` on */
     uint32_t jobs;
     bool verbose;
     bool has_seeds;
@@ -35,7 +43,7 @@ typedef struct totals {
 
 /* What a worker tells. */
 typedef struct note {
-    uint64_t seed;
+    uint64_t place;
     uint64_t cpu_ns;
     uint64_t is_end; /* 0: it begins this seed */
     run_verdict verdict;
@@ -44,8 +52,8 @@ typedef struct note {
 typedef struct worker {
     pid_t pid;
     int pipe;
-    uint64_t seed; /* under way */
-    bool is_busy;  /* with that seed */
+    uint64_t place; /* of the seed under way */
+    bool is_busy;   /* with that seed */
     bool is_open;
 } worker;
 
@@ -53,9 +61,10 @@ typedef struct worker {
 
 static int usage(const char *wrong, const char *word)
 {
-    (void)fprintf(
-        stderr, "kvr-sim: %s%s%s; try: kvr-sim --seeds 1..100 [--steps N] [--jobs N] [--verbose]\n",
-        wrong, word == NULL ? "" : " ", word == NULL ? "" : word);
+    (void)fprintf(stderr,
+                  "kvr-sim: %s%s%s; try: kvr-sim --seeds 1..100 | --file F [--steps N] [--jobs N] "
+                  "[--verbose]\n",
+                  wrong, word == NULL ? "" : " ", word == NULL ? "" : word);
     return 2;
 }
 
@@ -69,19 +78,71 @@ static bool read_number(const char *text, uint64_t *out_value, const char **out_
     return end != text && errno == 0 && text[0] >= '0' && text[0] <= '9';
 }
 
-static bool read_seeds(const char *text, options *out)
+static bool read_range(const char *text, options *out)
 {
     const char *end;
+    uint64_t last;
     if (!read_number(text, &out->first, &end)) {
         return false;
     }
-    out->last = out->first;
     out->has_seeds = true;
     if (end[0] == '\0') {
         return true;
     }
-    return end[0] == '.' && end[1] == '.' && read_number(end + 2, &out->last, &end) &&
-           end[0] == '\0' && out->last >= out->first;
+    if (end[0] != '.' || end[1] != '.' || !read_number(end + 2, &last, &end) || end[0] != '\0' ||
+        last < out->first) {
+        return false;
+    }
+    out->last_place = last - out->first;
+    return true;
+}
+
+/* "seed [events] [# why]" a line. */
+static bool read_line(const char *line, planned *out, bool *out_is_seed)
+{
+    const char *at = line + strspn(line, " \t");
+    *out_is_seed = *at != '#' && *at != '\n' && *at != '\0';
+    *out = (planned){0};
+    if (!*out_is_seed) {
+        return true;
+    }
+    if (!read_number(at, &out->seed, &at)) {
+        return false;
+    }
+    at += strspn(at, " \t");
+    if (*at >= '0' && *at <= '9') {
+        (void)read_number(at, &out->steps, &at);
+        at += strspn(at, " \t");
+    }
+    return *at == '#' || *at == '\n' || *at == '\0';
+}
+
+static bool read_file(const char *name, options *out)
+{
+    char line[256];
+    uint32_t count = 0;
+    bool sound = true;
+    FILE *file = fopen(name, "r");
+    if (file == NULL) {
+        return false;
+    }
+    out->listed = check_alloc(LISTED_MAX * sizeof *out->listed);
+    while (sound && count < LISTED_MAX && fgets(line, sizeof line, file) != NULL) {
+        bool is_seed;
+        sound = read_line(line, &out->listed[count], &is_seed);
+        count += is_seed;
+    }
+    (void)fclose(file);
+    out->has_seeds = count > 0;
+    out->last_place = count == 0 ? 0 : count - 1;
+    return sound && count > 0;
+}
+
+static planned planned_at(const options *opt, uint64_t place)
+{
+    planned at = opt->listed == NULL ? (planned){.seed = opt->first + place} : opt->listed[place];
+    at.steps = opt->steps == 0 ? at.steps : opt->steps;
+    return at;
 }
 
 static int read_flags(int count, char **words, options *out)
@@ -96,8 +157,12 @@ static int read_flags(int count, char **words, options *out)
             continue;
         }
         if (strcmp(words[i], "--seeds") == 0) {
-            if (!read_seeds(value, out)) {
+            if (!read_range(value, out)) {
                 return usage("--seeds wants A..B, not", value);
+            }
+        } else if (strcmp(words[i], "--file") == 0) {
+            if (!read_file(value, out)) {
+                return usage("--file wants a file with a seed a line, not", value);
             }
         } else if (strcmp(words[i], "--steps") == 0) {
             if (!read_number(value, &out->steps, &end) || *end != '\0') {
@@ -119,16 +184,18 @@ static int read_flags(int count, char **words, options *out)
 
 /* ------------------------------------------------------------------ lines */
 
-static void print_failure(const options *opt, uint64_t seed, const run_verdict *verdict)
+static void print_failure(const options *opt, uint64_t place, const run_verdict *verdict)
 {
+    planned at = planned_at(opt, place);
+    uint64_t seed = at.seed;
     (void)printf("seed %llu: %s at %llu.%06llu s: %s; replay: %s --seeds %llu..%llu%s",
                  (unsigned long long)seed, verdict->report.invariant,
                  (unsigned long long)(verdict->time_ns / NS_A_SECOND),
                  (unsigned long long)(verdict->time_ns % NS_A_SECOND / 1000), verdict->report.text,
                  opt->program, (unsigned long long)seed, (unsigned long long)seed,
-                 opt->steps == 0 ? "" : " --steps ");
-    if (opt->steps != 0) {
-        (void)printf("%llu", (unsigned long long)opt->steps);
+                 at.steps == 0 ? "" : " --steps ");
+    if (at.steps != 0) {
+        (void)printf("%llu", (unsigned long long)at.steps);
     }
     (void)printf(" --verbose\n");
     (void)fflush(stdout);
@@ -138,8 +205,7 @@ static void print_progress(const options *opt, const totals *sum)
 {
     if (isatty(STDERR_FILENO) != 0) {
         (void)fprintf(stderr, "\r%llu of %llu seeds, %llu failed ", (unsigned long long)sum->seeds,
-                      (unsigned long long)opt->last - opt->first + 1,
-                      (unsigned long long)sum->failures);
+                      (unsigned long long)opt->last_place + 1, (unsigned long long)sum->failures);
     }
 }
 
@@ -169,7 +235,7 @@ static void count(const options *opt, totals *sum, const note *from)
     sum->cpu_ns += from->cpu_ns;
     if (from->verdict.report.failed) {
         sum->failures++;
-        print_failure(opt, from->seed, &from->verdict);
+        print_failure(opt, from->place, &from->verdict);
     }
     print_progress(opt, sum);
 }
@@ -184,11 +250,12 @@ static uint64_t cpu_now(void)
                : (uint64_t)t.tv_sec * NS_A_SECOND + (uint64_t)t.tv_nsec;
 }
 
-static void run_noted(uint64_t seed, uint64_t steps, FILE *trace, note *out)
+static void run_noted(const options *opt, uint64_t place, FILE *trace, note *out)
 {
+    planned at = planned_at(opt, place);
     uint64_t begin = cpu_now();
-    *out = (note){.seed = seed, .is_end = 1};
-    run_seed(seed, steps, trace, &out->verdict);
+    *out = (note){.place = place, .is_end = 1};
+    run_seed(at.seed, at.steps, trace, &out->verdict);
     out->cpu_ns = cpu_now() - begin;
 }
 
@@ -206,22 +273,22 @@ static void tell(int fd, const note *what)
     }
 }
 
-/* Every jobs-th seed from `seed` on. */
-static void work(const options *opt, uint64_t seed, int fd)
+/* Every jobs-th seed from `place` on. */
+static void work(const options *opt, uint64_t place, int fd)
 {
     for (;;) {
-        note what = {.seed = seed};
+        note what = {.place = place};
         tell(fd, &what);
-        run_noted(seed, opt->steps, NULL, &what);
+        run_noted(opt, place, NULL, &what);
         tell(fd, &what);
-        if (opt->last - seed < opt->jobs) {
+        if (opt->last_place - place < opt->jobs) {
             _exit(0);
         }
-        seed += opt->jobs;
+        place += opt->jobs;
     }
 }
 
-static bool start(const options *opt, worker *of, uint64_t seed)
+static bool start(const options *opt, worker *of, uint64_t place)
 {
     int ends[2];
     if (pipe(ends) != 0) {
@@ -234,10 +301,10 @@ static bool start(const options *opt, worker *of, uint64_t seed)
     }
     if (pid == 0) {
         (void)close(ends[0]);
-        work(opt, seed, ends[1]);
+        work(opt, place, ends[1]);
     }
     (void)close(ends[1]);
-    *of = (worker){.pid = pid, .pipe = ends[0], .seed = seed, .is_open = true, .is_busy = true};
+    *of = (worker){.pid = pid, .pipe = ends[0], .place = place, .is_open = true, .is_busy = true};
     return true;
 }
 
@@ -267,11 +334,11 @@ static bool bury(const options *opt, totals *sum, worker *of)
     if (!of->is_busy) {
         return true;
     }
-    note died = {.seed = of->seed, .is_end = 1};
+    note died = {.place = of->place, .is_end = 1};
     check_fail(&died.verdict.report, "CRASH", "the process died of signal %d",
                WIFSIGNALED(status) ? WTERMSIG(status) : 0);
     count(opt, sum, &died);
-    return opt->last - of->seed < opt->jobs || start(opt, of, of->seed + opt->jobs);
+    return opt->last_place - of->place < opt->jobs || start(opt, of, of->place + opt->jobs);
 }
 
 static bool serve(const options *opt, totals *sum, worker *of)
@@ -280,7 +347,7 @@ static bool serve(const options *opt, totals *sum, worker *of)
     if (!hear(of->pipe, &what)) {
         return bury(opt, sum, of);
     }
-    of->seed = what.seed;
+    of->place = what.place;
     of->is_busy = what.is_end == 0;
     if (what.is_end != 0) {
         count(opt, sum, &what);
@@ -292,10 +359,9 @@ static bool serve(const options *opt, totals *sum, worker *of)
 static int run_jobs(const options *opt, totals *sum)
 {
     worker workers[JOBS_MAX] = {{0}};
-    uint64_t seeds = opt->last - opt->first;
     uint32_t open = 0;
-    for (uint32_t i = 0; i < opt->jobs && i <= seeds; i++) {
-        if (!start(opt, &workers[i], opt->first + i)) {
+    for (uint32_t i = 0; i < opt->jobs && i <= opt->last_place; i++) {
+        if (!start(opt, &workers[i], i)) {
             (void)fprintf(stderr, "kvr-sim: cannot start a process: %s\n", strerror(errno));
             return 3;
         }
@@ -320,14 +386,15 @@ static int run_jobs(const options *opt, totals *sum)
 /* In this process, so that a debugger sees it; ends with the hash that two runs compare. */
 static void run_verbose(const options *opt, totals *sum)
 {
-    for (uint64_t seed = opt->first;; seed++) {
+    for (uint64_t place = 0;; place++) {
         note what;
-        (void)printf("seed %llu\n", (unsigned long long)seed);
-        run_noted(seed, opt->steps, stdout, &what);
+        unsigned long long seed = (unsigned long long)planned_at(opt, place).seed;
+        (void)printf("seed %llu\n", seed);
+        run_noted(opt, place, stdout, &what);
         count(opt, sum, &what);
-        (void)printf("seed %llu trace %016llx\n", (unsigned long long)seed,
+        (void)printf("seed %llu trace %016llx\n", seed,
                      (unsigned long long)what.verdict.trace_hash);
-        if (seed == opt->last) {
+        if (place == opt->last_place) {
             return;
         }
     }

@@ -394,7 +394,8 @@ Test(sim_cluster, a_disk_that_fails_stops_its_member_alone)
     cr_assert_eq(state_of(leader), KVR_SIM_UP);
 }
 
-/* The simulator's seed 111: while the answer to a retry was under way, the deadline lay in the past. */
+/* The simulator's seed 111: while the answer to a retry was under way, the deadline lay in the
+ * past. */
 Test(sim_cluster, a_full_disk_makes_no_member_spin)
 {
     kvr_sim_disk_faults faults;
