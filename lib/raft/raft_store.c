@@ -51,8 +51,8 @@ static void note_room(kvr_raft *raft, uint64_t free_bytes, bool full)
     }
 }
 
-/* What a leader is told. A disk that is asked nothing never tells that it has room again: so what it said
- * is believed for an election timeout, unless it is full and asked again and again. */
+/* What a leader is told. A disk that is asked nothing never tells that it has room again: so what
+ * it said is believed for an election timeout, unless it is full and asked again and again. */
 uint64_t kvr__raft_store_room(const kvr_raft *raft)
 {
     bool stale = raft->now - raft->store.room_ns >= raft->config.election_ns;

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "base/checksum.h"
+#include "base/codec.h"
 #include "base/entry.h"
 #include "raft/raft_internal.h"
 #include "raft_cluster_internal.h"
@@ -496,4 +497,11 @@ size_t cluster_forge_configuration(uint8_t *out, uint64_t index, uint64_t term,
                                         .term = term,
                                         .kind = KVR_ENTRY_CONFIG,
                                         .command = {encoded, size}});
+}
+
+void cluster_forge_again(uint8_t *entry)
+{
+    size_t size = kvr__load_u32(entry + 32);
+    kvr__store_u64(entry + 40, kvr__xxh3_64(entry + KVR_ENTRY_HEADER_SIZE, size));
+    kvr__store_u64(entry + 48, kvr__xxh3_64(entry, 48));
 }

@@ -171,8 +171,12 @@ void cluster_forge_entry(uint8_t *out, size_t *size, uint64_t index, uint64_t te
 size_t cluster_forge_configuration(uint8_t *out, uint64_t index, uint64_t term,
                                    const kvr_member *members, uint32_t count);
 
+/* Renews the checksums of an entry whose command was changed in place. */
+void cluster_forge_again(uint8_t *entry);
+
 /* One more entry at the end of a crashed member's disk, as it is. */
 void cluster_disk_put(cluster_disk *disk, const uint8_t *entry, size_t size);
+void cluster_wipe(cluster *c, uint64_t id); /* an empty disk for a crashed member */
 
 /* Asserts FAULTS.md 3.1 as far as it can be seen from outside: R1, R3, R4, R5, R7, R8, R9. */
 void cluster_check(cluster *c);

@@ -33,6 +33,13 @@ void cluster_disk_release(cluster_disk *disk)
     snapshot_free(&disk->partial);
 }
 
+void cluster_wipe(cluster *c, uint64_t id)
+{
+    cluster_disk *disk = &cluster_at(c, id)->disk;
+    cluster_disk_release(disk);
+    *disk = (cluster_disk){.first_index = 1, .free_bytes = UINT64_MAX};
+}
+
 void cluster_disk_submit(cluster_disk *disk, const kvr_store_request *request)
 {
     cr_assert_lt(disk->request_count, sizeof disk->requests / sizeof disk->requests[0]);

@@ -276,7 +276,8 @@ Test(raft_door, proposals_are_refused_before_a_quorum_is_full)
     cluster_stabilize(&c);
 }
 
-/* Room that returns while nothing is written is found: what a disk said is not believed for ever. */
+/* Room that returns while nothing is written is found: what a disk said is not believed for
+ * ever. */
 Test(raft_door, room_that_returned_is_found_though_nothing_was_written)
 {
     const char *big = "0123456789012345678901234567890123456789012345";

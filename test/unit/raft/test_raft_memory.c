@@ -97,6 +97,47 @@ Test(raft_memory, any_failing_allocation_is_survived)
     FAULT_SWEEP(start(), scenario(), recover());
 }
 
+/* A member with a snapshot, a log and configurations starts although memory is short. */
+static void prepare_restart(void)
+{
+    cluster_init(&c);
+    cluster_add(&c, 3, NULL, tune);
+    cluster_elect(&c, 1);
+    for (int i = 0; i < 30; i++) {
+        cr_assert_eq(cluster_propose(&c, 1, "a command of some length"), KVR_OK);
+        cluster_stabilize(&c);
+        if (i == 10) {
+            cr_assert_eq(cluster_compact(&c, 2, 3), KVR_OK);
+        }
+    }
+    const kvr_member members[] = {{.id = 1}, {.id = 2}, {.id = 3}};
+    uint8_t entry[256];
+    cluster_crash(&c, 2);
+    size_t size = cluster_forge_configuration(entry, 32, 1, members, 3);
+    cluster_disk_put(&cluster_at(&c, 2)->disk, entry, size);
+    cluster_boot(&c, 2);
+}
+
+static void restart(void)
+{
+    for (int i = 0; i < 100 && !cluster_at(&c, 2)->is_loaded; i++) {
+        cluster_run(&c, 2);
+    }
+}
+
+static void check_restart(void)
+{
+    restart();
+    cr_assert(cluster_at(&c, 2)->is_loaded, "%s", fault_text());
+    cr_assert_eq(cluster_status(&c, 2).last_index, 32, "%s", fault_text());
+    cluster_release(&c);
+}
+
+Test(raft_memory, a_start_survives_any_failing_allocation)
+{
+    FAULT_SWEEP(prepare_restart(), restart(), check_restart());
+}
+
 static kvr_status new_status;
 static kvr_raft *raft;
 

@@ -350,6 +350,75 @@ Test(raft_storage, conflict_below_memory_is_found_by_reading_back)
     cr_assert(strstr(cluster_at(&c, 3)->text, "never") == NULL);
 }
 
+/* Storage that gives other entries than were asked for, or damaged ones, or fails: the leader
+ * stops. */
+Test(raft_storage, what_is_read_back_is_judged)
+{
+    for (int fault = 0; fault < 4; fault++) {
+        cluster_add(&c, 3, NULL, NULL);
+        cluster_elect(&c, 1);
+        cluster_at(&c, 1)->raft->config.log_memory_bytes = 1000;
+        cluster_at(&c, 1)->raft->config.inflight_bytes_max = 1000;
+        cluster_at(&c, 1)->raft->evict_position = 0;
+        cluster_isolate(&c, 3, true);
+        for (int i = 0; i < 200; i++) {
+            cr_assert_eq(cluster_propose(&c, 1, "some command"), KVR_OK);
+            cluster_stabilize(&c);
+        }
+        cluster_at(&c, 1)->disk.manual = true;
+        cluster_isolate(&c, 3, false);
+        cluster_disk *disk = &cluster_at(&c, 1)->disk;
+        for (int i = 0; i < 100 && disk->request_count == 0; i++) {
+            cluster_tick(&c, i % 10 == 0 ? 100ULL * CLUSTER_MS : 0);
+            cluster_deliver(&c, (cluster_filter){0});
+        }
+        cr_assert_eq(disk->request_count, 1);
+        kvr_store_request request = disk->requests[0].request;
+        cr_assert_eq(request.kind, KVR_STORE_READ);
+        disk->request_count = 0;
+        kvr_store_result result = answer_to(&request);
+        kvr_slice piece = {disk->entries[100].bytes, disk->entries[100].size};
+        result.status = fault == 0 ? KVR_EIO : fault == 1 ? KVR_ECORRUPT : KVR_OK;
+        result.pieces = &piece;
+        result.piece_count = fault == 2; /* the wrong one; or none at all */
+
+        kvr_status status = kvr_raft_storage_done(cluster_at(&c, 1)->raft, &result);
+
+        cr_assert_eq(status, fault == 0 ? KVR_FSTORAGE : KVR_FCORRUPT, "fault %d", fault);
+        cr_assert_neq(*kvr_raft_error(cluster_at(&c, 1)->raft), '\0');
+        cluster_release(&c);
+        cluster_init(&c);
+    }
+}
+
+/* The leader's own snapshot cannot be read: it stops, and says why. */
+Test(raft_storage, a_snapshot_that_cannot_be_read_ends_its_leader)
+{
+    cluster_add(&c, 3, NULL, NULL);
+    cluster_elect(&c, 1);
+    cluster_isolate(&c, 3, true);
+    cr_assert_eq(cluster_propose(&c, 1, "abc"), KVR_OK);
+    cluster_stabilize(&c);
+    cr_assert_eq(cluster_compact(&c, 1, 0), KVR_OK);
+    cluster_stabilize(&c);
+    cluster_at(&c, 1)->disk.manual = true;
+    cluster_isolate(&c, 3, false);
+    cluster_disk *disk = &cluster_at(&c, 1)->disk;
+    for (int i = 0; i < 100 && disk->request_count == 0; i++) {
+        cluster_tick(&c, i % 10 == 0 ? 100ULL * CLUSTER_MS : 0);
+        cluster_deliver(&c, (cluster_filter){0});
+    }
+    kvr_store_request request = disk->requests[0].request;
+    cr_assert_eq(request.kind, KVR_STORE_SNAPSHOT_READ);
+    disk->request_count = 0;
+    kvr_store_result result = answer_to(&request);
+    result.status = KVR_ECORRUPT;
+
+    cr_assert_eq(kvr_raft_storage_done(cluster_at(&c, 1)->raft, &result), KVR_FCORRUPT);
+
+    cr_assert_str_eq(kvr_raft_error(cluster_at(&c, 1)->raft), "reading a snapshot failed");
+}
+
 /* FAULTS 70: a chunk that says more than its snapshot has, or nothing, is refused before anything
  * is kept. */
 Test(raft_storage, impossible_chunks_are_refused)
