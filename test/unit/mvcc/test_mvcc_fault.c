@@ -116,6 +116,33 @@ Test(mvcc_fault, a_transaction_under_a_view_is_whole_or_not_there)
                 check_deep_txn_with_view());
 }
 
+/* A view in the middle of the transaction freezes what was changed before it: to undo that, it goes first. */
+static const kvr_op *txn_with_view(void)
+{
+    static kvr_op ops[4], op;
+    ops[0] = op_put("k0001", "new");
+    ops[1] = op_range(ALL, ALL);
+    ops[2] = op_delete(text("k0100"), text("k1400"));
+    ops[3] = op_put("z", "last");
+    sweep_txn = TXN(.then_count = 4, .then_ops = ops);
+    op = op_txn(&sweep_txn);
+    return &op;
+}
+
+Test(mvcc_fault, a_view_inside_is_gone_before_the_undo)
+{
+    FAULT_SWEEP(fresh(1500), f.status = kvr_mvcc_apply(store, txn_with_view(), &f.result), {
+        if (f.status != KVR_OK) {
+            check_unchanged();
+            assert_text(get_text("z"), "-");
+            MUST(kvr_mvcc_apply(store, txn_with_view(), &f.result));
+        }
+        cr_assert_eq(kvr_mvcc_result_root(f.result)->results[1].count, 1500);
+        cr_assert_eq(status_now().live_keys, 201);
+        kvr_mvcc_result_free(f.result);
+    });
+}
+
 /* In slices memory may end anywhere: the place is kept, and the next step goes on there. */
 static void apply_in_slices(void)
 {

@@ -219,6 +219,24 @@ static void check_live(void)
     free(kvs);
 }
 
+/* A key as the store has it now, against the model at `revision`. */
+static void check_get(uint64_t revision)
+{
+    uint32_t used = t.key_used;
+    kvr_slice key = random_key();
+    const model_version *version = model_mvcc_at(t.model, &key, revision);
+    t.key_used = used; /* the keys of an operation under way stay where they are */
+    kvr_kv kv;
+    bool is_there = kvr_mvcc_get(store, &key, &kv);
+    cr_assert_eq(is_there, version != NULL);
+    if (is_there) {
+        cr_assert_eq(kv.mod_revision, version->main);
+        cr_assert_eq(kv.version, version->version);
+        cr_assert_eq(kv.value.size, version->value.size);
+        cr_assert_eq(memcmp(kv.value.data, version->value.data, kv.value.size), 0);
+    }
+}
+
 /* One interval at one revision of a view, by cursor and by count, against the model. */
 static void check_range(const held *h, uint64_t revision)
 {
@@ -338,6 +356,7 @@ static kvr_status apply_in_slices(const kvr_op *op, kvr_mvcc_result **out_result
             kvr_mvcc_status now = status_now();
             cr_assert_eq(now.hash_chain, before.hash_chain);
             cr_assert_eq(now.hash_live, before.hash_live);
+            check_get(before.revision);
         }
     } while (status != KVR_OK);
     return kvr_mvcc_apply_finish(store, out_result);
@@ -383,6 +402,7 @@ static void step_op(kvr_op op)
     }
     model_result_release(&expected);
     check_status();
+    check_get(t.model->revision);
 }
 
 static void step_apply(void)
