@@ -92,9 +92,9 @@ enum {
     KVR_OP_RANGE = 2,
     KVR_OP_DELETE = 3,
     KVR_OP_TXN = 4,
-    KVR_OP_DELETE_KEYS =
-        5 /* each of `keys` that is there, in their order, under one revision: how a lease
-                              ends. Only by itself, never in a transaction; any number of keys */
+    /* Each of `keys` that is there, in their order, under one revision: how a lease ends. Only by
+     * itself, never in a transaction; any number of keys; no flags. */
+    KVR_OP_DELETE_KEYS = 5
 };
 
 enum {
@@ -103,15 +103,15 @@ enum {
     KVR_OP_IGNORE_LEASE = 4, /* put: keep the present lease; KVR_ENOTFOUND without a key */
     KVR_OP_KEYS_ONLY = 8,    /* range: no values in the result */
     KVR_OP_COUNT_ONLY = 16,  /* range: only the count */
-    KVR_OP_NO_LEASE =
-        32 /* put: its lease does not exist, says the caller, who knows leases: if this put
-                                lies on the path taken, the whole is refused with KVR_ENOLEASE */
+    /* Put: its lease does not exist, says the caller, who knows leases: if this put lies on the
+     * path taken, the whole is refused with KVR_ENOLEASE. */
+    KVR_OP_NO_LEASE = 32
 };
 
 typedef struct kvr_txn kvr_txn;
 
 /* One operation. Fields that its kind does not name are zero. Everything it points to is borrowed
- * until the apply that got it ends. */
+ * until the apply that got it ends. All operations of one array have the same size. */
 typedef struct kvr_op {
     uint32_t size;
     uint8_t kind; /* KVR_OP_* */
@@ -203,11 +203,12 @@ typedef struct kvr_op_result {
     uint8_t more;      /* range: limit left some out */
     uint8_t reserved;
     uint32_t kv_count;
-    uint64_t count;    /* range: keys in the interval, whatever the limit; delete: keys deleted */
-    const kvr_kv *kvs; /* range: the keys; put and delete with PREV_KV: what was there */
-    const kvr_mvcc_view
-        *view; /* not NULL: too many for an array (over 1,024); read them with a cursor over
-                                  this view, over the operation's interval; kvs is NULL then */
+    uint64_t count; /* range: keys in the interval, whatever the limit; delete: keys deleted */
+    /* Range: the keys; put and delete with PREV_KV: what was there. */
+    const kvr_kv *kvs;
+    /* Not NULL: too many for an array (over 1,024). Read them with a cursor over this view, over
+     * the operation's interval and revision, up to its limit; kvs is NULL then. */
+    const kvr_mvcc_view *view;
     const struct kvr_op_result *results; /* txn: one an operation of the path taken */
     uint32_t result_count;
     uint32_t reserved2;
@@ -215,24 +216,31 @@ typedef struct kvr_op_result {
 
 /* Executes one operation of any kind, whole or not at all, and moves the head if it changed
  * something. out_result may be NULL: the store ends up the same. Else it gives what
- * kvr_mvcc_result_free frees. KVR_OK; those of kvr_mvcc_op_check; KVR_ENOTFOUND (IGNORE_VALUE,
- * IGNORE_LEASE); KVR_ECOMPACTED, KVR_EFUTURE (a range at such a revision: the whole transaction is
- * refused); KVR_ENOMEM: nothing changed. KVR_ESTATE: an apply in slices is under way. Cost: O(log
- * n) a key. etcd contract: "Put", "DeleteRange", "Txn". */
+ * kvr_mvcc_result_free frees.
+ *
+ * KVR_OK; those of kvr_mvcc_op_check; KVR_ENOTFOUND (IGNORE_VALUE, IGNORE_LEASE), KVR_ENOLEASE
+ * (NO_LEASE), KVR_ECOMPACTED, KVR_EFUTURE (a range at such a revision), KVR_ETOOBIG (four billion
+ * keys): refused as a whole, and the store is as it was; KVR_ENOMEM: the same, try again later;
+ * KVR_ESTATE: an apply in slices or a load is under way. O(log n) a key. etcd contract: "Put",
+ * "DeleteRange", "Txn". */
 KVR_API kvr_status kvr_mvcc_apply(kvr_mvcc *store, const kvr_op *op,
                                   kvr_mvcc_result **out_result) KVR_MUST_USE;
 
 /* The same in slices, under a revision that nobody sees until the end. `op` and all below it are
  * borrowed until _finish. Reads, views and saves meanwhile show the store before it; other writes,
- * compact and load are KVR_ESTATE. */
+ * compactions, their steps and loads are KVR_ESTATE. want_result 0: _finish gives NULL.
+ *
+ * KVR_OK: begun; whatever is wrong with `op`, _finish says it. KVR_ESTATE: another is under way. */
 KVR_API kvr_status kvr_mvcc_apply_begin(kvr_mvcc *store, const kvr_op *op,
                                         uint8_t want_result) KVR_MUST_USE;
 
-/* Does at most about `budget` keys' work. KVR_AGAIN: more to do. KVR_ENOMEM: no progress, try again
- * later. KVR_OK: it is done and published, or refused as a whole: _finish says which. */
+/* Does about `budget` keys' work; an operation on few keys is never cut. KVR_AGAIN: more to do.
+ * KVR_ENOMEM: try again later, from where it stands. KVR_OK: it is done and published, or refused
+ * as a whole: _finish says which. KVR_ESTATE: nothing was begun. */
 KVR_API kvr_status kvr_mvcc_apply_step(kvr_mvcc *store, uint32_t budget) KVR_MUST_USE;
 
-/* Ends it, after _step said KVR_OK: returns and gives what kvr_mvcc_apply would have. */
+/* Ends it, after _step said KVR_OK: returns and gives what kvr_mvcc_apply would have. KVR_ESTATE:
+ * it has not come to its end. */
 KVR_API kvr_status kvr_mvcc_apply_finish(kvr_mvcc *store,
                                          kvr_mvcc_result **out_result) KVR_MUST_USE;
 
@@ -248,7 +256,8 @@ KVR_API void kvr_mvcc_result_free(kvr_mvcc_result *result); /* NULL is ignored *
 KVR_API bool kvr_mvcc_get(const kvr_mvcc *store, const kvr_slice *key, kvr_kv *out_kv);
 
 /* The store as it is now, to be read as long as wanted: O(1); writers copy what it sees (at worst
- * the index once, never keys or values). Gives *out_view. KVR_ENOMEM. */
+ * the index once, never keys or values). Gives *out_view, freed by kvr_mvcc_view_free. Views that
+ * are opened between the same two writes cost nothing more. KVR_OK, KVR_ENOMEM. */
 KVR_API kvr_status kvr_mvcc_view_open(kvr_mvcc *store, kvr_mvcc_view **out_view) KVR_MUST_USE;
 KVR_API uint64_t kvr_mvcc_view_revision(const kvr_mvcc_view *view); /* its head */
 /* reads below it are KVR_ECOMPACTED */
@@ -279,14 +288,15 @@ KVR_API kvr_status kvr_mvcc_count(const kvr_mvcc_view *view, const kvr_range *ra
 
 /* ------------------------------------------------------- what happened: for watchers and leases */
 
-/* A place in the log by revision. Valid across writes and compactions; never allocates. */
+/* A place in the log by revision. Valid across writes, compactions and loads (it goes on at the
+ * same revision); never allocates. */
 typedef struct kvr_mvcc_changes {
     uint64_t opaque[8];
 } kvr_mvcc_changes;
 
-/* Puts it before the first change of `revision` (main). KVR_OK; KVR_ECOMPACTED if revision is at or
- * below the compacted one and changes of it may be gone; a revision above the head is legal and
- * yields KVR_END until it is there. */
+/* Puts it before the first change of `revision` (main). KVR_OK; KVR_ECOMPACTED: below the compacted
+ * revision (its own changes are all there still, but not what was before them). A revision above
+ * the head is legal and yields KVR_END until it is there. O(log n). */
 KVR_API kvr_status kvr_mvcc_changes_init(kvr_mvcc_changes *changes, const kvr_mvcc *store,
                                          uint64_t revision) KVR_MUST_USE;
 
@@ -305,13 +315,16 @@ KVR_API kvr_status kvr_mvcc_key_changes(const kvr_mvcc *store, const kvr_slice *
 /* ------------------------------------------------------------------ compaction */
 
 /* Makes revisions below `revision` unreadable at once (also in later views; open ones keep what
- * they see). The newest version of each key at or below it stays unless it is a delete. KVR_OK,
- * KVR_ECOMPACTED (already at or above it), KVR_EFUTURE, KVR_ESTATE. etcd contract: "Compact". */
+ * they see). The newest version of each key at or below it stays unless it is a delete below it; a
+ * delete at it stays until the next compaction, so that followers see it. KVR_OK, KVR_ECOMPACTED
+ * (already at or above it; 0 is KVR_OK on a store never compacted), KVR_EFUTURE, KVR_ESTATE.
+ * O(log n). etcd contract: "Compact". */
 KVR_API kvr_status kvr_mvcc_compact(kvr_mvcc *store, uint64_t revision) KVR_MUST_USE;
 
 /* Frees what the last compactions made unreachable, about `budget` changes a call. KVR_AGAIN,
- * KVR_OK (nothing left), KVR_ENOMEM (try later). Physical only: no result or hash depends on how
- * far it is. O(changes since the last). */
+ * KVR_OK (nothing left), KVR_ENOMEM (try later), KVR_ESTATE (an apply in slices or a load is under
+ * way). Physical only: no result or hash depends on how far it is. O(changes since the last),
+ * whatever the number of keys. */
 KVR_API kvr_status kvr_mvcc_compact_step(kvr_mvcc *store, uint32_t budget) KVR_MUST_USE;
 
 /* ------------------------------------------------------------------ state */
@@ -324,29 +337,38 @@ typedef struct kvr_mvcc_status {
     uint64_t live_keys;
     uint64_t live_bytes;    /* keys and values at the head */
     uint64_t versions;      /* in memory, deletes included */
-    uint64_t hash_live;     /* sum over live keys of a hash of each key, value and metadata */
-    uint64_t hash_chain;    /* chain over the outcome of each apply and compact */
+    uint64_t hash_live;     /* sum, modulo 2^64, of the hashes of all live versions */
+    uint64_t hash_chain;    /* over the outcome of each apply that changed something, and compact */
     uint64_t memory_bytes;  /* taken from the allocator */
     uint64_t tree_bytes;    /* of these: index */
     uint64_t record_bytes;  /* keys, values, versions */
     uint64_t history_bytes; /* log by revision */
 } kvr_mvcc_status;
 
-/* Fills *out_status, whose size the caller has set. O(1). */
+/* Fills *out_status, whose size the caller has set. O(1).
+ *
+ * Hashes are XXH3-64 of little-endian words. Of a version: XXH3-64 of the key, of the value, then
+ * mod, create, version, lease, sub, and 1 (0 in a delete). A change adds itself to the chain:
+ * (chain, hash of the new version), a transaction at its end (chain, main revision), a compaction
+ * (bitwise not of chain, its revision). Reads and what is refused add nothing. */
 KVR_API void kvr_mvcc_get_status(const kvr_mvcc *store, kvr_mvcc_status *out_status);
 
 /* ------------------------------------------------------------------ snapshots
  *
  * One stream of bytes in key order, all versions above the compaction point included; format in
- * kvraft-snapshot(5). Both directions are bounded in memory and work in slices. */
+ * kvraft-snapshot(5), section "mvcc". Equal stores write equal bytes, however far their compactions
+ * have swept. Both directions work in pieces; a save holds one block (64 KiB, or one larger
+ * version). */
 typedef struct kvr_mvcc_save kvr_mvcc_save;
 
-/* Begins a stream of the view's content. The view must stay open until kvr_mvcc_save_free. Gives
- * *out_save; KVR_ENOMEM. */
+/* Begins a stream of the view's content. The view must stay open until kvr_mvcc_save_free. The save
+ * may live on the thread that reads the view, if the store's allocator serves both threads. Gives
+ * *out_save. KVR_OK, KVR_ENOMEM. */
 KVR_API kvr_status kvr_mvcc_save_new(const kvr_mvcc_view *view,
                                      kvr_mvcc_save **out_save) KVR_MUST_USE;
 
-/* Fills `room` with the next bytes. KVR_OK and *out_size > 0, or KVR_END and *out_size 0. */
+/* Fills `room` with the next bytes. KVR_OK and *out_size > 0; KVR_END and *out_size 0; KVR_ENOMEM:
+ * nothing was read, try again; KVR_EINVAL: no room. */
 KVR_API kvr_status kvr_mvcc_save_read(kvr_mvcc_save *save, uint8_t *room, size_t room_size,
                                       size_t *out_size) KVR_MUST_USE;
 KVR_API void kvr_mvcc_save_free(kvr_mvcc_save *save); /* NULL is ignored */
@@ -356,11 +378,17 @@ KVR_API void kvr_mvcc_save_free(kvr_mvcc_save *save); /* NULL is ignored */
  * the old data. KVR_ENOMEM, KVR_ESTATE. */
 KVR_API kvr_status kvr_mvcc_load_begin(kvr_mvcc *store) KVR_MUST_USE;
 
-/* KVR_OK, KVR_ECORRUPT, KVR_EVERSION, KVR_ENOMEM: after an error only kvr_mvcc_load_abort. */
+/* The next bytes (borrowed). They may be hostile: what no store could have written is refused.
+ * KVR_OK, KVR_ECORRUPT, KVR_EVERSION, KVR_ENOMEM: after an error only kvr_mvcc_load_abort is legal,
+ * all else is KVR_ESTATE. */
 KVR_API kvr_status kvr_mvcc_load_write(kvr_mvcc *store, const kvr_slice *bytes) KVR_MUST_USE;
 
-/* The stream must be complete and sound (KVR_ECORRUPT otherwise; the old content stays). */
+/* Puts the new content in the place of the old one: O(changes above the compacted revision). The
+ * stream must be complete and sound. KVR_OK; KVR_ECORRUPT, KVR_ENOMEM: the old content stays, and
+ * kvr_mvcc_load_abort is due. Views and results of the old content remain what they were. */
 KVR_API kvr_status kvr_mvcc_load_end(kvr_mvcc *store) KVR_MUST_USE;
+
+/* Throws away what was loaded so far; without a load under way it does nothing. */
 KVR_API void kvr_mvcc_load_abort(kvr_mvcc *store);
 
 #ifdef __cplusplus

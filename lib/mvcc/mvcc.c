@@ -69,22 +69,13 @@ bool kvr_mvcc_get(const kvr_mvcc *store, const kvr_slice *key, kvr_kv *out_kv)
     return true;
 }
 
-static uint32_t count_views(const kvr_mvcc *store, const kvr__mvcc_content *content)
-{
-    uint32_t count = 0;
-    for (const kvr__list *l = content->views.next; l != &content->views; l = l->next) {
-        count++;
-    }
-    return store->apply.before != NULL && content == store->content ? count - 1 : count;
-}
-
 void kvr_mvcc_get_status(const kvr_mvcc *store, kvr_mvcc_status *out_status)
 {
     const kvr__mvcc_content *content = store->content;
     const kvr__mvcc_snap *head = &content->head;
     kvr_mvcc_status status = {
         .size = out_status->size,
-        .views_open = count_views(store, content),
+        .views_open = content->view_count - (store->apply.before != NULL),
         .revision = head->revision,
         .compacted = head->compacted,
         .live_keys = head->live_keys,
@@ -98,7 +89,7 @@ void kvr_mvcc_get_status(const kvr_mvcc *store, kvr_mvcc_status *out_status)
         .history_bytes = store->mem.bytes_by_kind[KVR__MEM_HISTORY],
     };
     for (const kvr__list *l = store->former.next; l != &store->former; l = l->next) {
-        status.views_open += count_views(store, KVR__CONTAINER_OF(l, kvr__mvcc_content, link));
+        status.views_open += KVR__CONTAINER_OF(l, kvr__mvcc_content, link)->view_count;
     }
     size_t size = out_status->size < sizeof status ? out_status->size : sizeof status;
     memcpy(out_status, &status, size);

@@ -124,6 +124,7 @@ typedef struct kvr__mvcc_content {
     uint64_t seen;     /* records of revisions up to here may be seen. 0: none */
     kvr__list pins;
     kvr__list views;
+    uint32_t view_count;
     kvr__mvcc_pin *head_pin; /* sees exactly `head`: the next view shares it. NULL: none */
     kvr__mvcc_dead *spare;   /* empty blocks */
     uint32_t spare_count;

@@ -31,6 +31,7 @@ kvr_mvcc_view *kvr__mvcc_view_new(kvr_mvcc *store, const kvr__mvcc_snap *snap, b
     view->pin = pin;
     atomic_init(&view->closed, 0);
     kvr__list_push_back(&content->views, &view->link);
+    content->view_count++;
     return view;
 }
 
@@ -76,6 +77,7 @@ static void collect_closed(kvr_mvcc *store, kvr__mvcc_content *content)
         next = l->next;
         if (atomic_load_explicit(&view->closed, memory_order_acquire) != 0) {
             kvr__list_remove(&view->link);
+            content->view_count--;
             kvr__mvcc_pin_close(content, view->pin);
             kvr__mem_free(&store->mem, KVR__MEM_TREE, view, sizeof *view);
         }

@@ -116,7 +116,8 @@ Test(mvcc_fault, a_transaction_under_a_view_is_whole_or_not_there)
                 check_deep_txn_with_view());
 }
 
-/* A view in the middle of the transaction freezes what was changed before it: to undo that, it goes first. */
+/* A view in the middle of the transaction freezes what was changed before it: to undo that, it goes
+ * first. */
 static const kvr_op *txn_with_view(void)
 {
     static kvr_op ops[4], op;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* test_mvcc_hash.c: the two hashes are what members compare, so they are part of the format: the same operations
- * give these very numbers on every machine, with every compiler and option, in slices or not. */
+/* test_mvcc_hash.c: the two hashes are what members compare, so they are part of the format: the
+ * same operations give these very numbers on every machine, with every compiler and option, in
+ * slices or not. */
 #include "mvcc_fixture.h"
 
 #include "base/random.h"
@@ -77,7 +78,8 @@ Test(mvcc_hash, slices_and_sweeps_leave_no_mark)
     cr_assert_eq(status_now().hash_chain, chain_of_all_versions);
 }
 
-/* hash_live is of what lives, however it came to it: so two ways to one content agree, their chains do not. */
+/* hash_live is of what lives, however it came to it: so two ways to one content agree, their chains
+ * do not. */
 Test(mvcc_hash, the_live_hash_is_of_the_content_and_the_chain_of_the_way)
 {
     kvr_op op = op_put("a", "1");

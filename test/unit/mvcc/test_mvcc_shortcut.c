@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* test_mvcc_shortcut.c: the shortcut from keys to records: it forgets little, it is never wrong, and keys that are
- * chosen to share their hash cannot make it grow. */
+/* test_mvcc_shortcut.c: the shortcut from keys to records: it forgets little, it is never wrong,
+ * and keys that are chosen to share their hash cannot make it grow. */
 #include "mvcc_fixture.h"
 
 #include "mvcc/mvcc_internal.h"
@@ -22,8 +22,7 @@ static kvr_slice make_key(uint8_t key[8], uint32_t i)
 static kvr__mvcc_record *make_record(uint32_t i, uint64_t mod)
 {
     uint8_t key[8];
-    kvr__mvcc_version version = {
-        .key = make_key(key, i), .mod = mod, .create = mod, .version = 1};
+    kvr__mvcc_version version = {.key = make_key(key, i), .mod = mod, .create = mod, .version = 1};
     kvr__mvcc_record *record = kvr__mvcc_record_new(store->content, &version);
     cr_assert_not_null(record);
     return record;
@@ -38,7 +37,8 @@ static const kvr__mvcc_record *find(uint32_t i)
 {
     uint8_t key[8];
     kvr_slice slice = make_key(key, i);
-    return kvr__mvcc_shortcut_find(&store->content->shortcut, slice, kvr__mvcc_shortcut_hash(slice));
+    return kvr__mvcc_shortcut_find(&store->content->shortcut, slice,
+                                   kvr__mvcc_shortcut_hash(slice));
 }
 
 static void count_entry(void *ctx, const kvr__mvcc_record *record)
@@ -71,7 +71,8 @@ Test(mvcc_shortcut, it_forgets_little_and_is_never_wrong)
     cr_assert_gt(known, KEYS / 100 * 95, "%u of %u", known, (uint32_t)KEYS);
     cr_assert_eq(entries, known);
     cr_assert_geq(shortcut->depth, 10);
-    cr_assert_lt(kvr__mem_bytes(shortcut->mem) - store->mem.bytes_by_kind[KVR__MEM_RECORD], KEYS * 25);
+    cr_assert_lt(kvr__mem_bytes(shortcut->mem) - store->mem.bytes_by_kind[KVR__MEM_RECORD],
+                 KEYS * 25);
 
     for (uint32_t i = 0; i < KEYS; i++) {
         kvr__mvcc_shortcut_erase(shortcut, hash_of(records[i]), records[i]);
@@ -86,7 +87,8 @@ Test(mvcc_shortcut, it_forgets_little_and_is_never_wrong)
 Test(mvcc_shortcut, the_newest_version_is_the_one_that_is_found)
 {
     kvr__mvcc_shortcut *shortcut = &store->content->shortcut;
-    kvr__mvcc_record *first = make_record(1, 2), *second = make_record(1, 3), *third = make_record(1, 4);
+    kvr__mvcc_record *first = make_record(1, 2), *second = make_record(1, 3),
+                     *third = make_record(1, 4);
     kvr__mvcc_shortcut_start(shortcut);
 
     kvr__mvcc_shortcut_put(shortcut, hash_of(first), first, NULL);
@@ -118,7 +120,8 @@ Test(mvcc_shortcut, hashes_that_begin_alike_do_not_make_it_grow)
     }
     cr_assert_leq(shortcut->depth, 3);
     cr_assert_leq(kvr__mem_bytes(shortcut->mem) - before -
-                      store->mem.bytes_by_kind[KVR__MEM_RECORD], 8 * 4200);
+                      store->mem.bytes_by_kind[KVR__MEM_RECORD],
+                  8 * 4200);
     for (uint32_t i = 0; i < FOES; i++) {
         kvr__mvcc_shortcut_erase(shortcut, UINT64_C(0xABCDEF0123) << 24 | i, foes[i]);
         kvr__mvcc_record_discard(store->content, foes[i]);
