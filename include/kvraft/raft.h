@@ -312,7 +312,7 @@ typedef struct kvr_message_info {
 } kvr_message_info;
 
 /* Reads the head of the first message of `frame` (borrowed), to route it. Only the head is looked
- * at: its checksum covers the whole message and is verified by receive. KVR_OK; KVR_END (fewer
+ * at: its checksum is verified by receive. KVR_OK; KVR_END (fewer
  * bytes than the head or the message needs: out_info->length is filled as soon as 16 bytes are
  * there, else 0); KVR_ECORRUPT; KVR_ETOOBIG (length above `length_max`); KVR_EVERSION. */
 KVR_API kvr_status kvr_message_peek(const kvr_slice *frame, uint32_t length_max,

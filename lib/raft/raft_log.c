@@ -4,6 +4,8 @@
  * lets go of segments. Start at kvr__raft_log_room. */
 #include "raft_log.h"
 
+#include <string.h>
+
 #include "base/assertion.h"
 #include "base/buffer.h"
 #include "base/codec.h"
@@ -39,6 +41,10 @@ static void segment_drop(kvr__raft_log *log, kvr_buf *buffer)
 {
     if (log->spare == NULL && buffer->count == 1 &&
         buffer->capacity == KVR__RAFT_SEGMENT_MAX - sizeof *buffer) {
+#ifdef KVR_CHECK
+        /* nobody may look at it any more */
+        memset(buffer->data, KVR__MEM_POISON, buffer->capacity);
+#endif
         buffer->size = 0;
         log->spare = buffer;
         return;

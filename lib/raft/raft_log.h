@@ -10,11 +10,19 @@
 #include "base/assertion.h"
 #include "base/memory.h"
 
+#ifdef KVR_HOSTILE /* small, so that runs are cut everywhere */
+enum {
+    KVR__RAFT_SEGMENT_FIRST = 256,
+    KVR__RAFT_SEGMENT_MAX = 512,
+    KVR__RAFT_SEGMENT_SHARED_MAX = 200
+};
+#else
 enum {
     KVR__RAFT_SEGMENT_FIRST = 512, /* bytes of the first block, its buffer's head included */
     KVR__RAFT_SEGMENT_MAX = 64 * 1024,
     KVR__RAFT_SEGMENT_SHARED_MAX = 16 * 1024 /* a larger entry gets a segment of its own */
 };
+#endif
 
 typedef struct kvr__raft_log_item {
     uint64_t term;

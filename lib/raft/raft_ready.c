@@ -309,6 +309,15 @@ void kvr_raft_advance(kvr_raft *raft)
     if (raft->ready.post_count > 0) {
         kvr__raft_post_advance(raft);
     }
+#ifdef KVR_CHECK
+    if (raft->ready.committed_count > 0) { /* lent memory is over */
+        memset(raft->committed, KVR__MEM_POISON,
+               raft->ready.committed_count * sizeof *raft->committed);
+    }
+    if (raft->request_count > 0) {
+        memset(raft->requests, KVR__MEM_POISON, raft->request_count * sizeof *raft->requests);
+    }
+#endif
     raft->request_count = 0;
     forget_shown(&raft->ready);
     KVR_CHECKED(kvr__raft_check(raft));

@@ -19,17 +19,24 @@
 #include "raft_message.h"
 #include "raft_quorum.h"
 
-/* Limits. Each has its refusal. */
+/* Limits. Each has its refusal. With KVR_HOSTILE those that only cut work into portions are small,
+ * so that tests come across them. */
+#ifdef KVR_HOSTILE
+enum { KVR__RAFT_HANDED_MAX = 3, KVR__RAFT_APPEND_BYTES_MAX = 400, KVR__RAFT_LOAD_BYTES_MAX = 300 };
+#else
+enum {
+    KVR__RAFT_HANDED_MAX = 1024,                  /* committed entries in one ready */
+    KVR__RAFT_APPEND_BYTES_MAX = 4 * 1024 * 1024, /* soft, of one append request */
+    KVR__RAFT_LOAD_BYTES_MAX = 4 * 1024 * 1024    /* of one read at start */
+};
+#endif
 enum {
     KVR__RAFT_READS_MAX = 65536,          /* waiting reads: KVR_EBUSY */
     KVR__RAFT_POSTS_MAX = 1024,           /* received and not shown: KVR_EBUSY */
     KVR__RAFT_POST_BYTES_MAX = 64 * 1024, /* one body: KVR_ETOOBIG */
     KVR__RAFT_OUTBOX_MAX = 4096,          /* messages waiting: dropped, as a network may */
     KVR__RAFT_OUTBOX_BYTES_MAX = 256 * 1024 * 1024,
-    KVR__RAFT_HANDED_MAX = 1024,                  /* committed entries in one ready */
-    KVR__RAFT_APPEND_BYTES_MAX = 4 * 1024 * 1024, /* soft, of one append request */
-    KVR__RAFT_LOAD_BYTES_MAX = 4 * 1024 * 1024,   /* of one read at start */
-    KVR__RAFT_TRACES_MAX = 4096,                  /* in one ready; more are counted */
+    KVR__RAFT_TRACES_MAX = 4096, /* in one ready; more are counted */
     KVR__RAFT_ERROR_SIZE = 320
 };
 

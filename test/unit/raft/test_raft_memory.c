@@ -211,6 +211,7 @@ Test(raft_memory, memory_of_a_burst_is_given_back)
     cluster_release(&c);
 }
 
+#ifndef KVR_HOSTILE /* there arrays grow by single items */
 /* No allocation a proposal once arrays have grown. */
 Test(raft_memory, steady_state_does_not_allocate)
 {
@@ -231,3 +232,4 @@ Test(raft_memory, steady_state_does_not_allocate)
     cr_assert_leq(c.alloc.call_count, 16, "%llu", (unsigned long long)c.alloc.call_count);
     cluster_release(&c);
 }
+#endif
