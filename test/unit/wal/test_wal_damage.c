@@ -325,20 +325,44 @@ Test(wal_damage, a_strangers_segment_is_refused)
     wal_world_open(&other);
     wal_world_grow(&other, 3, 1);
     wal_world_close(&other);
-    size_t size, our_size;
-    const char *theirs = wal_world_file(&other, "wal-", false);
-    uint8_t *stolen = malloc(65536);
+    size_t size;
+    const uint8_t *theirs =
+        wal_disk_bytes(other.disk, wal_world_file(&other, "wal-", false), &size);
+    uint8_t *stolen = malloc(size);
     cr_assert_not_null(stolen);
-    memcpy(stolen, wal_disk_bytes(other.disk, theirs, &size), 4096);
+    memcpy(stolen, theirs, size);
     wal_world_open(&world);
     wal_world_grow(&world, 3, 1);
     wal_world_close(&world);
-    const char *ours = wal_world_file(&world, "wal-", false);
-    (void)wal_disk_bytes(world.disk, ours, &our_size);
-    damage(ours, stolen, size < 4096 ? size : 4096);
+    damage(wal_world_file(&world, "wal-", false), stolen, size);
     other.config.member_id = MEMBER;
     expect_refusal(KVR_EMISMATCH, "member 8");
     free(stolen);
+}
+
+/* A vote that was acknowledged, and its slot, all of it, is older or gone: not to be forgotten. */
+Test(wal_damage, a_vote_that_a_record_vouches_for_is_not_forgotten)
+{
+    small_store();
+    wal_disk *older = wal_disk_copy(world.disk);
+    cr_assert_eq(wal_world_vote(&world, 7, 2), KVR_OK);
+    wal_world_grow(&world, 1, 7);
+    wal_world_kill(&world);
+    size_t size, older_size;
+    const uint8_t *bytes = wal_disk_bytes(world.disk, "vote", &size);
+    const uint8_t *old = wal_disk_bytes(older, "vote", &older_size);
+    cr_assert_eq(size, KVR__WAL_VOTE_FILE_SIZE);
+    cr_assert_eq(older_size, size);
+    uint8_t wrong[KVR__WAL_VOTE_FILE_SIZE];
+    for (uint32_t slot = 0; slot < 2; slot++) {
+        memcpy(wrong, bytes, size);
+        memset(wrong + (size_t)slot * KVR__WAL_SLOT_SIZE, 0, KVR__WAL_SLOT_SIZE);
+        damage("vote", wrong, size);
+        (void)is_noticed("vote", slot);
+    }
+    damage("vote", old, size);
+    cr_assert(is_noticed("vote", 0), "the file as it was before");
+    wal_disk_free(older);
 }
 
 /* Makes a head's version 2 and its checksum right again. */

@@ -221,6 +221,26 @@ Test(wal_faults, a_full_disk_refuses_and_resumes)
     wal_world_check(&world);
 }
 
+/* What a write that found no room left behind must never pass for the beginning of the next one: it
+ * is written under a new segment id. */
+Test(wal_faults, after_a_write_without_room_the_segment_id_changes)
+{
+    wal_world_open(&world);
+    wal_world_grow(&world, 2, 1);
+    wal_disk_set_fault(world.disk, WAL_DISK_ENOSPACE);
+    fault_arm(FAULT_DISK, 1, false);
+    cr_assert_eq(append(2), KVR_ENOSPACE);
+    fault_disarm();
+    cr_assert_eq(append(1), KVR_OK);
+    size_t size, heads = 0;
+    const uint8_t *bytes = wal_disk_bytes(world.disk, wal_world_file(&world, "wal-", false), &size);
+    for (size_t at = 0; at < size; at += 8) {
+        heads += memcmp(bytes + at, "KVRS", 4) == 0;
+    }
+    cr_assert_eq(heads, 2);
+    wal_world_check(&world);
+}
+
 /* FAULTS 85: a read that fails in open changes nothing and says where; the next open succeeds. */
 Test(wal_faults, an_open_that_fails_leaves_the_store_as_it_was)
 {
