@@ -63,29 +63,41 @@ void kvr__sim_crash_file(kvr_sim_disk *disk, kvr__sim_file *file)
     kvr__sim_file_forget(disk, file);
 }
 
-static bool is_settled(const kvr_sim_disk *disk, uint32_t i)
+/* True if an earlier change of the name of entry `i` is lost: then this one cannot have reached the
+ * disk either. Changes of other names may. */
+static bool follows_a_lost_one(const kvr_sim_disk *disk, uint32_t i)
 {
-    for (uint32_t j = i + 1; j < disk->renames.count; j++) {
-        const kvr__sim_rename *later = &disk->renames.items[j];
-        if (later->survives && strcmp(later->text, disk->renames.items[i].text) == 0) {
+    for (uint32_t j = 0; j < i; j++) {
+        const kvr__sim_rename *earlier = &disk->renames.items[j];
+        if (!earlier->survives && strcmp(earlier->text, disk->renames.items[i].text) == 0) {
             return true;
         }
     }
     return false;
 }
 
+/* The fate of the change at `i`, which is one entry, or two for a rename. Returns how many. */
+static uint32_t decide(kvr_sim_disk *disk, uint32_t i)
+{
+    uint32_t count = disk->renames.items[i].with_next ? 2 : 1;
+    bool survives = !kvr__sim_chance(&disk->stream, disk->faults.crash_names_ppm);
+    for (uint32_t j = i; j < i + count; j++) {
+        survives = survives && !follows_a_lost_one(disk, j);
+    }
+    for (uint32_t j = i; j < i + count; j++) {
+        disk->renames.items[j].survives = survives;
+    }
+    return count;
+}
+
 void kvr__sim_crash_names(kvr_sim_disk *disk)
 {
-    bool survives = true;
-    for (uint32_t i = 0; i < disk->renames.count; i++) {
-        if (i == 0 || !disk->renames.items[i - 1].with_next) {
-            survives = !kvr__sim_chance(&disk->stream, disk->faults.crash_names_ppm);
-        }
-        disk->renames.items[i].survives = survives;
+    for (uint32_t i = 0; i < disk->renames.count;) {
+        i += decide(disk, i);
     }
     for (uint32_t i = disk->renames.count; i > 0; i--) {
         const kvr__sim_rename *entry = &disk->renames.items[i - 1];
-        if (!entry->survives && !is_settled(disk, i - 1)) {
+        if (!entry->survives) {
             kvr__sim_name_bind(disk, entry->text, entry->before);
         }
     }

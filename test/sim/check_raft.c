@@ -235,8 +235,7 @@ static void check_promise(check_raft *check, uint32_t member, const wire_message
     default:
         break;
     }
-    bool asks = message->type == WIRE_PREVOTE || message->type == WIRE_PREVOTE_REPLY;
-    if (message->term > vote->term + (asks ? 1 : 0)) {
+    if (message->term > vote->term) {
         check_fail(check->report, "W9",
                    "member %u sends message type %u of term %llu; durable is term %llu", member + 1,
                    message->type, U(message->term), U(vote->term));

@@ -16,9 +16,9 @@ Test(check_raft, a_sound_history_passes)
     say_message(0, &(said){WIRE_APPEND, 2, 1, 3, 1, 0});
     say_message(1, &(said){WIRE_APPEND_REPLY, 1, 1, 3, 0, 0});
     say_status(1, &(shown){KVR_ROLE_FOLLOWER, 1, 3, 3, 3, 3, 0}, 0);
-    say_message(1, &(said){WIRE_PREVOTE, 3, 2, 3, 1, 0});
+    say_message(1, &(said){WIRE_PREVOTE, 3, 1, 3, 1, 0});
     say_status(2, &(shown){KVR_ROLE_FOLLOWER, 1, 2, 2, 3, 3, 0}, 0);
-    say_message(2, &(said){WIRE_PREVOTE_REPLY, 2, 2, 2, 0, 1});
+    say_message(2, &(said){WIRE_PREVOTE_REPLY, 2, 1, 2, 0, 1});
     say_status(2, &(shown){KVR_ROLE_FOLLOWER, 1, 2, 2, 3, 3, 0}, WIRE_PREVOTE);
     say_vote(1, 2, 2);
     say_flushed(1);
@@ -226,7 +226,6 @@ Test(check_raft, R8_a_follower_commits_before_any_leader)
 /* FAULTS 1 */
 Test(check_raft, R9_two_votes_in_one_term)
 {
-    say_message(1, &(said){WIRE_PREVOTE, 1, 1, 0, 0, 0});
     say_vote(0, 1, 1);
     say_flushed(0);
     say_vote(0, 1, 0);

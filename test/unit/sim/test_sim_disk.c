@@ -245,6 +245,34 @@ Test(sim_disk, an_unsynced_rename_is_undone_as_one)
     cr_assert_arr_eq(bytes, "old", 3);
 }
 
+static kvr_status count_places(void *ctx, const char *name, uint64_t size)
+{
+    uint32_t *count = ctx;
+    (void)size;
+    *count += strcmp(name, "other") != 0;
+    return KVR_OK;
+}
+
+/* A file that was renamed twice without a directory sync stands under one of its names. */
+Test(sim_disk, changes_of_one_name_are_lost_from_the_newest_back)
+{
+    for (uint64_t seed = 1; seed <= 100; seed++) {
+        kvr_sim_disk_free(disk);
+        disk = new_disk(seed);
+        (void)open_file("a");
+        cr_assert_eq(ops->sync_directory(disk), KVR_OK);
+        cr_assert_eq(ops->rename(disk, "a", "b"), KVR_OK);
+        (void)open_file("other");
+        cr_assert_eq(ops->rename(disk, "b", "c"), KVR_OK);
+
+        kvr_sim_disk_crash(disk);
+
+        uint32_t places = 0;
+        cr_assert_eq(ops->list(disk, count_places, &places), KVR_OK);
+        cr_assert_eq(places, 1, "seed %llu", (unsigned long long)seed);
+    }
+}
+
 /* For each seed: every sector is as it was after one of its writes, or before the first. */
 Test(sim_disk, a_sector_ends_as_one_of_its_writes_left_it)
 {
