@@ -21,6 +21,7 @@ struct cluster_ghost {
     uint64_t leaders[TERMS_MAX];    /* by term */
     ghost_entry applied[INDEX_MAX]; /* by index, once and for all */
     uint64_t applied_max;
+    uint64_t term_max; /* of any leader that ever was */
     struct {
         uint64_t term;
         uint64_t vote;
@@ -79,6 +80,7 @@ void cluster_ghost_before_messages(cluster *c, cluster_member *m)
                   (unsigned long long)*leader, (unsigned long long)m->id,
                   (unsigned long long)raft->term);
         *leader = m->id;
+        c->ghost->term_max = raft->term > c->ghost->term_max ? raft->term : c->ghost->term_max;
     }
     if (raft->ready.message_count > 0) {
         cr_assert_eq(m->disk.term, raft->term, "R9: member %llu speaks in a term not durable",
@@ -128,6 +130,9 @@ static void check_leader_completeness(cluster *c)
         return;
     }
     const kvr_raft *raft = cluster_at(c, leader)->raft;
+    if (raft->term < c->ghost->term_max) {
+        return; /* it is deposed and does not know it yet */
+    }
     for (uint64_t i = c->ghost->applied_max; has_entry(raft, i); i--) {
         uint64_t term = 0;
         cr_assert(kvr__raft_log_term(&raft->log, i, &term));
