@@ -75,6 +75,21 @@ static void describe(const run_world *world, char *out, size_t size)
     }
 }
 
+/* An operator at work. A disk's failure may show only when faults are over, at the next request. */
+static void restart_failed(run_world *world)
+{
+    for (uint32_t i = 0; i < world->plan.sim.member_count; i++) {
+        if ((world->failed_members >> i & 1) != 0) {
+            world->failed_members &= ~((uint64_t)1 << i);
+            kvr_sim_crash(world->sim, i);
+            check_raft_stopped(&world->raft, i);
+            if (kvr_sim_restart(world->sim, i) != KVR_OK) {
+                check_fail(&world->report, "F", "no memory to restart member %u", i + 1);
+            }
+        }
+    }
+}
+
 /* Runs until `done`, or for `span_ns`: then `what` did not happen in time. */
 static void wait_for(run_world *world, bool (*done)(run_world *), uint64_t span_ns,
                      const char *what)
@@ -82,8 +97,11 @@ static void wait_for(run_world *world, bool (*done)(run_world *), uint64_t span_
     uint64_t end = kvr_sim_now(world->sim) + span_ns;
     uint32_t steps = 0;
     while (!world->report.failed) {
-        if (steps++ % LOOK_EVERY == 0 && done(world)) {
-            return;
+        if (steps++ % LOOK_EVERY == 0) {
+            restart_failed(world);
+            if (done(world)) {
+                return;
+            }
         }
         if (kvr_sim_now(world->sim) >= end) {
             char members[200] = "";
@@ -104,20 +122,6 @@ static void run_for(run_world *world, uint64_t span_ns)
 }
 
 /* ------------------------------------------------------------------ the phases */
-
-static void restart_failed(run_world *world)
-{
-    for (uint32_t i = 0; i < world->plan.sim.member_count; i++) {
-        if ((world->failed_members >> i & 1) != 0) {
-            world->failed_members &= ~((uint64_t)1 << i);
-            kvr_sim_crash(world->sim, i);
-            check_raft_stopped(&world->raft, i);
-            if (kvr_sim_restart(world->sim, i) != KVR_OK) {
-                check_fail(&world->report, "F", "no memory to restart member %u", i + 1);
-            }
-        }
-    }
-}
 
 static void safety(run_world *world)
 {
