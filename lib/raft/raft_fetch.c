@@ -32,8 +32,14 @@ void kvr__raft_fetch_evict(kvr_raft *raft)
 
 /* ------------------------------------------------------------------ asking storage */
 
-static bool prev_term(const kvr_raft *raft, uint64_t prev, uint64_t *out_term)
+/* The term of the entry before those that are wanted, which is committed and so never changes. */
+static bool prev_term(const kvr_raft *raft, const kvr__raft_progress *progress, uint64_t *out_term)
 {
+    uint64_t prev = progress->next - 1;
+    if (prev != 0 && prev == progress->fetched_prev) {
+        *out_term = progress->fetched_prev_term;
+        return true;
+    }
     if (prev == raft->snapshot.meta.index) { /* 0 of term 0 if there is no snapshot */
         *out_term = raft->snapshot.meta.term;
         return true;
@@ -49,7 +55,7 @@ static bool can_fetch(const kvr_raft *raft, const kvr__raft_progress *progress)
     uint64_t term = 0;
     uint64_t first = raft->store.first_index;
     return progress->next >= first && progress->next <= raft->log.base_index &&
-           (prev >= first || prev_term(raft, prev, &term));
+           (prev >= first || prev_term(raft, progress, &term));
 }
 
 bool kvr__raft_fetch_want(kvr_raft *raft, kvr__raft_progress *progress)
@@ -101,7 +107,7 @@ kvr_status kvr__raft_fetch_read(kvr_raft *raft)
         return KVR_ENOMEM;
     }
     uint64_t prev = member->progress.next - 1;
-    bool known = prev_term(raft, prev, &store->fetch_prev_term);
+    bool known = prev_term(raft, &member->progress, &store->fetch_prev_term);
     store->fetch_token = request->token;
     store->fetch_for = member->id;
     store->fetch_prev = prev;
@@ -119,6 +125,7 @@ kvr_status kvr__raft_fetch_read(kvr_raft *raft)
 typedef struct run {
     uint64_t prev_term;
     uint64_t last;
+    uint64_t last_term;
     uint64_t size; /* bytes of the entries after prev */
     size_t skip;   /* bytes of prev itself, at the start of the first piece */
     bool sound;
@@ -137,6 +144,7 @@ static run examine(const kvr_raft *raft, const kvr_store_result *result, bool on
                 entry.term > raft->term) {
                 return r;
             }
+            r.last_term = entry.term;
             if (index == store->fetch_prev) {
                 r.prev_term = entry.term;
                 r.skip = entry.bytes.size;
@@ -187,9 +195,7 @@ static kvr_status send_run(kvr_raft *raft, kvr__raft_member *member, const kvr_s
         left -= size;
         skip = 0;
     }
-    if (progress->state == KVR__RAFT_PROBE || r->last > raft->store.fetch_prev) {
-        kvr__raft_progress_sent(progress, r->last);
-    }
+    kvr__raft_progress_sent(progress, r->last);
     return KVR_OK;
 }
 
@@ -218,6 +224,11 @@ kvr_status kvr__raft_fetch_done(kvr_raft *raft, const kvr_store_result *result)
         kvr__raft_fail(raft, KVR_FCORRUPT, "storage gave entries that were not asked for",
                        result->detail);
         return raft->failed;
+    }
+    member->progress.fetched_prev = r.last;
+    member->progress.fetched_prev_term = r.last_term;
+    if (r.last == store->fetch_prev) {
+        return KVR_OK; /* the next one did not fit beside it: it is read by itself */
     }
     return send_run(raft, member, result, &r);
 }

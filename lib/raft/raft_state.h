@@ -70,7 +70,11 @@ typedef struct kvr__raft_progress {
     uint64_t offset; /* SNAPSHOT: the chunk to read, or that waits for its acknowledgement */
     uint64_t chunk_sent_ns;
     uint64_t match_at_tick; /* match when the last heartbeat was due */
-    kvr__ring inflight;     /* uint64_t: last index of each append under way */
+    /* the last entry that was read from storage for it: the next one need not be read for its
+     * term */
+    uint64_t fetched_prev;
+    uint64_t fetched_prev_term;
+    kvr__ring inflight; /* uint64_t: last index of each append under way */
     uint8_t state;
     bool probe_sent; /* PROBE: wait for the answer or the next heartbeat */
     bool chunk_sent; /* SNAPSHOT: the same */

@@ -394,6 +394,49 @@ Test(sim_cluster, a_disk_that_fails_stops_its_member_alone)
     cr_assert_eq(state_of(leader), KVR_SIM_UP);
 }
 
+static void put_large(uint32_t member)
+{
+    static uint8_t bytes[8192];
+    kvr_slice key = {(const uint8_t *)"key", 3};
+    kvr_slice value = {bytes, sizeof bytes};
+    cr_assert_eq(kvr_node_put(kvr_sim_node(sim, member), NULL, &key, &value, 0), KVR_OK);
+}
+
+/* The simulator's seed 38964: the leader read the entry before the wanted one for its term, for
+ * ever, as both together were more than a message takes. */
+Test(sim_cluster, a_follower_gets_old_entries_that_are_larger_than_a_message)
+{
+    kvr_node_config node;
+    cr_assert_eq(kvr_node_config_init(&node, sizeof node), KVR_OK);
+    kvr_sim_network network;
+    cr_assert_eq(kvr_sim_network_init(&network, sizeof network), KVR_OK);
+    network.delay_ns_mean = 1; /* in order */
+    node.message_bytes_max = 512;
+    config.node = &node;
+    config.network = &network;
+    begin();
+    uint32_t leader = wait_for_leader();
+    uint32_t other = (leader + 1) % 3;
+    for (uint32_t i = 0; i < 3; i++) {
+        kvr_sim_cut(sim, i, other, true);
+        kvr_sim_cut(sim, other, i, true);
+    }
+    /* more than a window, for which memory holds entries back */
+    for (uint32_t i = 0; i < 1200; i++) {
+        put_large(leader);
+        cr_assert_eq(kvr_sim_run(sim, SECOND / 500), KVR_OK);
+    }
+
+    uint64_t events = kvr_sim_event_count(sim);
+    cr_assert_eq(kvr_sim_heal(sim), KVR_OK);
+    cr_assert_eq(kvr_sim_run(sim, 3 * (uint64_t)SECOND), KVR_OK);
+
+    cr_assert_eq(applied(other), applied(leader));
+    cr_assert(applied(leader) > 1200);
+    events = kvr_sim_event_count(sim) - events;
+    cr_assert(events < 20000, "%llu", (unsigned long long)events);
+}
+
 /* The simulator's seed 111: while the answer to a retry was under way, the deadline lay in the
  * past. */
 Test(sim_cluster, a_full_disk_makes_no_member_spin)
