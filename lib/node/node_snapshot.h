@@ -3,8 +3,7 @@
 #ifndef KVRAFT_LIB_NODE_SNAPSHOT_H
 #define KVRAFT_LIB_NODE_SNAPSHOT_H
 
-#include "node_hash.h"
-#include "node_origin.h"
+#include "node_internal.h"
 #include "node_stream.h"
 
 enum {

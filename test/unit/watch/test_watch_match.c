@@ -38,7 +38,7 @@ static void reopen(uint32_t i)
         t.end[i][0] = '\0';
         break;
     case 1:
-        strcpy(t.end[i], "*");
+        snprintf(t.end[i], sizeof t.end[i], "*");
         break;
     default: /* mostly short ones, some that hold many others */
         snprintf(t.end[i], sizeof t.end[i], "k%03u",
@@ -46,7 +46,7 @@ static void reopen(uint32_t i)
         break;
     }
     if (t.end[i][0] == 'k' && strcmp(t.end[i], t.key[i]) <= 0) {
-        strcpy(t.end[i], "l");
+        snprintf(t.end[i], sizeof t.end[i], "l");
     }
     kvr_watch_request request = watching(t.key[i], t.end[i][0] == '\0' ? NULL : t.end[i]);
     request.user = t.key[i];
