@@ -197,5 +197,6 @@ void kvr__sim_trace_say(kvr_sim *sim, uint32_t member, const char *line); /* the
 /* ------------------------------------------------------------------ sim_check.c */
 
 void kvr__sim_check(const kvr_sim *sim);
+void kvr__sim_check_cuts(const kvr_sim *sim); /* when links were cut or mended */
 
 #endif

@@ -121,11 +121,13 @@ void kvr__sim_trouble_cut(kvr_sim *sim, kvr__sim_item *item)
     cut->end.peer = other;
     kvr__sim_event_set(sim, &cut->end,
                        sim->now_ns + kvr__sim_span(&sim->cuts, 0, sim->config.cut_ns_mean));
+    KVR_CHECKED(kvr__sim_check_cuts(sim));
 }
 
 void kvr__sim_trouble_mend(kvr_sim *sim, kvr__sim_cut *cut)
 {
     count_links(sim, cut, false);
+    KVR_CHECKED(kvr__sim_check_cuts(sim));
 }
 
 /* ------------------------------------------------------------------ both */
