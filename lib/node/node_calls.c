@@ -426,7 +426,8 @@ uint64_t kvr__calls_deadline(const kvr_node *node)
         uint64_t repeat = CALL_OF(calls->sent.next)->sent_ns + kvr__node_repeat_ns(node);
         deadline = repeat < deadline ? repeat : deadline;
     }
-    bool waits = !kvr__list_is_empty(&calls->pending) && node->raft_status.leader != 0;
+    bool waits =
+        !kvr__list_is_empty(&calls->pending) && node->loaded && node->raft_status.leader != 0;
     if (waits && calls->blocked_until < deadline) {
         deadline = calls->blocked_until;
     }

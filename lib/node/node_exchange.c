@@ -178,3 +178,15 @@ kvr_status kvr__exchange_run(kvr_node *node)
     node->corrupt = node->now_ns >= hashes->doubt_ns;
     return KVR_OK;
 }
+
+/* ------------------------------------------------------------------ when */
+
+uint64_t kvr__exchange_deadline(const kvr_node *node)
+{
+    const kvr__hashes *hashes = &node->hashes;
+    if (hashes->count == 0 || !node->loaded) {
+        return UINT64_MAX; /* a run before that does nothing, however late it is */
+    }
+    bool doubts = !node->corrupt && hashes->doubt_ns < hashes->post_ns;
+    return doubts ? hashes->doubt_ns : hashes->post_ns;
+}

@@ -210,6 +210,7 @@ void kvr__exchange_asked(kvr_node *node, uint64_t from);
 void kvr__exchange_tell(kvr_node *node);
 /* posts what is due, judges what was heard */
 kvr_status kvr__exchange_run(kvr_node *node);
+uint64_t kvr__exchange_deadline(const kvr_node *node);
 
 /* ------------------------------------------------------------------ node_watch.c */
 

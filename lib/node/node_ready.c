@@ -300,7 +300,7 @@ bool kvr__node_has_work(const kvr_node *node)
     if (node->apply.compacting || kvr_watch_has_work(node->hub)) {
         return true;
     }
-    if (node->hashes.judge || (node->loaded && node->hashes.post_ns <= node->now_ns)) {
+    if (node->hashes.judge || kvr__exchange_deadline(node) <= node->now_ns) {
         return true;
     }
     return kvr__taking_has_work(node) || kvr__installing_has_work(node) ||
@@ -329,10 +329,7 @@ uint64_t kvr_node_deadline(const kvr_node *node)
     deadline = earlier(deadline, kvr__question_deadline(node));
     deadline = earlier(deadline, kvr__leasing_deadline(node));
     deadline = earlier(deadline, kvr__installing_deadline(node));
-    deadline = earlier(deadline, node->hashes.post_ns);
-    if (!node->corrupt) {
-        deadline = earlier(deadline, node->hashes.doubt_ns);
-    }
+    deadline = earlier(deadline, kvr__exchange_deadline(node));
     if (node->snapshots.retry_ns > node->now_ns) {
         deadline = earlier(deadline, node->snapshots.retry_ns);
     }

@@ -166,8 +166,8 @@ static kvr_status verify_password(const kvr_crypto_request *request)
     if (memchr(string, '\0', sizeof string) == NULL) {
         return KVR_EAUTHFAILED;
     }
-    bool good = crypto_pwhash_str_verify(string, (const char *)request->input.data,
-                                         request->input.size) == 0;
+    const char *password = request->input.size == 0 ? "" : (const char *)request->input.data;
+    bool good = crypto_pwhash_str_verify(string, password, request->input.size) == 0;
     return good ? KVR_OK : KVR_EAUTHFAILED;
 }
 

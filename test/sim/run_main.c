@@ -400,23 +400,29 @@ static void run_verbose(const options *opt, totals *sum)
     }
 }
 
-int main(int argument_count, char **arguments)
+static int run(const options *opt)
 {
-    options opt;
     totals sum = {0};
-    int wrong = read_flags(argument_count, arguments, &opt);
-    if (wrong != 0) {
-        return wrong;
-    }
     (void)signal(SIGPIPE, SIG_DFL);
-    if (opt.verbose) {
-        run_verbose(&opt, &sum);
+    if (opt->verbose) {
+        run_verbose(opt, &sum);
     } else {
-        int status = run_jobs(&opt, &sum);
+        int status = run_jobs(opt, &sum);
         if (status != 0) {
             return status;
         }
     }
     print_summary(&sum);
     return sum.failures == 0 ? 0 : 1;
+}
+
+int main(int argument_count, char **arguments)
+{
+    options opt;
+    int status = read_flags(argument_count, arguments, &opt);
+    if (status == 0) {
+        status = run(&opt);
+    }
+    free(opt.listed);
+    return status;
 }

@@ -70,7 +70,8 @@ static void on_completed(void *ctx, uint32_t member, const kvr_completion *compl
 static void on_watched(void *ctx, uint32_t member, const kvr_watch_batch *batch)
 {
     run_world *world = ctx;
-    catch_up(world, member, 0, batch->revision);
+    uint32_t begun = (batch->flags & KVR_WATCH_PART) != 0; /* a revision that it holds a part of */
+    catch_up(world, member, 0, batch->revision + begun);
     check_watch_batch(&world->watch, member, batch);
 }
 

@@ -147,6 +147,53 @@ Test(node_install, it_ends_a_snapshot_that_is_being_taken)
     cr_assert_eq(cluster_status(&c, follower).snapshots_taken, taken);
 }
 
+/* Brings the oldest request of the kind to the front, if there is one. */
+static bool bring_forward(uint32_t i, uint8_t kind)
+{
+    disk *d = &c.members[i].disk;
+    for (struct held **at = &d->held; *at != NULL; at = &(*at)->next) {
+        struct held *found = *at;
+        if (found->request.kind == kind) {
+            *at = found->next;
+            found->next = d->held;
+            d->held = found;
+            return true;
+        }
+    }
+    return false;
+}
+
+/* What it has to tell the others waits for the log: the member sleeps meanwhile (settling would
+ * find one that does not). */
+Test(node_install, a_member_whose_snapshot_is_read_before_its_log_waits_at_rest)
+{
+    start(3);
+    uint32_t leader = cluster_leader(&c);
+    uint32_t follower = cluster_follower(&c);
+    fill(leader, "k", KVR__HASH_EVERY + 500); /* the snapshot has a hash point */
+    cluster_crash(&c, follower);
+    cluster_boot(&c, follower);
+    c.members[follower].cut = true;
+    c.members[follower].disk.holds = true;
+    cluster_settle(&c);
+    for (uint32_t turns = 0; turns < 20 && !holds(follower, KVR_STORE_SNAPSHOT_READ); turns++) {
+        release_one(follower);
+    }
+    while (bring_forward(follower, KVR_STORE_SNAPSHOT_READ)) {
+        release_one(follower);
+    }
+
+    cr_assert(holds(follower, KVR_STORE_READ));
+    cr_assert_eq(cluster_status(&c, follower).snapshots_installed, 1);
+    cr_assert_gt(c.members[follower].node->hashes.count, 0);
+    cr_assert_not(c.members[follower].node->loaded);
+    cr_assert_gt(kvr_node_deadline(c.members[follower].node), c.now);
+    disk_release(&c, follower);
+    c.members[follower].cut = false;
+    cluster_pass(&c, 2 * SECOND);
+    cluster_expect_same(&c);
+}
+
 /* ------------------------------------------------------------------ disks that fail */
 
 Test(node_install, a_disk_that_cannot_write_a_snapshot_stops_the_member)

@@ -176,6 +176,8 @@ void cluster_forge_again(uint8_t *entry);
 
 /* One more entry at the end of a crashed member's disk, as it is. */
 void cluster_disk_put(cluster_disk *disk, const uint8_t *entry, size_t size);
+/* drops the entries from the `count`-th on */
+void cluster_disk_keep(cluster_disk *disk, uint32_t count);
 void cluster_wipe(cluster *c, uint64_t id); /* an empty disk for a crashed member */
 
 /* Asserts FAULTS.md 3.1 as far as it can be seen from outside: R1, R3, R4, R5, R7, R8, R9. */

@@ -17,9 +17,9 @@ static void snapshot_free(cluster_snapshot *snapshot)
     *snapshot = (cluster_snapshot){0};
 }
 
-static void drop_entries(cluster_disk *disk, uint32_t from)
+void cluster_disk_keep(cluster_disk *disk, uint32_t count)
 {
-    while (disk->entry_count > from) {
+    while (disk->entry_count > count) {
         disk->entry_count--;
         free(disk->entries[disk->entry_count].bytes);
     }
@@ -27,7 +27,7 @@ static void drop_entries(cluster_disk *disk, uint32_t from)
 
 void cluster_disk_release(cluster_disk *disk)
 {
-    drop_entries(disk, 0);
+    cluster_disk_keep(disk, 0);
     free(disk->entries);
     snapshot_free(&disk->snapshot);
     snapshot_free(&disk->partial);
@@ -71,7 +71,7 @@ static void append(cluster_disk *disk, const kvr_store_request *request)
     cr_assert_geq(index, disk->first_index);
     cr_assert_leq(index, disk->first_index + disk->entry_count, "a gap before %llu",
                   (unsigned long long)index);
-    drop_entries(disk, (uint32_t)(index - disk->first_index));
+    cluster_disk_keep(disk, (uint32_t)(index - disk->first_index));
     for (uint32_t i = 0; i < request->piece_count; i++) {
         kvr_slice rest = request->pieces[i];
         while (rest.size > 0) {
@@ -108,7 +108,7 @@ static void load(cluster_disk *disk, kvr_store_result *result)
     uint64_t last = disk->first_index + disk->entry_count - 1;
     if (last < snapshot ||
         (snapshot >= disk->first_index && disk_term(disk, snapshot) != disk->snapshot.meta.term)) {
-        drop_entries(disk, 0); /* the log does not continue the snapshot */
+        cluster_disk_keep(disk, 0); /* the log does not continue the snapshot */
         disk->first_index = snapshot + 1;
         last = snapshot;
     }
@@ -124,7 +124,7 @@ static void discard(cluster_disk *disk, const kvr_store_request *request)
 {
     uint64_t first = request->first_index;
     if ((request->flags & KVR_STORE_ALL) != 0) {
-        drop_entries(disk, 0);
+        cluster_disk_keep(disk, 0);
         disk->first_index = first;
         return;
     }

@@ -547,7 +547,7 @@ Test(raft_paper, a_member_without_a_configuration_follows_whoever_leads)
     cluster_elect(&c, 1);
     cluster_crash(&c, 3);
     cluster_at(&c, 3)->config.member_count = 0;
-    cluster_at(&c, 3)->disk.entry_count = 0;
+    cluster_disk_keep(&cluster_at(&c, 3)->disk, 0);
     cluster_start(&c, 3);
     cr_assert_eq(cluster_status(&c, 3).member_role, 255);
     cr_assert_eq(kvr_raft_campaign(cluster_at(&c, 3)->raft), KVR_ESTATE);
