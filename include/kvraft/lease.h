@@ -64,10 +64,10 @@ KVR_API kvr_status kvr_lease_grant(kvr_lease_book *book, int64_t id, uint64_t tt
 KVR_API kvr_status kvr_lease_revoke(kvr_lease_book *book, int64_t id) KVR_MUST_USE;
 
 /* Records that the last renewal of `id` was at `renewed_ns`, or (0) that it was renewed after it
- * had been recorded and counts as unrecorded again. KVR_OK; KVR_ENOTFOUND: it was revoked
- * meanwhile, or `renewed_ns` is before its grant and so of an earlier life of the id; nothing
- * changed. */
-KVR_API kvr_status kvr_lease_record(kvr_lease_book *book, int64_t id,
+ * had been recorded and counts as unrecorded again. `granted_ns` says which life of the id is
+ * meant: the lease clock of its grant. KVR_OK; KVR_ENOTFOUND: that life has ended meanwhile (the id
+ * may have another one); nothing changed. */
+KVR_API kvr_status kvr_lease_record(kvr_lease_book *book, int64_t id, uint64_t granted_ns,
                                     uint64_t renewed_ns) KVR_MUST_USE;
 
 KVR_API bool kvr_lease_exists(const kvr_lease_book *book, int64_t id);
@@ -93,9 +93,10 @@ KVR_API kvr_status kvr_lease_keep_alive(kvr_lease_book *book, int64_t id, uint64
                                         uint8_t *out_must_record) KVR_MUST_USE;
 
 /* Fills `out_ids` with up to `capacity` leases that are due, soonest first; each is named again
- * only after kvr_lease_retry or a new kvr_lease_lead, so a revocation is proposed once. Returns how
- * many. Its work is bounded by capacity + 1,024 leases: as long as kvr_lease_deadline is not above
- * now_ns, call again (the same holds for kvr_lease_laggards). */
+ * only after kvr_lease_retry or a new kvr_lease_lead, so a revocation is proposed once. It should
+ * carry the grant's lease clock (kvr_lease_get), and do nothing to a life that was granted at
+ * another. Returns how many. Its work is bounded by capacity + 1,024 leases: as long as
+ * kvr_lease_deadline is not above now_ns, call again (the same holds for kvr_lease_laggards). */
 KVR_API uint32_t kvr_lease_due(kvr_lease_book *book, uint64_t now_ns, int64_t *out_ids,
                                uint32_t capacity);
 
@@ -106,6 +107,7 @@ KVR_API void kvr_lease_retry(kvr_lease_book *book, int64_t id);
 
 typedef struct kvr_lease_laggard {
     int64_t id;
+    uint64_t granted_ns;
     uint64_t renewed_ns;
 } kvr_lease_laggard;
 

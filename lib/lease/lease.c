@@ -120,10 +120,11 @@ kvr_status kvr_lease_revoke(kvr_lease_book *book, int64_t id)
     return KVR_OK;
 }
 
-kvr_status kvr_lease_record(kvr_lease_book *book, int64_t id, uint64_t renewed_ns)
+kvr_status kvr_lease_record(kvr_lease_book *book, int64_t id, uint64_t granted_ns,
+                            uint64_t renewed_ns)
 {
     kvr__lease *lease = kvr__lease_set_find(&book->set, id);
-    if (lease == NULL || (renewed_ns != 0 && renewed_ns < lease->granted_ns)) {
+    if (lease == NULL || lease->granted_ns != granted_ns) {
         return KVR_ENOTFOUND; /* or it is of an earlier life of the id */
     }
     kvr__lease_set_record(&book->set, lease, renewed_ns);

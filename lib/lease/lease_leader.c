@@ -92,7 +92,7 @@ uint32_t kvr_lease_laggards(kvr_lease_book *book, uint64_t now_ns, kvr_lease_lag
         uint64_t renewed_ns = lease->renewed_ns == 0 ? 1 : lease->renewed_ns;
         lease->is_recording = 1;
         kvr__lease_heap_remove(laggards, lease);
-        out_laggards[count++] = (kvr_lease_laggard){lease->id, renewed_ns};
+        out_laggards[count++] = (kvr_lease_laggard){lease->id, lease->granted_ns, renewed_ns};
     }
     KVR_CHECKED(kvr__lease_check_door(book));
     return count;

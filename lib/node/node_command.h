@@ -20,17 +20,21 @@ enum { KVR__COMMAND_HEAD = 64, KVR__COMMAND_VERSION = 1, KVR__COMMAND_USER_MAX =
 
 /* Kinds. Numbers are for ever; what a version does not know stops its apply. */
 enum {
-    KVR__COMMAND_WRITE = 1,        /* payload: one operation */
-    KVR__COMMAND_COMPACT = 2,      /* u64 revision */
-    KVR__COMMAND_LEASE_GRANT = 3,  /* i64 id, u64 ttl ns */
-    KVR__COMMAND_LEASE_REVOKE = 4, /* i64 id, u64 term: 0, or void unless the entry has this term */
-    /* u64 term as above, u32 count, u32 0, then count of: i64 id, u64 renewed ns */
+    KVR__COMMAND_WRITE = 1,       /* payload: one operation */
+    KVR__COMMAND_COMPACT = 2,     /* u64 revision */
+    KVR__COMMAND_LEASE_GRANT = 3, /* i64 id, u64 ttl ns */
+    /* i64 id, u64 term, u64 granted ns. Term 0: whatever the term and the life of the id; else void
+     * unless the entry has this term and the id's grant bears that lease clock */
+    KVR__COMMAND_LEASE_REVOKE = 4,
+    /* u64 term as above, u32 count, u32 0, then count of: i64 id, u64 granted ns, u64 renewed ns */
     KVR__COMMAND_LEASE_RECORD = 5
 };
 
 enum {
-    /* payload of LEASE_GRANT and LEASE_REVOKE, a record of LEASE_RECORD, and its head */
-    KVR__COMMAND_LEASE_SIZE = 16,
+    KVR__COMMAND_GRANT_SIZE = 16,
+    KVR__COMMAND_REVOKE_SIZE = 24,
+    KVR__COMMAND_RECORD_HEAD = 16,
+    KVR__COMMAND_RECORD_SIZE = 24, /* of each lease */
     KVR__COMMAND_COMPACT_SIZE = 8
 };
 

@@ -144,19 +144,9 @@ static kvr_status begin_grant(kvr_node *node)
 }
 
 /* Proposed by a leader in its term, for reasons that hold only while it leads. */
-static bool is_void(const kvr__apply *apply, uint64_t term)
+static bool is_of_other_term(const kvr__apply *apply, uint64_t term)
 {
     return term != 0 && term != apply->entry.term;
-}
-
-/* A leader ends what is due, as far as it had applied its log. If the id was revoked and granted
- * again in what it had not, the new lease is younger than its time to live. */
-static bool is_for_earlier_life(const kvr__apply *apply, const kvr_lease_info *info)
-{
-    bool by_leader = kvr__load_u64(apply->command.payload.data + 8) != 0;
-    uint64_t clock = apply->entry.lease_clock;
-    uint64_t age = clock > info->granted_ns ? clock - info->granted_ns : 0;
-    return by_leader && age < info->ttl_ns;
 }
 
 /* All its keys go in one revision, in key order (FAULTS 97). */
@@ -170,7 +160,11 @@ static kvr_status begin_revoke(kvr_node *node)
         apply->outcome = KVR_ENOLEASE;
         return KVR_OK;
     }
-    if (is_void(apply, kvr__load_u64(payload + 8)) || is_for_earlier_life(apply, &info)) {
+    uint64_t term = kvr__load_u64(payload + 8);
+    /* A leader ends what is due as far as it had applied its log. What it had not may have revoked
+     * the id and granted it again: that lease is another one. */
+    bool is_of_other_life = term != 0 && kvr__load_u64(payload + 16) != info.granted_ns;
+    if (is_of_other_term(apply, term) || is_of_other_life) {
         apply->outcome = KVR_ECANCELED;
         return KVR_OK;
     }
@@ -212,19 +206,18 @@ static kvr_status begin_record(kvr_node *node)
     kvr__apply *apply = &node->apply;
     const kvr_slice *payload = &apply->command.payload;
     uint64_t count = kvr__load_u32(payload->data + 8);
-    if (payload->size != (1 + count) * KVR__COMMAND_LEASE_SIZE) {
+    if (payload->size != KVR__COMMAND_RECORD_HEAD + count * KVR__COMMAND_RECORD_SIZE) {
         apply->outcome = KVR_ECORRUPT;
         return KVR_OK;
     }
-    if (is_void(apply, kvr__load_u64(payload->data))) {
+    if (is_of_other_term(apply, kvr__load_u64(payload->data))) {
         apply->outcome = KVR_ECANCELED;
         return KVR_OK;
     }
-    const uint8_t *at = payload->data;
-    for (uint64_t i = 0; i < count; i++) {
-        at += KVR__COMMAND_LEASE_SIZE;
-        kvr_status status =
-            kvr_lease_record(node->book, (int64_t)kvr__load_u64(at), kvr__load_u64(at + 8));
+    const uint8_t *at = payload->data + KVR__COMMAND_RECORD_HEAD;
+    for (uint64_t i = 0; i < count; i++, at += KVR__COMMAND_RECORD_SIZE) {
+        kvr_status status = kvr_lease_record(node->book, (int64_t)kvr__load_u64(at),
+                                             kvr__load_u64(at + 8), kvr__load_u64(at + 16));
         KVR_ASSERT(status == KVR_OK || status == KVR_ENOTFOUND); /* not found: revoked meanwhile */
     }
     return KVR_OK;
@@ -233,7 +226,10 @@ static kvr_status begin_record(kvr_node *node)
 static kvr_status begin_lease(kvr_node *node)
 {
     kvr__apply *apply = &node->apply;
-    if (apply->command.payload.size < KVR__COMMAND_LEASE_SIZE) {
+    size_t least = apply->command.kind == KVR__COMMAND_LEASE_GRANT    ? KVR__COMMAND_GRANT_SIZE
+                   : apply->command.kind == KVR__COMMAND_LEASE_REVOKE ? KVR__COMMAND_REVOKE_SIZE
+                                                                      : KVR__COMMAND_RECORD_HEAD;
+    if (apply->command.payload.size < least) {
         apply->outcome = KVR_ECORRUPT;
         return KVR_OK;
     }

@@ -119,7 +119,7 @@ kvr_status kvr_node_lease_grant(kvr_node *node, const kvr_node_call *call, int64
     }
     kvr__writer payload;
     kvr_status status = new_write(node, call, KVR_CALL_LEASE_GRANT, KVR__COMMAND_LEASE_GRANT,
-                                  KVR__COMMAND_LEASE_SIZE, &payload);
+                                  KVR__COMMAND_GRANT_SIZE, &payload);
     if (status != KVR_OK) {
         return status;
     }
@@ -137,12 +137,13 @@ kvr_status kvr_node_lease_revoke(kvr_node *node, const kvr_node_call *call, int6
     }
     kvr__writer payload;
     kvr_status status = new_write(node, call, KVR_CALL_LEASE_REVOKE, KVR__COMMAND_LEASE_REVOKE,
-                                  KVR__COMMAND_LEASE_SIZE, &payload);
+                                  KVR__COMMAND_REVOKE_SIZE, &payload);
     if (status != KVR_OK) {
         return status;
     }
     kvr__write_u64(&payload, (uint64_t)id);
     kvr__write_u64(&payload, 0); /* in any term */
+    kvr__write_u64(&payload, 0); /* whenever it was granted */
     newest(node)->done.lease = id;
     return KVR_OK;
 }

@@ -123,6 +123,7 @@ static void serve(kvr_node *node, kvr__ask *ask)
         return;
     }
     ask->ttl_ns = info.ttl_ns;
+    ask->granted_ns = info.granted_ns;
     ask->remaining_ns = info.remaining_ns;
     if (ask->kind == KVR_CALL_LEASE_TIME_TO_LIVE) {
         answer(node, ask, KVR_OK);
@@ -201,37 +202,45 @@ static kvr_status propose(kvr_node *node, uint8_t kind, uint8_t *bytes, uint32_t
 static kvr_status propose_records(kvr_node *node, const kvr_lease_laggard *records, uint32_t count,
                                   uint64_t *out_index)
 {
-    uint8_t bytes[KVR__COMMAND_HEAD + KVR__COMMAND_LEASE_SIZE * (1 + KVR__LEASE_BATCH_MAX)];
+    uint8_t bytes[KVR__COMMAND_HEAD + KVR__COMMAND_RECORD_HEAD +
+                  KVR__COMMAND_RECORD_SIZE * KVR__LEASE_BATCH_MAX];
     KVR_ASSERT(count <= KVR__LEASE_BATCH_MAX);
     uint8_t *at = bytes + KVR__COMMAND_HEAD;
     kvr__store_u64(at, node->leasing.term);
     kvr__store_u32(at + 8, count);
     kvr__store_u32(at + 12, 0);
-    for (uint32_t i = 0; i < count; i++) {
-        at += KVR__COMMAND_LEASE_SIZE;
+    at += KVR__COMMAND_RECORD_HEAD;
+    for (uint32_t i = 0; i < count; i++, at += KVR__COMMAND_RECORD_SIZE) {
         kvr__store_u64(at, (uint64_t)records[i].id);
-        kvr__store_u64(at + 8, records[i].renewed_ns);
+        kvr__store_u64(at + 8, records[i].granted_ns);
+        kvr__store_u64(at + 16, records[i].renewed_ns);
     }
-    return propose(node, KVR__COMMAND_LEASE_RECORD, bytes, KVR__COMMAND_LEASE_SIZE * (1 + count),
-                   out_index);
+    return propose(node, KVR__COMMAND_LEASE_RECORD, bytes,
+                   KVR__COMMAND_RECORD_HEAD + KVR__COMMAND_RECORD_SIZE * count, out_index);
+}
+
+static kvr_status propose_revocation(kvr_node *node, int64_t id)
+{
+    uint8_t bytes[KVR__COMMAND_HEAD + KVR__COMMAND_REVOKE_SIZE];
+    uint64_t index;
+    kvr_lease_info info;
+    kvr_status status = kvr_lease_get(node->book, id, 0, &info);
+    KVR_ASSERT(status == KVR_OK); /* it was just named */
+    kvr__store_u64(bytes + KVR__COMMAND_HEAD, (uint64_t)id);
+    kvr__store_u64(bytes + KVR__COMMAND_HEAD + 8, node->leasing.term);
+    kvr__store_u64(bytes + KVR__COMMAND_HEAD + 16, info.granted_ns);
+    return propose(node, KVR__COMMAND_LEASE_REVOKE, bytes, KVR__COMMAND_REVOKE_SIZE, &index);
 }
 
 /* Leases whose time is up. Each is named once, so a proposal that fails says so. */
 static void revoke_due(kvr_node *node)
 {
     int64_t ids[KVR__LEASE_BATCH_MAX];
-    uint8_t bytes[KVR__COMMAND_HEAD + KVR__COMMAND_LEASE_SIZE];
     uint32_t count =
         kvr_lease_due(node->book, node->raft_status.lease_clock, ids, KVR__LEASE_BATCH_MAX);
     kvr_status status = KVR_OK;
     for (uint32_t i = 0; i < count; i++) {
-        if (status == KVR_OK) {
-            uint64_t index;
-            kvr__store_u64(bytes + KVR__COMMAND_HEAD, (uint64_t)ids[i]);
-            kvr__store_u64(bytes + KVR__COMMAND_HEAD + 8, node->leasing.term);
-            status =
-                propose(node, KVR__COMMAND_LEASE_REVOKE, bytes, KVR__COMMAND_LEASE_SIZE, &index);
-        }
+        status = status == KVR_OK ? propose_revocation(node, ids[i]) : status;
         if (status != KVR_OK) {
             kvr_lease_retry(node->book, ids[i]);
         }
@@ -262,7 +271,7 @@ static void record_renewals(kvr_node *node)
         kvr__ask *ask = ASK_OF(place);
         place = place->next;
         if (ask->record_index == 0 && count < KVR__LEASE_BATCH_MAX) {
-            batch[count++] = (kvr_lease_laggard){.id = ask->lease, .renewed_ns = 0};
+            batch[count++] = (kvr_lease_laggard){.id = ask->lease, .granted_ns = ask->granted_ns};
         } else if (ask->record_index != 0 && ask->record_index <= node->applied.index) {
             answer(node, ask, KVR_OK);
         }

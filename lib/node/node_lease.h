@@ -14,6 +14,7 @@ typedef struct kvr__ask {
     int64_t lease;
     uint64_t ttl_ns;
     uint64_t remaining_ns;
+    uint64_t granted_ns;   /* of the life that was renewed */
     uint64_t record_index; /* entry that must apply before it is answered */
     kvr_status status;
     uint32_t kind; /* KVR_CALL_LEASE_KEEP_ALIVE or _TIME_TO_LIVE */

@@ -271,6 +271,7 @@ static void read_payload(reader *from, wire_command *command)
     case WIRE_COMMAND_REVOKE:
         command->lease = (int64_t)u64(from);
         command->term = u64(from);
+        command->granted = u64(from);
         break;
     case WIRE_COMMAND_RECORD:
         command->term = u64(from);

@@ -70,6 +70,7 @@ typedef struct wire_command {
     int64_t lease;     /* GRANT, REVOKE */
     uint64_t ttl_ns;   /* GRANT */
     uint64_t term;     /* REVOKE, RECORD: void in an entry of another term, unless 0 */
+    uint64_t granted;  /* REVOKE with a term: void for a grant of another lease clock */
     uint8_t kind;
     uint8_t reserved[7];
 } wire_command;

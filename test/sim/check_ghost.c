@@ -148,6 +148,7 @@ static void register_entry(ghost *g, uint32_t member, const kvr_entry *entry, ui
         .term = entry->term,
         .prev_term = prev_term,
         .submitted_ns = g->now_ns,
+        .lease_clock = entry->lease_clock,
         .checksum = check_hash(0, entry->bytes.data, entry->bytes.size),
         .command = check_alloc(entry->command.size),
         .command_size = (uint32_t)entry->command.size,

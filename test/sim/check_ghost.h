@@ -21,7 +21,8 @@ typedef struct ghost_entry {
     uint64_t term;
     uint64_t prev_term;
     uint64_t submitted_ns; /* when its first copy went to a disk */
-    uint64_t checksum;     /* over all of its bytes */
+    uint64_t lease_clock;
+    uint64_t checksum; /* over all of its bytes */
     uint8_t *command;
     uint32_t command_size;
     uint8_t kind;

@@ -171,6 +171,13 @@ static kvr_status revoke(check_store *check, const wire_command *command, uint64
     if (lease == NULL || lease->revoked_index != 0) {
         return KVR_ENOLEASE;
     }
+    if (command->term != 0) {
+        const ghost_entry *entry = check_raft_committed(check->raft, index);
+        const ghost_entry *grant = check_raft_committed(check->raft, lease->granted_index);
+        if (command->term != entry->term || command->granted != grant->lease_clock) {
+            return KVR_ECANCELED;
+        }
+    }
     kvr_slice *keys;
     uint32_t count = keys_of(check, lease->id, check->model->revision, &keys);
     if (count > 0) {
@@ -220,10 +227,8 @@ static void execute_write(check_store *check, wire_command *command, store_point
     }
 }
 
-static void execute(check_store *check, wire_command *command, const ghost_entry *entry,
-                    uint64_t index, store_point *point)
+static void execute(check_store *check, wire_command *command, uint64_t index, store_point *point)
 {
-    bool is_void = command->term != 0 && command->term != entry->term;
     point->kind = command->kind;
     switch (command->kind) {
     case WIRE_COMMAND_WRITE:
@@ -239,7 +244,7 @@ static void execute(check_store *check, wire_command *command, const ghost_entry
         break;
     case WIRE_COMMAND_REVOKE:
         point->asked = store_digest_number(command->kind, (uint64_t)command->lease);
-        point->status = is_void ? KVR_ECANCELED : revoke(check, command, index);
+        point->status = revoke(check, command, index);
         break;
     default:
         break; /* RECORD: nothing that the store or a client sees */
@@ -262,7 +267,7 @@ static void apply(check_store *check, uint64_t index)
         }
         store_origin *origin = &check->origins[command.member - 1];
         if (command.sequence == 0 || !is_seen(origin, &command)) {
-            execute(check, &command, entry, index, point);
+            execute(check, &command, index, point);
         }
         if (command.sequence != 0 && !is_seen(origin, &command)) {
             mark_seen(origin, &command);

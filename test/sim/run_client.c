@@ -128,7 +128,8 @@ static void look_into(run_world *world, uint32_t member)
 static void begin_grant(run_world *world, run_client *client, kvr_node *node)
 {
     dice *d = &world->clients.dice;
-    int64_t id = dice_one_in(d, 3) ? 0 : (int64_t)dice_between(d, 1, 1000) - 500;
+    /* few: they live again */
+    int64_t id = dice_one_in(d, 3) ? 0 : (int64_t)dice_between(d, 1, 40) - 20;
     uint64_t ttl = dice_between(d, world->plan.ttl_ns_max / 4, world->plan.ttl_ns_max);
     run_call *call = new_call(world, client, KVR_CALL_LEASE_GRANT);
     if (call == NULL) {

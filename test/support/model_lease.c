@@ -86,10 +86,11 @@ kvr_status model_lease_revoke(model_lease *model, int64_t id)
     return KVR_OK;
 }
 
-kvr_status model_lease_record(model_lease *model, int64_t id, uint64_t renewed_ns)
+kvr_status model_lease_record(model_lease *model, int64_t id, uint64_t granted_ns,
+                              uint64_t renewed_ns)
 {
     model_lease_row *row = find(model, id);
-    if (row == NULL || (renewed_ns != 0 && renewed_ns < row->granted_ns)) {
+    if (row == NULL || row->granted_ns != granted_ns) {
         return KVR_ENOTFOUND;
     }
     row->recorded_ns = renewed_ns;
@@ -177,7 +178,7 @@ uint32_t model_lease_laggards(model_lease *model, uint64_t now_ns, kvr_lease_lag
         }
         first->is_recording = true;
         uint64_t renewed_ns = first->renewed_ns == 0 ? 1 : first->renewed_ns;
-        out_laggards[count++] = (kvr_lease_laggard){first->id, renewed_ns};
+        out_laggards[count++] = (kvr_lease_laggard){first->id, first->granted_ns, renewed_ns};
     }
     return count;
 }

@@ -35,7 +35,8 @@ const model_lease_row *model_lease_find(const model_lease *model, int64_t id); /
 /* The replicated part. */
 kvr_status model_lease_grant(model_lease *model, int64_t id, uint64_t ttl_ns, uint64_t now_ns);
 kvr_status model_lease_revoke(model_lease *model, int64_t id);
-kvr_status model_lease_record(model_lease *model, int64_t id, uint64_t renewed_ns);
+kvr_status model_lease_record(model_lease *model, int64_t id, uint64_t granted_ns,
+                              uint64_t renewed_ns);
 
 /* The leader's part. */
 void model_lease_lead(model_lease *model, uint64_t now_ns);

@@ -382,9 +382,10 @@ Test(abi_layout, structs_of_lease)
     AT(kvr_lease_config, reserved, 4);
     AT(kvr_lease_config, allocator, 8);
     AT(kvr_lease_config, allocator_ctx, 16);
-    SIZE(kvr_lease_laggard, 16);
+    SIZE(kvr_lease_laggard, 24);
     AT(kvr_lease_laggard, id, 0);
-    AT(kvr_lease_laggard, renewed_ns, 8);
+    AT(kvr_lease_laggard, granted_ns, 8);
+    AT(kvr_lease_laggard, renewed_ns, 16);
     SIZE(kvr_lease_info, 40);
     AT(kvr_lease_info, id, 0);
     AT(kvr_lease_info, ttl_ns, 8);

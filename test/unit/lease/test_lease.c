@@ -47,7 +47,7 @@ static int64_t due(uint64_t now_ns)
 /* The one laggard, 0: none. */
 static int64_t laggard(uint64_t now_ns, uint64_t *out_renewed_ns)
 {
-    kvr_lease_laggard found[2] = {{0, 0}, {0, 0}};
+    kvr_lease_laggard found[2] = {{0, 0, 0}, {0, 0, 0}};
     cr_assert_leq(kvr_lease_laggards(book, now_ns, found, 2), 1);
     *out_renewed_ns = found[0].renewed_ns;
     return found[0].id;
@@ -136,10 +136,10 @@ Test(lease, the_hash_tells_what_is_replicated_and_nothing_else)
     kvr_lease_get_status(book, &after);
     cr_assert_eq(after.hash, before.hash);
 
-    cr_assert_eq(kvr_lease_record(book, 1, 50), KVR_OK);
+    cr_assert_eq(kvr_lease_record(book, 1, 0, 50), KVR_OK);
     kvr_lease_get_status(book, &after);
     cr_assert_neq(after.hash, before.hash);
-    cr_assert_eq(kvr_lease_record(book, 1, 0), KVR_OK);
+    cr_assert_eq(kvr_lease_record(book, 1, 0, 0), KVR_OK);
     kvr_lease_get_status(book, &after);
     cr_assert_eq(after.hash, before.hash);
 
@@ -178,7 +178,7 @@ Test(lease, what_is_not_there_is_said_to_be_so)
     kvr_lease_info info;
     kvr_lease_lead(book, 0);
     cr_assert_eq(kvr_lease_revoke(book, 1), KVR_ENOTFOUND);
-    cr_assert_eq(kvr_lease_record(book, 1, 5), KVR_ENOTFOUND);
+    cr_assert_eq(kvr_lease_record(book, 1, 0, 5), KVR_ENOTFOUND);
     cr_assert_eq(kvr_lease_get(book, 1, 5, &info), KVR_ENOTFOUND);
     cr_assert_eq(renewed(1, 5), KVR_ENOTFOUND);
     cr_assert_not(kvr_lease_exists(book, 1));
@@ -331,7 +331,7 @@ Test(lease, a_new_leader_gives_the_recorded_what_is_left)
 {
     /* FAULTS 122: each election gave a full TTL, so a lease never ended. */
     grant(1, 100, 0);
-    cr_assert_eq(kvr_lease_record(book, 1, 40), KVR_OK);
+    cr_assert_eq(kvr_lease_record(book, 1, 0, 40), KVR_OK);
     kvr_lease_lead(book, 120);
 
     kvr_lease_info info;
@@ -353,11 +353,11 @@ Test(lease, a_laggard_is_named_once_until_it_is_renewed)
     cr_assert_eq(laggard(80, &when), 1);
     cr_assert_eq(when, 30);
     cr_assert_eq(laggard(90, &when), 0);
-    cr_assert_eq(kvr_lease_record(book, 1, 30), KVR_OK);
+    cr_assert_eq(kvr_lease_record(book, 1, 0, 30), KVR_OK);
     cr_assert_eq(laggard(95, &when), 0);
     cr_assert(renew(1, 100)); /* logged before it is answered */
     cr_assert_eq(laggard(160, &when), 0);
-    cr_assert_eq(kvr_lease_record(book, 1, 0), KVR_OK);
+    cr_assert_eq(kvr_lease_record(book, 1, 0, 0), KVR_OK);
     cr_assert_not(renew(1, 110));
     cr_assert_eq(laggard(160, &when), 1);
     cr_assert_eq(when, 110);
@@ -374,9 +374,9 @@ Test(lease, a_renewal_while_its_laggard_is_under_way_must_be_logged)
     cr_assert_eq(laggard(80, &when), 1);
 
     cr_assert(renew(1, 90));
-    cr_assert_eq(kvr_lease_record(book, 1, when), KVR_OK); /* applied after the renewal */
+    cr_assert_eq(kvr_lease_record(book, 1, 0, when), KVR_OK); /* applied after the renewal */
     cr_assert(renew(1, 95));
-    cr_assert_eq(kvr_lease_record(book, 1, 0), KVR_OK);
+    cr_assert_eq(kvr_lease_record(book, 1, 0, 0), KVR_OK);
     cr_assert_not(renew(1, 96));
 }
 
@@ -386,16 +386,16 @@ Test(lease, a_stale_clearing_does_not_hide_a_record_under_way)
      * while the lease is a laggard again, and the new record comes after it. */
     uint64_t when;
     grant(1, 100, 0);
-    cr_assert_eq(kvr_lease_record(book, 1, 1), KVR_OK);
+    cr_assert_eq(kvr_lease_record(book, 1, 0, 1), KVR_OK);
     kvr_lease_lead(book, 1);
     cr_assert(renew(1, 10));
     cr_assert(renew(1, 11));
-    cr_assert_eq(kvr_lease_record(book, 1, 0), KVR_OK); /* the first */
+    cr_assert_eq(kvr_lease_record(book, 1, 0, 0), KVR_OK); /* the first */
     cr_assert_eq(laggard(61, &when), 1);
 
-    cr_assert_eq(kvr_lease_record(book, 1, 0), KVR_OK); /* the second */
+    cr_assert_eq(kvr_lease_record(book, 1, 0, 0), KVR_OK); /* the second */
     cr_assert(renew(1, 70));
-    cr_assert_eq(kvr_lease_record(book, 1, when), KVR_OK);
+    cr_assert_eq(kvr_lease_record(book, 1, 0, when), KVR_OK);
     cr_assert(renew(1, 71));
 }
 
@@ -405,7 +405,8 @@ Test(lease, a_record_of_an_earlier_life_of_the_id_is_void)
     grant(1, 100, 0);
     cr_assert_eq(kvr_lease_revoke(book, 1), KVR_OK);
     grant(1, 100, 60);
-    cr_assert_eq(kvr_lease_record(book, 1, 30), KVR_ENOTFOUND);
+    cr_assert_eq(kvr_lease_record(book, 1, 0, 30), KVR_ENOTFOUND);
+    cr_assert_eq(kvr_lease_record(book, 1, 0, 70), KVR_ENOTFOUND); /* renewed before it was seen */
 
     kvr_lease_lead(book, 90);
     cr_assert_eq(due(189), 0); /* and not at 130 */

@@ -163,8 +163,9 @@ static void name_laggards(void)
         SAME(mine[i].id, its[i].id);
         SAME(mine[i].renewed_ns, its[i].renewed_ns);
         if (below(2) == 0) {
-            SAME(kvr_lease_record(book, mine[i].id, mine[i].renewed_ns),
-                 model_lease_record(model, mine[i].id, mine[i].renewed_ns));
+            SAME(mine[i].granted_ns, its[i].granted_ns);
+            SAME(kvr_lease_record(book, mine[i].id, mine[i].granted_ns, mine[i].renewed_ns),
+                 model_lease_record(model, its[i].id, its[i].granted_ns, its[i].renewed_ns));
         }
     }
 }
@@ -182,6 +183,14 @@ static void keep_alive(void)
     SAME(my_record, its_record);
 }
 
+/* The grant of the lease that lives, at times of one that does not. */
+static uint64_t granted_at(int64_t id)
+{
+    kvr_lease_info info = {.granted_ns = now};
+    kvr_status status = kvr_lease_get(book, id, now, &info);
+    return status == KVR_OK && below(4) == 0 ? info.granted_ns + 1 : info.granted_ns;
+}
+
 static void one_step(void)
 {
     int64_t id = random_id();
@@ -197,7 +206,9 @@ static void one_step(void)
         SAME(kvr_lease_revoke(book, id), model_lease_revoke(model, id));
     } else if (dice < 43) {
         uint64_t renewed = below(2) == 0 ? 0 : now - below(now < 50 ? now + 1 : 50);
-        SAME(kvr_lease_record(book, id, renewed), model_lease_record(model, id, renewed));
+        uint64_t granted = granted_at(id);
+        SAME(kvr_lease_record(book, id, granted, renewed),
+             model_lease_record(model, id, granted, renewed));
     } else if (dice < 63) {
         keep_alive();
     } else if (dice < 75) {

@@ -71,7 +71,7 @@ static kvr_status load(const uint8_t *bytes, size_t size)
 static void grant(int64_t id, uint64_t ttl_ns, uint64_t recorded_ns)
 {
     cr_assert_eq(kvr_lease_grant(book, id, ttl_ns, 9), KVR_OK);
-    cr_assert_eq(kvr_lease_record(book, id, recorded_ns), KVR_OK);
+    cr_assert_eq(kvr_lease_record(book, id, 9, recorded_ns), KVR_OK);
 }
 
 static kvr_lease_status status_now(void)

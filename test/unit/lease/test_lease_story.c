@@ -142,9 +142,9 @@ static void apply_record(const entry *e)
     if (is_void(e)) {
         return;
     }
-    kvr_status status = model_lease_record(t.model, e->id, e->value);
+    kvr_status status = model_lease_record(t.model, e->id, e->granted_ns, e->value);
     for (uint32_t i = 0; i < 2; i++) {
-        HOLDS(kvr_lease_record(t.books[i], e->id, e->value) == status);
+        HOLDS(kvr_lease_record(t.books[i], e->id, e->granted_ns, e->value) == status);
     }
     if (e->is_renewal && status == KVR_OK) {
         model_lease_told(t.model, e->id, e->clock);

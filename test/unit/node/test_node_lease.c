@@ -198,14 +198,17 @@ Test(node_lease, a_revocation_of_another_term_is_void)
     (void)settled(cluster_put_lease(&c, 0, "a", "1", 7));
     uint32_t leader = cluster_leader(&c);
     kvr_node *node = c.members[leader].node;
-    uint8_t bytes[KVR__COMMAND_HEAD + KVR__COMMAND_LEASE_SIZE];
+    uint8_t bytes[KVR__COMMAND_HEAD + KVR__COMMAND_REVOKE_SIZE];
     kvr__origin_id origin = {leader + 1, node->incarnation, 0};
-    /* its own term is void too: the lease is young */
+    kvr_lease_info info;
+    cr_assert_eq(kvr_lease_get(node->book, 7, 0, &info), KVR_OK);
+    /* in the same term: for a lease that was granted at another clock */
     for (uint64_t ahead = 0; ahead <= 5; ahead += 5) {
-        kvr__command_write_head(bytes, KVR__COMMAND_LEASE_REVOKE, KVR__COMMAND_LEASE_SIZE);
+        kvr__command_write_head(bytes, KVR__COMMAND_LEASE_REVOKE, KVR__COMMAND_REVOKE_SIZE);
         kvr__command_stamp(bytes, &origin);
         kvr__store_u64(bytes + KVR__COMMAND_HEAD, 7);
         kvr__store_u64(bytes + KVR__COMMAND_HEAD + 8, node->raft_status.term + ahead);
+        kvr__store_u64(bytes + KVR__COMMAND_HEAD + 16, info.granted_ns + (ahead == 0));
         kvr_slice command = {bytes, sizeof bytes};
         kvr_raft_proposal proposal;
         cr_assert_eq(kvr_raft_propose(node->raft, &command, &proposal), KVR_OK);

@@ -300,7 +300,11 @@ kvr_slice command_numbers(uint8_t kind, uint64_t sequence, uint64_t a, uint64_t 
 {
     put_number(command_bytes + 64, a, 8);
     put_number(command_bytes + 72, b, 8);
-    return finish_command(kind, sequence, kind == WIRE_COMMAND_COMPACT ? 8 : 16);
+    put_number(command_bytes + 80, 0, 8);
+    return finish_command(kind, sequence,
+                          kind == WIRE_COMMAND_COMPACT  ? 8
+                          : kind == WIRE_COMMAND_REVOKE ? 24
+                                                        : 16);
 }
 
 uint64_t commit_command(const kvr_slice *command)
