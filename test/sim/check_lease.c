@@ -19,10 +19,11 @@ void check_lease_release(check_lease *check)
     free(check->items);
 }
 
-static held_lease *find(check_lease *check, int64_t id)
+/* NULL: its client never heard of it. */
+static held_lease *find(check_lease *check, const store_lease *lease)
 {
     for (uint32_t i = check->count; i > 0; i--) {
-        if (check->items[i - 1].id == id) {
+        if (check->items[i - 1].granted_index == lease->granted_index) {
             return &check->items[i - 1];
         }
     }
@@ -83,6 +84,26 @@ static void complete_grant(check_lease *check, const history_call *call,
     };
 }
 
+/* An id may live more than once during a call: the last of its lives that the answer may be about,
+ * and how many there are. NULL: none. */
+static const store_lease *find_told(const check_lease *check, const history_call *call,
+                                    const kvr_completion *completion, uint32_t *out_count)
+{
+    const store_lease *found = NULL;
+    *out_count = 0;
+    for (uint32_t i = check->store->lease_count; i > 0; i--) {
+        const store_lease *lease = &check->store->leases[i - 1];
+        bool overlaps = lease->id == call->lease &&
+                        (lease->revoked_index == 0 || lease->revoked_index > call->floor_index);
+        if (overlaps && completion->ttl_ns == lease->ttl_ns &&
+            completion->remaining_ns <= lease->ttl_ns) {
+            found = found == NULL ? lease : found;
+            *out_count += 1;
+        }
+    }
+    return found;
+}
+
 static void complete_keep_alive(check_lease *check, const history_call *call,
                                 const kvr_completion *completion)
 {
@@ -105,12 +126,15 @@ static void complete_keep_alive(check_lease *check, const history_call *call,
                    (long long)call->lease);
         return;
     }
-    if (completion->ttl_ns != lease->ttl_ns || completion->remaining_ns > lease->ttl_ns) {
+    uint32_t lives_told;
+    const store_lease *told = find_told(check, call, completion, &lives_told);
+    if (told == NULL) {
         check_fail(check->report, "L5",
                    "call %llu is told a TTL of %llu, %llu left; granted were %llu", U(call->number),
                    U(completion->ttl_ns), U(completion->remaining_ns), U(lease->ttl_ns));
+        return;
     }
-    held_lease *held = find(check, call->lease);
+    held_lease *held = lives_told == 1 ? find(check, told) : NULL;
     if (call->kind == KVR_CALL_LEASE_KEEP_ALIVE && held != NULL &&
         call->invoked_ns > held->renewed_ns) {
         held->renewed_ns = call->invoked_ns;
