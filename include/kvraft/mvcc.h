@@ -305,9 +305,10 @@ KVR_API kvr_status kvr_mvcc_changes_init(kvr_mvcc_changes *changes, const kvr_mv
 KVR_API kvr_status kvr_mvcc_changes_next(kvr_mvcc_changes *changes, const kvr_mvcc *store,
                                          kvr_event *out_event) KVR_MUST_USE;
 
-/* The oldest changes of one key with main revision in from..head, oldest first, at most `capacity`
- * of them, without looking at other keys: O(versions since). *out_count of them are filled in (lent
- * until the store changes). KVR_OK, KVR_ECOMPACTED. */
+/* The changes of one key with main revision in from..head, oldest first, without looking at other
+ * keys: O(log n + capacity). *out_count of them are filled in (lent until the store changes).
+ * KVR_OK, KVR_ECOMPACTED; KVR_ETOOBIG (more than `capacity`, none filled in: a history that long is
+ * read with kvr_mvcc_changes). */
 KVR_API kvr_status kvr_mvcc_key_changes(const kvr_mvcc *store, const kvr_slice *key, uint64_t from,
                                         kvr_event *out_events, uint32_t capacity,
                                         uint32_t *out_count) KVR_MUST_USE;

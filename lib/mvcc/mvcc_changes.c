@@ -109,18 +109,17 @@ kvr_status kvr_mvcc_key_changes(const kvr_mvcc *store, const kvr_slice *key, uin
         return KVR_ECOMPACTED;
     }
     const kvr__mvcc_record *newest = kvr__mvcc_tree_find(head->root, *key);
-    uint64_t total = 0;
-    for (const kvr__mvcc_record *r = newest; r != NULL && r->mod >= from; total++) {
+    uint32_t count = 0;
+    for (const kvr__mvcc_record *r = newest; r != NULL && r->mod >= from; count++) {
+        if (count == capacity) {
+            return KVR_ETOOBIG;
+        }
         r = r->mod > head->compacted ? r->older : NULL;
     }
-    uint64_t skip = total > capacity ? total - capacity : 0;
-    uint32_t count = (uint32_t)(total - skip);
     const kvr__mvcc_record *record = newest;
-    for (uint64_t i = 0; i < total; i++) {
-        if (i >= skip) {
-            fill_event(head, record, &out_events[total - 1 - i]);
-        }
-        record = i + 1 < total ? record->older : NULL;
+    for (uint32_t i = count; i > 0; i--) {
+        fill_event(head, record, &out_events[i - 1]);
+        record = i > 1 ? record->older : NULL;
     }
     *out_count = count;
     return KVR_OK;

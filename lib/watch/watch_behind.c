@@ -37,23 +37,21 @@ kvr_status kvr__watch_turns_next(kvr_watch_hub *hub, uint32_t *budget, kvr_watch
     uint32_t count = 0;
     kvr_status status =
         kvr_mvcc_key_changes(hub->store, &key, watcher->revision, hub->events, capacity, &count);
+    uint32_t looked = status == KVR_ETOOBIG ? capacity : count;
+    *budget -= looked < *budget ? looked : *budget;
     kvr__watch_leave(hub, watcher);
+    if (status == KVR_ETOOBIG) {
+        kvr__watch_lag(hub, watcher); /* long histories are read by the log, from their old end */
+        return KVR_DONE;
+    }
     if (status != KVR_OK) {
         KVR_ASSERT(status == KVR_ECOMPACTED);
         kvr__watch_batch_end(hub, watcher, out_batch);
         return KVR_OK;
     }
-    *budget -= count < *budget ? count : *budget;
-    /* A key changes at most once a revision: so nothing of the last one is left out. */
-    bool has_more = count == capacity;
-    watcher->revision = has_more ? hub->events[count - 1].kv.mod_revision + 1 : hub->head + 1;
+    watcher->revision = hub->head + 1;
     count = filter(hub, watcher->group, count);
-    if (has_more) {
-        /* long histories are read by the log, which needs no search */
-        kvr__watch_lag(hub, watcher);
-    } else {
-        kvr__watch_route(hub, watcher);
-    }
+    kvr__watch_route(hub, watcher);
     if (count == 0) {
         return KVR_DONE;
     }

@@ -149,7 +149,7 @@ Test(mvcc_view, changes_from_the_future_begin_there)
     cr_assert_eq(event.kv.mod_revision, 6);
 }
 
-/* One key's changes, oldest first, as many as fit; then the caller goes on behind the last. */
+/* One key's changes, oldest first; a history that does not fit is not walked to its end. */
 Test(mvcc_view, the_changes_of_one_key_come_oldest_first)
 {
     kvr_event events[4];
@@ -161,10 +161,11 @@ Test(mvcc_view, the_changes_of_one_key_come_oldest_first)
     }
     del("k"); /* k: 3 5 7 9 11, deleted at 12 */
 
-    MUST(kvr_mvcc_key_changes(store, &key, 4, events, 4, &count));
+    cr_assert_eq(kvr_mvcc_key_changes(store, &key, 4, events, 4, &count), KVR_ETOOBIG);
+    MUST(kvr_mvcc_key_changes(store, &key, 6, events, 4, &count));
     cr_assert_eq(count, 4);
-    cr_assert_eq(events[0].kv.mod_revision, 5);
-    cr_assert_eq(events[3].kv.mod_revision, 11);
+    cr_assert_eq(events[0].kv.mod_revision, 7);
+    cr_assert_eq(events[3].kv.mod_revision, 12);
     MUST(kvr_mvcc_key_changes(store, &key, 12, events, 4, &count));
     cr_assert_eq(count, 1);
     cr_assert_eq(events[0].type, KVR_EVENT_DELETE);
