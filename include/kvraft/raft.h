@@ -8,19 +8,20 @@
  *   1. kvr_raft_new. The first ready asks for LOAD, the next for VOTE (a new incarnation) and READ.
  *   2. feed:   kvr_raft_receive, _storage_done, _propose, _read_index, _applied: they only take
  *              work in
- *   3. look:   kvr_raft_ready(raft, now, &ready). Then, in any order or in parallel:
- *                submit each storage request; each is answered by kvr_raft_storage_done
- *                send each message (everything that had to be durable first already is)
- *                if `install` is set: make the state machine that snapshot; then
- *                kvr_raft_applied(its index) apply `committed` in order, now or later; then
- *                kvr_raft_applied(the last index) answer `reads`, take `posts`
+ *   3. look:   kvr_raft_ready_get(raft, now, &ready). Then, in any order or in parallel:
+ *              - submit each storage request; each is answered by kvr_raft_storage_done
+ *              - send each message (everything that had to be durable first already is)
+ *              - if `install` is set: make the state machine that snapshot, then kvr_raft_applied
+ *              - apply `committed` in order, now or later, then kvr_raft_applied
+ *              - answer `reads`, take `posts`
  *   4. kvr_raft_advance: the ready's arrays are over. Back to 2.
  *   5. wait no longer than kvr_raft_deadline, then 3 again.
  *   6. kvr_raft_free.
  *
  * One handle, one thread at a time. Times are nanoseconds of the host's monotonic clock; the clock
- * is read only through the `now_ns` of kvr_raft_ready. Nothing in this header calls back. Statuses
- * below KVR_FATAL mean that this member takes no further part (kvr_raft_error says why). */
+ * is read only through the `now_ns` of kvr_raft_ready_get. Nothing in this header calls back.
+ * Statuses below KVR_FATAL mean that this member takes no further part (kvr_raft_error says
+ * why). */
 #ifndef KVRAFT_RAFT_H
 #define KVRAFT_RAFT_H
 
