@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* demo.h: what the files of the demo share. To be read in this order: demo_serve.c (a member, its
  * main loop first), demo_peers.c, demo_clients.c, demo_disk.c (its three concerns), demo_net.c and
- * demo_wire.c (sockets, bytes), demo_client.c (the other end), demo_commands.c, demo_tour.c.
+ * demo_wire.c (sockets, bytes), demo_client.c (the other end), demo_main.c and demo_flags.c (the
+ * command line), demo_commands.c, demo_tour.c.
  *
  * Only public headers of libkvraft are used. When this program is out of memory it says so and
  * ends; the library itself never does that. */
@@ -11,31 +12,12 @@
 #include <kvraft/node.h>
 #include <kvraft/posix.h>
 #include <netinet/in.h>
+#include <poll.h>
 #include <stdio.h>
 
 #define COUNT_OF(array) (sizeof(array) / sizeof((array)[0]))
 
-enum { EXIT_OK = 0, EXIT_FAILED = 1, EXIT_USAGE = 2, MEMBERS_MAX = 9 };
-
-/* --------------------------------------------------------------- demo_flags.c: the command line */
-
-enum { FLAG_TEXT, FLAG_NUMBER, FLAG_TIME, FLAG_SWITCH };
-
-typedef struct flag {
-    const char *name; /* without the dashes */
-    int kind;
-    void *value; /* const char **, uint64_t *, uint64_t * (ns), bool * */
-    const char *help;
-} flag;
-
-/* Takes flags out of argv; what is left are words. Returns how many, or -1 after one line on
- * standard error that says what is wrong and the nearest right flag. */
-int flags_parse(const char *command, const flag *flags, size_t flag_count, int argc, char **argv);
-void flags_help(const flag *flags, size_t flag_count);
-/* NULL: none is near */
-const char *nearest(const char *word, const char *const *names, size_t count);
-bool parse_address(const char *text, struct sockaddr_in *out_address); /* false: it said why */
-bool parse_time(const char *text, uint64_t *out_ns);                   /* 10s, 250ms, 2m, 5 */
+enum { EXIT_OK = 0, EXIT_FAILED = 1, EXIT_USAGE = 2, MEMBERS_MAX = 9, INCOMING_MAX = 32 };
 
 /* ---------------------------------------------------------------- demo_net.c: sockets */
 
@@ -50,200 +32,235 @@ typedef struct buffer {
 void *must_alloc(size_t size); /* zeroed; ends the program without memory */
 size_t buffer_size(const buffer *b);
 uint8_t *buffer_room(buffer *b, size_t size); /* adds `size` bytes, to be filled in */
-void buffer_take(buffer *b, size_t size);
 void buffer_release(buffer *b);
 
-int net_listen(const struct sockaddr_in *address);                 /* -1: it said why */
-int net_accept(int listener);                                      /* -1: nobody */
-int net_connect(const struct sockaddr_in *address, bool blocking); /* -1: not now */
-bool net_read(int fd, buffer *in);   /* once, what is there; false: closed or broken */
-bool net_write(int fd, buffer *out); /* as much as goes; false: broken */
-uint64_t net_now(void);              /* monotonic ns */
+/* One socket with what came in and what is to go out; all zero: closed. */
+typedef struct stream {
+    int fd;
+    bool open;
+    short ready; /* what poll found, as of the last waits_poll */
+    buffer in;
+    buffer out;
+} stream;
+
+bool stream_listen(stream *one, const struct sockaddr_in *address); /* false: it said why */
+bool stream_accept(stream *listener, stream *out_stream);           /* false: nobody */
+bool stream_connect(stream *one, const struct sockaddr_in *address, bool blocking);
+bool stream_read(stream *one);  /* once, what is there; false: closed or broken */
+bool stream_write(stream *one); /* as much as goes; false: broken */
+void stream_close(stream *one);
+
+/* What poll waits for: each concern adds its streams, and looks at their `ready` afterwards. */
+typedef struct waits {
+    uint32_t count;
+    uint64_t deadline_ns;
+    struct pollfd fds[1024];
+    stream *streams[1024];
+} waits;
+
+void waits_add(waits *all, stream *one, short events); /* POLLOUT is added if it must write */
+void waits_poll(waits *all);
+uint64_t now_ns(void); /* monotonic */
 
 /* -------------------------------------------------- demo_wire.c: bytes between clients and members
  *
  * A frame is u32 size of what follows, u8 kind, u64 request id, fields. Numbers are little-endian;
- * a run of bytes is its u32 length, then the bytes. */
+ * a run of bytes is its u32 length, then the bytes. One function describes each format for both
+ * directions: what is to be written goes in, what was read comes out. */
 enum {
-    WIRE_WRITE = 1,   /* an operation: a put, delete, or transaction of these and ranges */
-    WIRE_READ = 2,    /* u32 flags, key, range_end, u64 revision, u64 limit */
-    WIRE_WATCH = 3,   /* u32 flags, key, range_end, u64 start revision */
-    WIRE_LEASE = 4,   /* u8 KVR_CALL_LEASE_*, u64 id, u64 ttl ns */
-    WIRE_COMPACT = 5, /* u64 revision */
-    /* answered by STATUS_COUNT numbers, then u64 id, match, state of each member */
+    WIRE_WRITE = 1,
+    WIRE_READ = 2,
+    WIRE_WATCH = 3,
+    WIRE_LEASE = 4,
+    WIRE_COMPACT = 5,
     WIRE_STATUS = 6,
-    WIRE_SNAPSHOT = 7, /* take one now */
 
-    WIRE_REPLY = 64,  /* u32 status, u8 outcome, u64 revision, then what the request's kind says */
-    WIRE_KVS = 65,    /* READ: a part of the answer, before its reply: u32 count, keys */
-    WIRE_EVENTS = 66, /* WATCH: u32 status, u8 0, u64 revision, u32 count, events */
+    /* Each begins with u32 status, u8 outcome, u64 revision. */
+    WIRE_REPLY = 64,  /* then what the request's kind says */
+    WIRE_KVS = 65,    /* READ: a part of the answer, before its reply: keys */
+    WIRE_EVENTS = 66, /* WATCH: events, after its reply */
 
     WIRE_FRAME_MAX = 4 << 20
 };
 enum { READ_STALE = 1, READ_KEYS_ONLY = 2, READ_COUNT_ONLY = 4 };
 
-enum {
-    STATUS_ID,
-    STATUS_ROLE,
-    STATUS_LEADER,
-    STATUS_TERM,
-    STATUS_FIRST,
-    STATUS_LAST,
-    STATUS_COMMIT,
-    STATUS_APPLIED,
-    STATUS_SNAPSHOT,
-    STATUS_REVISION,
-    STATUS_COMPACTED,
-    STATUS_KEYS,
-    STATUS_BYTES,
-    STATUS_LEASES,
-    STATUS_WATCHERS,
-    STATUS_HASH_INDEX,
-    STATUS_HASH_CHAIN,
-    STATUS_HASH_LIVE,
-    STATUS_TAKEN,
-    STATUS_INSTALLED,
-    STATUS_MEMORY,
-    STATUS_NO_SPACE,
-    STATUS_CORRUPT,
-    STATUS_FAILURE,
-    STATUS_GARBAGE,
-    STATUS_COUNT
-};
-
-/* Reads what may be hostile: the first field that is not there makes it failed, and all others
- * zero. */
-typedef struct reader {
-    const uint8_t *at;
+typedef struct fields {
+    buffer *out;       /* where they are written; NULL: they are read, */
+    const uint8_t *at; /* from here */
     const uint8_t *end;
-    bool failed;
-} reader;
+    size_t mark; /* writing: where the frame began */
+    bool failed; /* reading what may be hostile: a field was not there, it and all others are 0 */
+} fields;
 
 /* A transaction with room for its parts; one level, as the command line writes it. */
 typedef struct txn_room {
     kvr_txn txn;
     kvr_compare compares[KVR_TXN_OPS_MAX];
-    kvr_op ops[2][KVR_TXN_OPS_MAX]; /* then, else */
+    kvr_op then_ops[KVR_TXN_OPS_MAX];
+    kvr_op else_ops[KVR_TXN_OPS_MAX];
 } txn_room;
 
-size_t wire_begin(buffer *out, uint8_t kind, uint64_t id); /* gives a mark for wire_end */
-void wire_end(buffer *out, size_t mark);
-void wire_u8(buffer *out, uint8_t value);
-void wire_u32(buffer *out, uint32_t value);
-void wire_u64(buffer *out, uint64_t value);
-void wire_bytes(buffer *out, kvr_slice bytes);
-void wire_kv(buffer *out, const kvr_kv *kv);
-void wire_op(buffer *out, const kvr_op *op);
-void wire_result(buffer *out, const kvr_op_result *result);
-
-/* 1 and a whole frame's parts (they lie in the buffer until buffer_take(in, *out_size)); 0: not
- * yet; -1: no frame at all. */
-int wire_next(const buffer *in, uint8_t *out_kind, uint64_t *out_id, reader *out_fields,
-              size_t *out_size);
-uint8_t read_u8(reader *in);
-uint32_t read_u32(reader *in);
-uint64_t read_u64(reader *in);
-kvr_slice read_bytes(reader *in);
-kvr_kv read_kv(reader *in);
-bool read_op(reader *in, txn_room *room, kvr_op *out_op); /* room NULL: no transaction here */
-kvr_slice text(const char *string);
-
-/* ---------------------------------------------------------------- a member */
-
-typedef struct server {
+typedef struct request {
+    uint8_t kind;
+    uint8_t lease_call; /* LEASE: KVR_CALL_LEASE_* */
+    uint32_t flags;     /* READ: READ_*; WATCH: KVR_WATCH_* */
     uint64_t id;
-    uint64_t cluster_id;
-    uint32_t member_count;
-    uint64_t ids[MEMBERS_MAX];
-    struct sockaddr_in addresses[MEMBERS_MAX];
-    kvr_node *node;
-    kvr_posix_disk *disk;
-    struct peers *peers;
-    struct client *clients;
-    int peer_listener;
-    int client_listener;
-    uint64_t garbage; /* connections closed since what came was no message or request */
-    bool failed;      /* the member has said why it takes no further part */
-} server;
+    kvr_range range; /* READ, WATCH (its revision: where it starts), COMPACT (only the revision) */
+    uint64_t limit;  /* READ; 0: none */
+    int64_t lease;   /* LEASE */
+    uint64_t ttl_ns;
+    kvr_op op;      /* WRITE */
+    txn_room *room; /* of a transaction, and of one that is read; NULL: none is */
+} request;
 
-/* What poll waits for; each concern adds its descriptors, then looks at all that are ready. */
-typedef struct waits {
-    uint32_t count;
-    struct pollfd *fds;
-} waits;
-enum { WAITS_MAX = 1024 };
-
-bool peers_open(server *self);
-uint64_t peers_wait(server *self, waits *out, uint64_t now_ns); /* returns when to reconnect */
-void peers_ready(server *self, const waits *ready);
-void peers_send(void *ctx, const kvr_message *message); /* kvr_transport */
-void peers_close(server *self);
-
-void clients_wait(server *self, waits *out);
-void clients_ready(server *self, const waits *ready);
-void clients_completed(void *ctx, const kvr_completion *completion); /* kvr_node_sink */
-void clients_watched(void *ctx, const kvr_watch_batch *batch);
-void clients_close(server *self);
-
-bool disk_open(server *self, const char *path);
-bool disk_start(server *self);
-void disk_reap(server *self);
-void disk_close(server *self);
-
-int serve(int argc, char **argv);
-
-/* ---------------------------------------------------------------- demo_client.c: the other end */
-
-typedef struct connection {
-    int fd;          /* -1: none */
-    size_t endpoint; /* the one connected to, or tried next */
-    size_t endpoint_count;
-    struct sockaddr_in endpoints[MEMBERS_MAX];
-    buffer in;
-    buffer out;
-    uint64_t next_id;
-    uint64_t timeout_ns;
-} connection;
-
-/* One frame from a member; its fields lie in the connection until the next one. */
+/* One frame from a member; `rest` lies in the connection until the next one. */
 typedef struct reply {
+    bool answered; /* false: no member did, and nothing else counts */
     uint8_t kind;
     uint8_t outcome;
     kvr_status status;
     uint64_t id;
     uint64_t revision;
-    reader fields;
+    fields rest;
 } reply;
 
-bool client_endpoints(connection *link, const char *list); /* false: it said why */
-bool client_connect(connection *link);                     /* to the next one that answers */
-void client_disconnect(connection *link);
-size_t client_begin(connection *link, uint8_t kind); /* fields follow, into link->out */
-bool client_send(connection *link);
-bool client_receive(connection *link, uint64_t timeout_ns, reply *out_reply);
+/* What a member says of itself; in a reply, these numbers in this order. */
+typedef struct member_status {
+    uint64_t id, role, leader, term;
+    uint64_t first, last, commit, applied, snapshot; /* indexes of the log */
+    uint64_t revision, compacted, keys, bytes, leases, watchers;
+    uint64_t hash_index, hash_chain, hash_live;
+    uint64_t taken, installed, memory, no_space, corrupt, failure, garbage;
+} member_status;
 
-typedef struct query {
-    kvr_range range;
-    uint32_t flags; /* READ_* */
-    uint64_t limit; /* 0: none */
-    void (*each)(void *ctx, const kvr_kv *kv);
-    void *ctx;
-} query;
+fields frame_begin(buffer *out, uint8_t kind, uint64_t id);
+void frame_end(fields *frame);
+/* 1: one frame was taken, its fields lie in the buffer until it grows; 0: not yet; -1: no frame. */
+int frame_next(buffer *in, uint8_t *out_kind, uint64_t *out_id, fields *out_rest);
+bool fields_left(const fields *f);
+uint8_t field_u8(fields *f, uint8_t value);
+uint32_t field_u32(fields *f, uint32_t value);
+uint64_t field_u64(fields *f, uint64_t value);
+kvr_slice field_bytes(fields *f, kvr_slice bytes);
+void field_kv(fields *f, kvr_kv *kv);
+void field_event(fields *f, kvr_event *event);
+void field_request(fields *f, request *asked);
+void field_reply(fields *f, reply *head);
+void field_status(fields *f, member_status *status);
+void field_result(fields *f, kvr_op_result *result); /* without its keys and results */
+kvr_slice text(const char *string);
 
-/* All of these are false if no member answered; else *out_reply says what became of it. */
-bool client_call(connection *link, size_t mark, reply *out_reply); /* ends what begin began */
-bool client_write(connection *link, const kvr_op *op, reply *out_reply);
-bool client_read(connection *link, const query *wanted, reply *out_reply);
-bool client_watch(connection *link, kvr_slice key, kvr_slice range_end, uint32_t flags,
-                  uint64_t since, reply *out_reply);
-bool client_lease(connection *link, uint8_t call, int64_t id, uint64_t ttl_ns, reply *out_reply);
-bool client_status(connection *link, uint64_t out_status[STATUS_COUNT], reply *out_reply);
+/* ---------------------------------------------------------------- demo_client.c: the other end */
+
+typedef struct member_list {
+    uint32_t count;
+    uint64_t ids[MEMBERS_MAX];
+    struct sockaddr_in addresses[MEMBERS_MAX];
+} member_list;
+
+typedef struct connection {
+    stream io;
+    member_list endpoints;
+    uint32_t endpoint; /* the one connected to, or tried next */
+    uint64_t next_id;
+    uint64_t timeout_ns;
+} connection;
+
+bool client_send(connection *link, request *asked); /* to the next endpoint that answers */
+reply client_receive(connection *link, uint64_t timeout_ns);
+reply client_ask(connection *link, request *asked); /* both */
+bool client_status(connection *link, member_status *out_status, reply *out_reply);
+/* The next key of a read's answer. False at its end, when *answer has become the reply. */
+bool client_next_kv(connection *link, reply *answer, kvr_kv *out_kv);
 bool reply_is_good(const reply *answer); /* done, and with success */
 
-int command_run(const char *name, int argc, char **argv); /* -1: there is none of that name */
-void commands_help(FILE *to);
-size_t command_names(const char **out_names, size_t capacity);
+/* -------------------------------------------------- demo_main.c, demo_flags.c: the command line */
 
-int tour(int argc, char **argv);
+typedef struct options {
+    connection link; /* its endpoints */
+    struct sockaddr_in client;
+    member_list peers;
+    const char *data_dir, *load, *end;
+    uint64_t id, cluster_id, heartbeat_ns, election_ns, snapshot_entries;
+    uint64_t revision, limit, lease, since, events;
+    bool prefix, from, stale, keys_only, count, prev, help;
+} options;
+
+typedef struct flag {
+    const char *name;   /* without the dashes */
+    int kind;           /* FLAG_* */
+    void *value;        /* of the kind's type */
+    const char *preset; /* as one would write it; NULL: zero */
+    const char *help;
+} flag;
+
+/* const char *, uint64_t, uint64_t, bool, struct sockaddr_in, member_list (without ids), same */
+enum { FLAG_TEXT, FLAG_NUMBER, FLAG_TIME, FLAG_SWITCH, FLAG_ADDRESS, FLAG_ENDPOINTS, FLAG_PEERS };
+
+typedef struct command {
+    const char *name;
+    const char *words; /* that follow it */
+    const char *help;
+    const char *flags; /* that it takes: " name name " */
+    int words_min;
+    int words_max;
+    int (*run)(options *chosen, char **words); /* words end with NULL; returns EXIT_* */
+} command;
+
+/* Takes flags out of argv; what is left are words. Returns how many, or -1 after one line on
+ * standard error that says what is wrong and the nearest right flag. */
+int flags_parse(const command *of, const flag *flags, size_t count, int argc, char **argv);
+void flags_help(const command *of, const flag *flags, size_t count);
+/* "; did you mean" the nearest of `names`, or where to look: ends a line that says what is
+ * wrong. */
+void suggest(const char *word, const char *const *names, size_t count, const char *dashes);
+bool parse_time(const char *string, void *out_ns); /* uint64_t; from 10s, 250ms, 2m, 5 */
+
+int run_put(options *chosen, char **words);
+int run_get(options *chosen, char **words);
+int run_del(options *chosen, char **words);
+int run_txn(options *chosen, char **words);
+int run_watch(options *chosen, char **words);
+int run_lease(options *chosen, char **words);
+int run_compact(options *chosen, char **words);
+int run_status(options *chosen, char **words);
+int run_members(options *chosen, char **words);
+int run_serve(options *chosen, char **words);
+int run_tour(options *chosen, char **words);
+
+/* ---------------------------------------------------------------- a member */
+
+typedef struct server {
+    const options *chosen;
+    uint32_t place; /* its own, in chosen->peers */
+    kvr_node *node;
+    kvr_posix_disk *disk;
+    stream disk_signal;
+    stream peer_listener;
+    stream client_listener;
+    stream to[MEMBERS_MAX];         /* peers: only sent on */
+    uint64_t retry_ns[MEMBERS_MAX]; /* not connected again before */
+    stream from[INCOMING_MAX];      /* peers: only read */
+    struct client *clients;
+    uint64_t garbage; /* connections closed since what came was no message or request */
+    bool failed;      /* the member has said why it takes no further part */
+} server;
+
+bool peers_open(server *self);
+void peers_wait(server *self, waits *all);
+void peers_ready(server *self);
+void peers_send(void *ctx, const kvr_message *message); /* kvr_transport */
+void peers_close(server *self);
+
+void clients_wait(server *self, waits *all);
+void clients_ready(server *self);
+void clients_completed(void *ctx, const kvr_completion *completion); /* kvr_node_sink */
+void clients_watched(void *ctx, const kvr_watch_batch *batch);
+void clients_close(server *self);
+
+bool disk_open(server *self);
+bool disk_start(server *self);
+void disk_reap(server *self);
+void disk_close(server *self);
 
 #endif

@@ -5,67 +5,59 @@
  * paused, which costs nothing and loses nothing. */
 #include "demo.h"
 
-#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 enum { CLIENTS_MAX = 512, OUT_HIGH = 1 << 20, OUT_LOW = 1 << 18, PIECE_BYTES = 64 << 10 };
 
 typedef struct client client;
 
-/* One request until its reply is written. A client that leaves forgets its requests: `owner`
- * becomes NULL, and their completion frees them. */
-typedef struct request {
-    struct request *next;
+/* One request until its reply is written; a watch until it ends. A client that leaves forgets its
+ * requests: `owner` becomes NULL, and their completion frees them. */
+typedef struct call {
+    struct call *next;
     client *owner;
-    uint64_t id;
-    uint8_t kind;
-    /* READ */
-    uint32_t flags;
-    uint64_t limit;
-    uint64_t sent;
-    kvr_range range;     /* its bytes are behind this struct */
-    kvr_mvcc_view *view; /* not NULL once it is being answered */
+    request asked;       /* the bytes of its range are behind this struct */
+    kvr_mvcc_view *view; /* READ: not NULL once it is being answered */
     kvr_mvcc_cursor cursor;
-    uint8_t bytes[];
-} request;
-
-typedef struct watcher {
-    struct watcher *next;
-    client *owner;
-    uint64_t id;      /* the client's */
-    uint64_t node_id; /* the node's; 0: ended */
+    uint64_t sent;  /* READ: keys */
+    uint64_t watch; /* WATCH: the node's id of it; 0: none */
     bool paused;
-} watcher;
+    uint8_t bytes[];
+} call;
 
 struct client {
     client *next;
     server *home;
-    int fd;
+    stream io;
     bool closing; /* freed by the main loop: a callback may be using it */
-    buffer in;
-    buffer out;
-    request *requests;
-    watcher *watchers;
+    call *calls;
 };
 
-/* ---------------------------------------------------------------- requests and replies */
+/* ---------------------------------------------------------------- calls and replies */
 
-static request *new_request(client *owner, uint64_t id, uint8_t kind, size_t extra)
+static void keep(kvr_slice *bytes, uint8_t *room)
 {
-    request *of = must_alloc(sizeof *of + extra);
-    of->next = owner->requests;
-    of->owner = owner;
-    of->id = id;
-    of->kind = kind;
-    owner->requests = of;
+    if (bytes->size > 0) {
+        memcpy(room, bytes->data, bytes->size);
+    }
+    bytes->data = room;
+}
+
+static call *new_call(client *owner, const request *asked)
+{
+    size_t key_size = asked->range.key.size;
+    call *of = must_alloc(sizeof *of + key_size + asked->range.range_end.size);
+    *of = (call){.next = owner->calls, .owner = owner, .asked = *asked};
+    keep(&of->asked.range.key, of->bytes);
+    keep(&of->asked.range.range_end, of->bytes + key_size);
+    owner->calls = of;
     return of;
 }
 
-static void free_request(request *of)
+static void free_call(call *of)
 {
-    request **at = of->owner == NULL ? NULL : &of->owner->requests;
+    call **at = of->owner == NULL ? NULL : &of->owner->calls;
     while (at != NULL && *at != of) {
         at = &(*at)->next;
     }
@@ -76,314 +68,277 @@ static void free_request(request *of)
     free(of);
 }
 
-static size_t begin_reply(request *of, kvr_status status, uint8_t outcome, uint64_t revision)
+static fields begin(const call *of, uint8_t kind, reply head)
 {
-    buffer *out = &of->owner->out;
-    size_t mark = wire_begin(out, WIRE_REPLY, of->id);
-    wire_u32(out, (uint32_t)status);
-    wire_u8(out, outcome);
-    wire_u64(out, revision);
-    return mark;
+    fields to = frame_begin(&of->owner->io.out, kind, of->asked.id);
+    field_reply(&to, &head);
+    return to;
 }
 
-static void end_reply(request *of, size_t mark)
+static void end_call(call *of, fields *to)
 {
-    wire_end(&of->owner->out, mark);
-    free_request(of);
+    frame_end(to);
+    free_call(of);
+}
+
+/* The reply to a request that ends with no more than this. */
+static void answer(call *of, kvr_status status, uint8_t outcome)
+{
+    fields to = begin(of, WIRE_REPLY, (reply){.status = status, .outcome = outcome});
+    end_call(of, &to);
 }
 
 /* ---------------------------------------------------------------- reads */
 
-static bool add_piece(request *of)
+static bool add_piece(call *of)
 {
-    buffer *out = &of->owner->out;
-    size_t mark = wire_begin(out, WIRE_KVS, of->id);
-    size_t count_at = buffer_size(out);
-    uint32_t count = 0;
+    buffer *out = &of->owner->io.out;
+    fields to = begin(of, WIRE_KVS, (reply){.outcome = KVR_OUTCOME_DONE});
     bool more = true;
-    wire_u32(out, 0);
-    while (more && buffer_size(out) - mark < PIECE_BYTES) {
+    while (more && buffer_size(out) - to.mark < PIECE_BYTES) {
         kvr_kv kv;
-        more = (of->limit == 0 || of->sent < of->limit) &&
+        more = (of->asked.limit == 0 || of->sent < of->asked.limit) &&
                kvr_mvcc_cursor_next(&of->cursor, &kv) == KVR_OK;
         if (more) {
-            kv.value.size = (of->flags & READ_KEYS_ONLY) != 0 ? 0 : kv.value.size;
-            wire_kv(out, &kv);
+            kv.value.size = (of->asked.flags & READ_KEYS_ONLY) != 0 ? 0 : kv.value.size;
+            field_kv(&to, &kv);
             of->sent++;
-            count++;
         }
     }
-    for (int i = 0; i < 4; i++) {
-        out->data[out->start + count_at + (size_t)i] = (uint8_t)(count >> (8 * i));
-    }
-    wire_end(out, mark);
+    frame_end(&to);
     return more;
 }
 
 /* As much as the client takes now; the rest when its buffer is low again. */
-static void continue_read(request *of)
+static void continue_read(call *of)
 {
     uint64_t total = 0;
-    bool more = (of->flags & READ_COUNT_ONLY) == 0;
-    while (more && buffer_size(&of->owner->out) < OUT_HIGH) {
+    bool more = (of->asked.flags & READ_COUNT_ONLY) == 0;
+    while (more && buffer_size(&of->owner->io.out) < OUT_HIGH) {
         more = add_piece(of);
     }
     if (!more) {
-        kvr_status status = kvr_mvcc_count(of->view, &of->range, &total);
-        size_t mark = begin_reply(of, status, KVR_OUTCOME_DONE, kvr_mvcc_view_revision(of->view));
-        wire_u64(&of->owner->out, total);
-        end_reply(of, mark);
+        kvr_status status = kvr_mvcc_count(of->view, &of->asked.range, &total);
+        uint64_t revision = kvr_mvcc_view_revision(of->view);
+        fields to = begin(of, WIRE_REPLY, (reply){.status = status, .revision = revision});
+        field_u64(&to, total);
+        end_call(of, &to);
     }
 }
 
-static void start_read(request *of)
+static void start_read(call *of)
 {
     kvr_status status = kvr_node_view_open(of->owner->home->node, &of->view);
     if (status == KVR_OK) {
-        status = kvr_mvcc_cursor_init(&of->cursor, of->view, &of->range);
+        status = kvr_mvcc_cursor_init(&of->cursor, of->view, &of->asked.range);
     }
-    if (status != KVR_OK) {
-        end_reply(of, begin_reply(of, status, KVR_OUTCOME_DONE, 0));
-        return;
-    }
-    continue_read(of);
-}
-
-static kvr_status take_read(client *from, uint64_t id, reader *in)
-{
-    uint32_t flags = read_u32(in);
-    kvr_slice key = read_bytes(in);
-    kvr_slice end = read_bytes(in);
-    request *of = new_request(from, id, WIRE_READ, key.size + end.size);
-    memcpy(of->bytes, key.data == NULL ? of->bytes : key.data, key.size);
-    memcpy(of->bytes + key.size, end.data == NULL ? of->bytes : end.data, end.size);
-    of->flags = flags;
-    of->range = (kvr_range){.size = sizeof of->range,
-                            .key = {of->bytes, key.size},
-                            .range_end = {of->bytes + key.size, end.size},
-                            .revision = read_u64(in)};
-    of->limit = read_u64(in);
-    if (in->failed) {
-        return KVR_EINVAL;
-    }
-    if ((flags & READ_STALE) != 0) {
-        start_read(of);
-        return KVR_DONE;
-    }
-    const kvr_node_call call = {.size = sizeof call, .user = of};
-    return kvr_node_read_linear(from->home->node, &call);
-}
-
-/* ---------------------------------------------------------------- status */
-
-static void reply_status(request *of)
-{
-    server *home = of->owner->home;
-    buffer *out = &of->owner->out;
-    kvr_node_status s = {.size = sizeof s};
-    kvr_raft_progress progress = {0};
-    kvr_node_get_status(home->node, &s);
-    const uint64_t numbers[STATUS_COUNT] = {
-        [STATUS_ID] = home->id,
-        [STATUS_ROLE] = s.raft.role,
-        [STATUS_LEADER] = s.raft.leader,
-        [STATUS_TERM] = s.raft.term,
-        [STATUS_FIRST] = s.raft.first_index,
-        [STATUS_LAST] = s.raft.last_index,
-        [STATUS_COMMIT] = s.raft.commit_index,
-        [STATUS_APPLIED] = s.raft.applied_index,
-        [STATUS_SNAPSHOT] = s.raft.snapshot_index,
-        [STATUS_REVISION] = s.store.revision,
-        [STATUS_COMPACTED] = s.store.compacted,
-        [STATUS_KEYS] = s.store.live_keys,
-        [STATUS_BYTES] = s.store.live_bytes,
-        [STATUS_LEASES] = s.lease.leases,
-        [STATUS_WATCHERS] = s.watch.watchers,
-        [STATUS_HASH_INDEX] = s.hash_index,
-        [STATUS_HASH_CHAIN] = s.hash_chain,
-        [STATUS_HASH_LIVE] = s.hash_live,
-        [STATUS_TAKEN] = s.snapshots_taken,
-        [STATUS_INSTALLED] = s.snapshots_installed,
-        [STATUS_MEMORY] = s.memory_bytes,
-        [STATUS_NO_SPACE] = s.no_space,
-        [STATUS_CORRUPT] = s.corrupt,
-        [STATUS_FAILURE] = (uint64_t)(int64_t)s.failure,
-        [STATUS_GARBAGE] = home->garbage + s.raft.bad_messages,
-    };
-    size_t mark = begin_reply(of, KVR_OK, KVR_OUTCOME_DONE, s.store.revision);
-    for (size_t i = 0; i < STATUS_COUNT; i++) {
-        wire_u64(out, numbers[i]);
-    }
-    for (uint32_t i = 0; kvr_node_get_progress(home->node, i, &progress) == KVR_OK; i++) {
-        wire_u64(out, progress.id);
-        wire_u64(out, progress.match);
-        wire_u64(out, progress.state);
-    }
-    end_reply(of, mark);
-}
-
-/* ---------------------------------------------------------------- writes, leases, completions */
-
-static kvr_status take_write(kvr_node *node, reader *in, const kvr_node_call *call)
-{
-    static txn_room room; /* large, and used only until kvr_node_write has encoded it */
-    kvr_op op;
-    return read_op(in, &room, &op) ? kvr_node_write(node, call, &op) : KVR_EINVAL;
-}
-
-static kvr_status take_lease(kvr_node *node, reader *in, const kvr_node_call *call)
-{
-    uint8_t which = read_u8(in);
-    int64_t id = (int64_t)read_u64(in);
-    uint64_t ttl_ns = read_u64(in);
-    switch (in->failed ? 0 : which) {
-    case KVR_CALL_LEASE_GRANT:
-        return kvr_node_lease_grant(node, call, id, ttl_ns);
-    case KVR_CALL_LEASE_REVOKE:
-        return kvr_node_lease_revoke(node, call, id);
-    case KVR_CALL_LEASE_KEEP_ALIVE:
-        return kvr_node_lease_keep_alive(node, call, id);
-    case KVR_CALL_LEASE_TIME_TO_LIVE:
-        return kvr_node_lease_time_to_live(node, call, id);
-    default:
-        return KVR_EINVAL;
-    }
-}
-
-static void add_lease(buffer *out, const kvr_node *node, const kvr_completion *end)
-{
-    kvr_slice keys[64];
-    uint32_t count = 0;
-    if (kvr_node_lease_keys(node, end->lease, NULL, keys, COUNT_OF(keys), &count) != KVR_OK) {
-        count = 0;
-    }
-    wire_u64(out, (uint64_t)end->lease);
-    wire_u64(out, end->ttl_ns);
-    wire_u64(out, end->remaining_ns);
-    wire_u32(out, count);
-    for (uint32_t i = 0; i < count; i++) {
-        wire_bytes(out, keys[i]);
-    }
-}
-
-void clients_completed(void *ctx, const kvr_completion *end)
-{
-    (void)ctx;
-    request *of = end->user;
-    bool good = end->outcome == KVR_OUTCOME_DONE && end->status == KVR_OK;
-    if (of->owner == NULL) {
-        free_request(of);
-    } else if (of->kind == WIRE_READ && good) {
-        start_read(of);
+    if (status == KVR_OK) {
+        continue_read(of);
     } else {
-        size_t mark = begin_reply(of, end->status, end->outcome, end->revision);
-        if (of->kind == WIRE_WRITE && end->result != NULL) {
-            wire_result(&of->owner->out, end->result);
-        } else if (of->kind == WIRE_LEASE && good) {
-            add_lease(&of->owner->out, of->owner->home->node, end);
-        }
-        end_reply(of, mark);
+        answer(of, status, KVR_OUTCOME_DONE);
     }
 }
 
 /* ---------------------------------------------------------------- watches */
 
-static kvr_status take_watch(client *from, uint64_t id, reader *in)
+static kvr_status start_watch(call *of)
 {
-    watcher *one = must_alloc(sizeof *one);
-    kvr_watch_request wanted = {.size = sizeof wanted, .flags = read_u32(in), .user = one};
-    wanted.key = read_bytes(in);
-    wanted.range_end = read_bytes(in);
-    wanted.start_revision = read_u64(in);
-    kvr_status status =
-        in->failed ? KVR_EINVAL : kvr_node_watch(from->home->node, &wanted, &one->node_id);
-    if (status != KVR_OK) {
-        free(one);
-        return status;
+    const kvr_watch_request wanted = {.size = sizeof wanted,
+                                      .flags = of->asked.flags,
+                                      .start_revision = of->asked.range.revision,
+                                      .key = of->asked.range.key,
+                                      .range_end = of->asked.range.range_end,
+                                      .user = of};
+    kvr_status status = kvr_node_watch(of->owner->home->node, &wanted, &of->watch);
+    if (status == KVR_OK) {
+        fields to = begin(of, WIRE_REPLY, (reply){.outcome = KVR_OUTCOME_DONE});
+        frame_end(&to);
     }
-    one->owner = from;
-    one->id = id;
-    one->next = from->watchers;
-    from->watchers = one;
-    request *of = new_request(from, id, WIRE_WATCH, 0);
-    end_reply(of, begin_reply(of, KVR_OK, KVR_OUTCOME_DONE, 0));
-    return KVR_DONE;
+    return status;
 }
 
 void clients_watched(void *ctx, const kvr_watch_batch *batch)
 {
-    (void)ctx;
+    server *home = ctx;
+    bool good = batch->status == KVR_OK;
+    const reply head = {.status = batch->status,
+                        .revision = good ? batch->revision : batch->compacted};
     for (uint32_t t = 0; t < batch->target_count; t++) {
-        watcher *to = batch->targets[t].user;
-        buffer *out = &to->owner->out;
-        size_t mark = wire_begin(out, WIRE_EVENTS, to->id);
-        wire_u32(out, (uint32_t)batch->status);
-        wire_u8(out, 0);
-        wire_u64(out, batch->status == KVR_OK ? batch->revision : batch->compacted);
-        wire_u32(out, batch->event_count);
+        call *of = batch->targets[t].user;
+        fields to = begin(of, WIRE_EVENTS, head);
         for (uint32_t i = 0; i < batch->event_count; i++) {
-            wire_u8(out, batch->events[i].type);
-            wire_kv(out, &batch->events[i].kv);
-            wire_u8(out, batch->events[i].has_prev);
-            wire_kv(out, &batch->events[i].prev);
+            kvr_event event = batch->events[i];
+            field_event(&to, &event);
         }
-        wire_end(out, mark);
-        if (batch->status != KVR_OK) {
-            to->node_id = 0;
-        } else if (buffer_size(out) > OUT_HIGH) {
-            to->paused = kvr_node_watch_pause(to->owner->home->node, to->node_id) == KVR_OK;
+        frame_end(&to);
+        if (!good) {
+            free_call(of); /* it was overtaken by a compaction and has ended */
+        } else if (buffer_size(&of->owner->io.out) > OUT_HIGH) {
+            of->paused = kvr_node_watch_pause(home->node, of->watch) == KVR_OK;
         }
     }
 }
 
-/* ---------------------------------------------------------------- connections */
+/* ---------------------------------------------------------------- status */
 
-static kvr_status take_call(request *of, reader *in)
+static void answer_status(call *of)
 {
-    kvr_node *node = of->owner->home->node;
-    const kvr_node_call call = {.size = sizeof call, .user = of};
-    switch (of->kind) {
-    case WIRE_WRITE:
-        return take_write(node, in, &call);
-    case WIRE_LEASE:
-        return take_lease(node, in, &call);
-    case WIRE_COMPACT:
-        return kvr_node_compact(node, &call, read_u64(in));
-    case WIRE_STATUS:
-        reply_status(of);
-        return KVR_DONE;
-    case WIRE_SNAPSHOT:
-        end_reply(of, begin_reply(of, kvr_node_snapshot(node), KVR_OUTCOME_DONE, 0));
-        return KVR_DONE;
+    const server *home = of->owner->home;
+    kvr_node_status s = {.size = sizeof s};
+    kvr_raft_progress progress = {0};
+    kvr_node_get_status(home->node, &s);
+    member_status said = {
+        .id = home->chosen->id,
+        .role = s.raft.role,
+        .leader = s.raft.leader,
+        .term = s.raft.term,
+        .first = s.raft.first_index,
+        .last = s.raft.last_index,
+        .commit = s.raft.commit_index,
+        .applied = s.raft.applied_index,
+        .snapshot = s.raft.snapshot_index,
+        .revision = s.store.revision,
+        .compacted = s.store.compacted,
+        .keys = s.store.live_keys,
+        .bytes = s.store.live_bytes,
+        .leases = s.lease.leases,
+        .watchers = s.watch.watchers,
+        .hash_index = s.hash_index,
+        .hash_chain = s.hash_chain,
+        .hash_live = s.hash_live,
+        .taken = s.snapshots_taken,
+        .installed = s.snapshots_installed,
+        .memory = s.memory_bytes,
+        .no_space = s.no_space,
+        .corrupt = s.corrupt,
+        .failure = (uint64_t)(int64_t)s.failure,
+        .garbage = home->garbage + s.raft.bad_messages,
+    };
+    fields to = begin(of, WIRE_REPLY, (reply){.revision = said.revision});
+    field_status(&to, &said);
+    for (uint32_t i = 0; kvr_node_get_progress(home->node, i, &progress) == KVR_OK; i++) {
+        field_u64(&to, progress.id);
+        field_u64(&to, progress.match);
+        field_u64(&to, progress.state);
+    }
+    end_call(of, &to);
+}
+
+/* ---------------------------------------------------------------- from request to completion */
+
+static kvr_status start_lease(kvr_node *node, const kvr_node_call *to, const request *asked)
+{
+    switch (asked->lease_call) {
+    case KVR_CALL_LEASE_GRANT:
+        return kvr_node_lease_grant(node, to, asked->lease, asked->ttl_ns);
+    case KVR_CALL_LEASE_REVOKE:
+        return kvr_node_lease_revoke(node, to, asked->lease);
+    case KVR_CALL_LEASE_KEEP_ALIVE:
+        return kvr_node_lease_keep_alive(node, to, asked->lease);
+    case KVR_CALL_LEASE_TIME_TO_LIVE:
+        return kvr_node_lease_time_to_live(node, to, asked->lease);
     default:
         return KVR_EINVAL;
     }
 }
 
-static void take_frame(client *from, uint8_t kind, uint64_t id, reader *in)
+/* An error: there will be no completion. */
+static kvr_status start_call(call *of)
 {
-    request *before = from->requests;
-    kvr_status status = kind == WIRE_READ    ? take_read(from, id, in)
-                        : kind == WIRE_WATCH ? take_watch(from, id, in)
-                                             : take_call(new_request(from, id, kind, 0), in);
-    if (status < 0) { /* there will be no completion */
-        request *of = from->requests == before ? new_request(from, id, kind, 0) : from->requests;
-        end_reply(of, begin_reply(of, status, KVR_OUTCOME_REFUSED, 0));
+    kvr_node *node = of->owner->home->node;
+    const kvr_node_call to = {.size = sizeof to, .user = of};
+    switch (of->asked.kind) {
+    case WIRE_WRITE:
+        return kvr_node_write(node, &to, &of->asked.op);
+    case WIRE_READ:
+        if ((of->asked.flags & READ_STALE) == 0) {
+            return kvr_node_read_linear(node, &to);
+        }
+        start_read(of);
+        return KVR_OK;
+    case WIRE_WATCH:
+        return start_watch(of);
+    case WIRE_LEASE:
+        return start_lease(node, &to, &of->asked);
+    case WIRE_COMPACT:
+        return kvr_node_compact(node, &to, of->asked.range.revision);
+    case WIRE_STATUS:
+        answer_status(of);
+        return KVR_OK;
+    default:
+        return KVR_EINVAL;
     }
 }
 
-/* A client that does not take its replies is not listened to. */
-static void take_frames(client *from)
+static void add_result(fields *to, const kvr_op_result *result)
 {
-    uint8_t kind;
-    uint64_t id;
-    reader fields;
-    size_t size;
-    int found = 0;
-    while (buffer_size(&from->out) < OUT_HIGH &&
-           (found = wire_next(&from->in, &kind, &id, &fields, &size)) == 1) {
-        take_frame(from, kind, id, &fields);
-        buffer_take(&from->in, size);
+    kvr_op_result head = *result;
+    head.kv_count = result->kvs == NULL ? 0 : result->kv_count;
+    field_result(to, &head);
+    for (uint32_t i = 0; i < head.kv_count; i++) {
+        kvr_kv kv = result->kvs[i];
+        field_kv(to, &kv);
+    }
+    for (uint32_t i = 0; i < head.result_count; i++) {
+        add_result(to, &result->results[i]);
+    }
+}
+
+static void add_lease(fields *to, const kvr_node *node, const kvr_completion *end)
+{
+    kvr_slice keys[64];
+    uint32_t count = 0;
+    field_u64(to, (uint64_t)end->lease);
+    field_u64(to, end->ttl_ns);
+    field_u64(to, end->remaining_ns);
+    if (kvr_node_lease_keys(node, end->lease, NULL, keys, COUNT_OF(keys), &count) == KVR_OK) {
+        for (uint32_t i = 0; i < count; i++) {
+            field_bytes(to, keys[i]);
+        }
+    }
+}
+
+void clients_completed(void *ctx, const kvr_completion *end)
+{
+    const server *home = ctx;
+    call *of = end->user;
+    bool good = end->outcome == KVR_OUTCOME_DONE && end->status == KVR_OK;
+    if (of->owner == NULL) {
+        free_call(of);
+    } else if (of->asked.kind == WIRE_READ && good) {
+        start_read(of);
+    } else {
+        const reply head = {
+            .outcome = end->outcome, .status = end->status, .revision = end->revision};
+        fields to = begin(of, WIRE_REPLY, head);
+        if (end->result != NULL) {
+            add_result(&to, end->result);
+        } else if (of->asked.kind == WIRE_LEASE && good) {
+            add_lease(&to, home->node, end);
+        }
+        end_call(of, &to);
+    }
+}
+
+/* ---------------------------------------------------------------- connections */
+
+/* A client that does not take its replies is not listened to. */
+static void take_requests(client *from)
+{
+    static txn_room room; /* large, and used only until kvr_node_write has encoded it */
+    int found = 1;
+    while (found == 1 && buffer_size(&from->io.out) < OUT_HIGH) {
+        request asked = {.room = &room};
+        fields in;
+        found = frame_next(&from->io.in, &asked.kind, &asked.id, &in);
+        if (found == 1) {
+            field_request(&in, &asked);
+            call *of = new_call(from, &asked);
+            kvr_status status = in.failed ? KVR_EINVAL : start_call(of);
+            if (status < 0) {
+                answer(of, status, KVR_OUTCOME_REFUSED);
+            }
+        }
     }
     if (found < 0) {
         from->home->garbage++;
@@ -394,41 +349,32 @@ static void take_frames(client *from)
 /* The client took what it had: reads go on, watchers are resumed, requests are read again. */
 static void refill(client *to)
 {
-    for (request *of = to->requests, *next; of != NULL; of = next) {
+    for (call *of = to->calls, *next; of != NULL; of = next) {
         next = of->next;
-        if (of->view != NULL && buffer_size(&to->out) < OUT_HIGH) {
+        if (of->view != NULL && buffer_size(&to->io.out) < OUT_HIGH) {
             continue_read(of);
+        } else if (of->paused) {
+            of->paused = kvr_node_watch_resume(to->home->node, of->watch) != KVR_OK;
         }
     }
-    for (watcher *one = to->watchers; one != NULL; one = one->next) {
-        if (one->paused && one->node_id != 0) {
-            one->paused = kvr_node_watch_resume(to->home->node, one->node_id) != KVR_OK;
-        }
-    }
-    take_frames(to);
+    take_requests(to);
 }
 
 static void free_client(client *gone)
 {
-    for (watcher *one; (one = gone->watchers) != NULL;) {
-        gone->watchers = one->next;
-        if (one->node_id != 0) {
-            kvr_status status = kvr_node_watch_cancel(gone->home->node, one->node_id);
+    for (call *of = gone->calls, *next; of != NULL; of = next) {
+        next = of->next;
+        if (of->watch != 0) {
+            kvr_status status = kvr_node_watch_cancel(gone->home->node, of->watch);
             (void)status; /* the node may be closed already */
         }
-        free(one);
-    }
-    for (request *of = gone->requests, *next; of != NULL; of = next) {
-        next = of->next;
-        if (of->view != NULL) {
-            free_request(of);
+        if (of->view != NULL || of->watch != 0) {
+            free_call(of);
         } else {
             of->owner = NULL;
         }
     }
-    close(gone->fd);
-    buffer_release(&gone->in);
-    buffer_release(&gone->out);
+    stream_close(&gone->io);
     free(gone);
 }
 
@@ -436,45 +382,39 @@ static void free_client(client *gone)
 
 void clients_wait(server *self, waits *all)
 {
-    uint32_t listener_at = all->count++;
     uint32_t count = 0;
     for (client **at = &self->clients; *at != NULL;) {
         client *each = *at;
-        each->closing = each->closing || !net_write(each->fd, &each->out);
-        if (!each->closing && buffer_size(&each->out) < OUT_LOW) {
+        each->closing = each->closing || !stream_write(&each->io);
+        if (!each->closing && buffer_size(&each->io.out) < OUT_LOW) {
             refill(each);
-            each->closing = each->closing || !net_write(each->fd, &each->out);
+            each->closing = each->closing || !stream_write(&each->io);
         }
         if (each->closing) {
             *at = each->next;
             free_client(each);
             continue;
         }
-        bool full = buffer_size(&each->out) >= OUT_HIGH;
-        short events = (short)((full ? 0 : POLLIN) | (buffer_size(&each->out) > 0 ? POLLOUT : 0));
-        all->fds[all->count++] = (struct pollfd){.fd = each->fd, .events = events};
+        waits_add(all, &each->io, buffer_size(&each->io.out) < OUT_HIGH ? POLLIN : 0);
         at = &each->next;
         count++;
     }
-    int listener = count < CLIENTS_MAX ? self->client_listener : -1;
-    all->fds[listener_at] = (struct pollfd){.fd = listener, .events = POLLIN};
+    waits_add(all, &self->client_listener, count < CLIENTS_MAX ? POLLIN : 0);
 }
 
-void clients_ready(server *self, const waits *ready)
+void clients_ready(server *self)
 {
-    for (uint32_t f = 0; f < ready->count; f++) {
-        int fd = ready->fds[f].revents == 0 ? -1 : ready->fds[f].fd;
-        if (fd >= 0 && fd == self->client_listener && (fd = net_accept(fd)) >= 0) {
-            client *fresh = must_alloc(sizeof *fresh);
-            *fresh = (client){.next = self->clients, .home = self, .fd = fd};
-            self->clients = fresh;
+    stream fresh;
+    for (client *each = self->clients; each != NULL; each = each->next) {
+        if (each->io.ready != 0) {
+            each->closing = !stream_read(&each->io);
+            take_requests(each);
         }
-        for (client *each = self->clients; each != NULL; each = each->next) {
-            if (each->fd == fd && !each->closing) {
-                each->closing = !net_read(fd, &each->in);
-                take_frames(each);
-            }
-        }
+    }
+    if (self->client_listener.ready != 0 && stream_accept(&self->client_listener, &fresh)) {
+        client *one = must_alloc(sizeof *one);
+        *one = (client){.next = self->clients, .home = self, .io = fresh};
+        self->clients = one;
     }
 }
 
@@ -482,10 +422,8 @@ void clients_close(server *self)
 {
     for (client *each; (each = self->clients) != NULL;) {
         self->clients = each->next;
-        each->closing = !net_write(each->fd, &each->out);
+        each->closing = !stream_write(&each->io);
         free_client(each);
     }
-    if (self->client_listener >= 0) {
-        close(self->client_listener);
-    }
+    stream_close(&self->client_listener);
 }

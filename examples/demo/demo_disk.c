@@ -16,7 +16,7 @@ static void *perform(void *disk)
     return NULL;
 }
 
-bool disk_open(server *self, const char *path)
+bool disk_open(server *self)
 {
     kvr_wal_config wal;
     kvr_posix_disk_config config;
@@ -24,11 +24,11 @@ bool disk_open(server *self, const char *path)
         kvr_posix_disk_config_init(&config, sizeof config) != KVR_OK) {
         return false;
     }
-    wal.cluster_id = self->cluster_id;
-    wal.member_id = self->id;
+    wal.cluster_id = self->chosen->cluster_id;
+    wal.member_id = self->chosen->id;
     wal.segment_bytes = 8 << 20;
     config.flags = KVR_POSIX_CREATE;
-    config.path = path;
+    config.path = self->chosen->data_dir;
     config.wal = &wal;
     kvr_status status = kvr_posix_disk_new(&config, &self->disk);
     const char *why = kvr_status_text(status);
@@ -37,9 +37,11 @@ bool disk_open(server *self, const char *path)
         why = kvr_posix_disk_error(self->disk);
     }
     if (status != KVR_OK) {
-        fprintf(stderr, "kvraft-demo: --data-dir %s: %s\n", path, why);
+        fprintf(stderr, "kvraft-demo: --data-dir %s: %s\n", self->chosen->data_dir, why);
+        return false;
     }
-    return status == KVR_OK;
+    self->disk_signal = (stream){.fd = kvr_posix_disk_fd(self->disk), .open = true};
+    return true;
 }
 
 bool disk_start(server *self)
@@ -62,7 +64,7 @@ void disk_reap(server *self)
         count = kvr_posix_disk_reap(self->disk, results, COUNT_OF(results));
         for (uint32_t i = 0; i < count; i++) {
             if (results[i].status != KVR_OK && results[i].detail != NULL) {
-                fprintf(stderr, "member %" PRIu64 ": %s\n", self->id, results[i].detail);
+                fprintf(stderr, "member %" PRIu64 ": %s\n", self->chosen->id, results[i].detail);
             }
             kvr_status status = kvr_node_storage_done(self->node, &results[i]);
             (void)status; /* the next run says the same */
@@ -76,7 +78,8 @@ void disk_close(server *self)
         kvr_posix_disk_stop(self->disk);
         pthread_join(thread, NULL);
         if (kvr_posix_disk_close(self->disk) != KVR_OK) {
-            fprintf(stderr, "member %" PRIu64 ": %s\n", self->id, kvr_posix_disk_error(self->disk));
+            fprintf(stderr, "member %" PRIu64 ": %s\n", self->chosen->id,
+                    kvr_posix_disk_error(self->disk));
         }
     }
     kvr_posix_disk_free(self->disk);

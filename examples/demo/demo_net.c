@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* demo_net.c: growing buffers and the few socket calls that members and clients share. */
+/* demo_net.c: growing buffers, sockets that own two of them, and poll: for members and clients. */
 #include "demo.h"
 
 #include <arpa/inet.h>
@@ -54,89 +54,116 @@ uint8_t *buffer_room(buffer *b, size_t size)
     return b->data + b->end - size;
 }
 
-void buffer_take(buffer *b, size_t size)
-{
-    b->start += size;
-}
-
 void buffer_release(buffer *b)
 {
     free(b->data);
     *b = (buffer){0};
 }
 
-/* ---------------------------------------------------------------- sockets */
+/* ---------------------------------------------------------------- streams */
 
-static bool prepare(int fd, bool blocking)
+/* Takes a fresh descriptor over, or closes it if it cannot be prepared. */
+static bool adopt(stream *one, int fd, bool blocking)
 {
-    int one = 1;
-    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
-    return fcntl(fd, F_SETFD, FD_CLOEXEC) == 0 && (blocking || fcntl(fd, F_SETFL, O_NONBLOCK) == 0);
+    int on = 1;
+    *one = (stream){.fd = fd, .open = fd >= 0};
+    if (fd >= 0 && (fcntl(fd, F_SETFD, FD_CLOEXEC) != 0 ||
+                    (!blocking && fcntl(fd, F_SETFL, O_NONBLOCK) != 0))) {
+        stream_close(one);
+    }
+    if (one->open) {
+        setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+    }
+    return one->open;
 }
 
-int net_listen(const struct sockaddr_in *address)
+bool stream_listen(stream *one, const struct sockaddr_in *address)
 {
     char host[INET_ADDRSTRLEN] = "?";
-    int one = 1;
-    int fd = socket(AF_INET, SOCK_STREAM, 0);
-    if (fd >= 0 && setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one) == 0 &&
-        bind(fd, (const struct sockaddr *)address, sizeof *address) == 0 && listen(fd, 128) == 0 &&
-        prepare(fd, false)) {
-        return fd;
+    int on = 1;
+    if (adopt(one, socket(AF_INET, SOCK_STREAM, 0), false) &&
+        setsockopt(one->fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) == 0 &&
+        bind(one->fd, (const struct sockaddr *)address, sizeof *address) == 0 &&
+        listen(one->fd, 128) == 0) {
+        return true;
     }
     inet_ntop(AF_INET, &address->sin_addr, host, sizeof host);
     fprintf(stderr, "kvraft-demo: cannot listen on %s:%u: %s%s\n", host, ntohs(address->sin_port),
             strerror(errno), errno == EADDRINUSE ? "; stop who does, or choose another port" : "");
-    if (fd >= 0) {
-        close(fd);
-    }
-    return -1;
+    stream_close(one);
+    return false;
 }
 
-int net_accept(int listener)
+bool stream_accept(stream *listener, stream *out_stream)
 {
-    int fd = accept(listener, NULL, NULL);
-    if (fd >= 0 && !prepare(fd, false)) {
-        close(fd);
-        fd = -1;
-    }
-    return fd;
+    return adopt(out_stream, accept(listener->fd, NULL, NULL), false);
 }
 
-int net_connect(const struct sockaddr_in *address, bool blocking)
+bool stream_connect(stream *one, const struct sockaddr_in *address, bool blocking)
 {
-    int fd = socket(AF_INET, SOCK_STREAM, 0);
-    if (fd >= 0 && prepare(fd, blocking) &&
-        (connect(fd, (const struct sockaddr *)address, sizeof *address) == 0 ||
-         (!blocking && errno == EINPROGRESS))) {
-        return fd;
+    if (adopt(one, socket(AF_INET, SOCK_STREAM, 0), blocking) &&
+        connect(one->fd, (const struct sockaddr *)address, sizeof *address) != 0 &&
+        (blocking || errno != EINPROGRESS)) {
+        stream_close(one);
     }
-    if (fd >= 0) {
-        close(fd);
-    }
-    return -1;
+    return one->open;
 }
 
-bool net_read(int fd, buffer *in)
+bool stream_read(stream *one)
 {
-    ssize_t got = recv(fd, buffer_room(in, READ_BYTES), READ_BYTES, 0);
-    in->end -= READ_BYTES - (got > 0 ? (size_t)got : 0);
+    ssize_t got = recv(one->fd, buffer_room(&one->in, READ_BYTES), READ_BYTES, 0);
+    one->in.end -= READ_BYTES - (got > 0 ? (size_t)got : 0);
     return got > 0 || (got < 0 && (errno == EAGAIN || errno == EINTR));
 }
 
-bool net_write(int fd, buffer *out)
+bool stream_write(stream *one)
 {
+    buffer *out = &one->out;
     while (buffer_size(out) > 0) {
-        ssize_t sent = send(fd, out->data + out->start, buffer_size(out), MSG_NOSIGNAL);
+        ssize_t sent = send(one->fd, out->data + out->start, buffer_size(out), MSG_NOSIGNAL);
         if (sent < 0 && errno != EINTR) {
             return errno == EAGAIN || errno == ENOTCONN; /* not connected yet is no failure */
         }
-        buffer_take(out, sent > 0 ? (size_t)sent : 0);
+        out->start += sent > 0 ? (size_t)sent : 0;
     }
     return true;
 }
 
-uint64_t net_now(void)
+void stream_close(stream *one)
+{
+    if (one->open) {
+        close(one->fd);
+    }
+    buffer_release(&one->in);
+    buffer_release(&one->out);
+    *one = (stream){0};
+}
+
+/* ---------------------------------------------------------------- waiting */
+
+uint64_t now_ns(void)
 {
     return kvr_posix_clock()->now(NULL);
+}
+
+void waits_add(waits *all, stream *one, short events)
+{
+    one->ready = 0;
+    if (one->open && all->count < COUNT_OF(all->fds)) {
+        events = (short)(events | (buffer_size(&one->out) > 0 ? POLLOUT : 0));
+        all->fds[all->count] = (struct pollfd){.fd = one->fd, .events = events};
+        all->streams[all->count++] = one;
+    }
+}
+
+/* In milliseconds, rounded up, so that the deadline has passed when it returns without more. */
+void waits_poll(waits *all)
+{
+    uint64_t now = now_ns();
+    uint64_t wait_ns = all->deadline_ns > now ? all->deadline_ns - now : 0;
+    int wait_ms = wait_ns > 1000000000 ? 1000 : (int)((wait_ns + 999999) / 1000000);
+    int found = poll(all->fds, all->count, wait_ms);
+    for (uint32_t i = 0; found > 0 && i < all->count; i++) {
+        all->streams[i]->ready = all->fds[i].revents;
+    }
 }

@@ -6,63 +6,25 @@
 #include "demo.h"
 
 #include <inttypes.h>
-#include <poll.h>
-#include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
-enum { OUT_MAX = 16 << 20, MESSAGE_MAX = 8 << 20, INCOMING_MAX = 32, RETRY_NS = 100000000 };
-
-typedef struct outgoing {
-    int fd;            /* -1: not connected */
-    uint64_t retry_ns; /* not before */
-    buffer out;
-} outgoing;
-
-typedef struct incoming {
-    int fd; /* -1: free place */
-    buffer in;
-} incoming;
-
-struct peers {
-    outgoing to[MEMBERS_MAX];
-    incoming from[INCOMING_MAX];
-};
+enum { OUT_MAX = 16 << 20, MESSAGE_MAX = 8 << 20, RETRY_NS = 100000000 };
 
 bool peers_open(server *self)
 {
-    self->peers = must_alloc(sizeof *self->peers);
-    for (int i = 0; i < INCOMING_MAX; i++) {
-        self->peers->from[i].fd = -1;
-    }
-    for (uint32_t i = 0; i < self->member_count; i++) {
-        self->peers->to[i].fd = -1;
-        if (self->ids[i] == self->id) {
-            self->peer_listener = net_listen(&self->addresses[i]);
-        }
-    }
-    return self->peer_listener >= 0;
-}
-
-static void hang_up(int *fd, buffer *bytes)
-{
-    if (*fd >= 0) {
-        close(*fd);
-    }
-    *fd = -1;
-    buffer_release(bytes); /* a message cut in two would be garbage on the next connection */
+    return stream_listen(&self->peer_listener, &self->chosen->peers.addresses[self->place]);
 }
 
 /* Only collects: all messages of one run leave together, in peers_wait. */
 void peers_send(void *ctx, const kvr_message *message)
 {
     server *self = ctx;
-    for (uint32_t i = 0; i < self->member_count; i++) {
-        outgoing *to = &self->peers->to[i];
-        if (self->ids[i] == message->to && to->fd >= 0 &&
-            buffer_size(&to->out) + message->bytes.size <= OUT_MAX) {
-            memcpy(buffer_room(&to->out, message->bytes.size), message->bytes.data,
-                   message->bytes.size);
+    const kvr_slice *bytes = &message->bytes;
+    for (uint32_t i = 0; i < self->chosen->peers.count; i++) {
+        stream *to = &self->to[i];
+        if (self->chosen->peers.ids[i] == message->to && to->open &&
+            buffer_size(&to->out) + bytes->size <= OUT_MAX) {
+            memcpy(buffer_room(&to->out, bytes->size), bytes->data, bytes->size);
         }
     }
 }
@@ -83,108 +45,91 @@ static bool take_messages(server *self, buffer *in)
         }
         bytes.size = info.length;
         status = kvr_node_receive(self->node, &bytes);
-        buffer_take(in, info.length);
+        in->start += info.length;
     }
     return false;
 }
 
-static void receive(server *self, incoming *from)
+static void receive(server *self, stream *from)
 {
-    bool open = net_read(from->fd, &from->in);
+    bool open = stream_read(from);
     if (!take_messages(self, &from->in)) {
         fprintf(stderr,
                 "member %" PRIu64 ": disconnected a peer that is none (%" PRIu64 " so far)\n",
-                self->id, ++self->garbage);
+                self->chosen->id, ++self->garbage);
         open = false;
     }
     if (!open) {
-        hang_up(&from->fd, &from->in);
+        stream_close(from);
     }
 }
 
 static void accept_peers(server *self)
 {
-    for (int fd; (fd = net_accept(self->peer_listener)) >= 0;) {
+    for (stream fresh; stream_accept(&self->peer_listener, &fresh);) {
         int place = 0;
-        while (place < INCOMING_MAX && self->peers->from[place].fd >= 0) {
+        while (place < INCOMING_MAX && self->from[place].open) {
             place++;
         }
         if (place < INCOMING_MAX) {
-            self->peers->from[place].fd = fd;
+            self->from[place] = fresh;
         } else {
-            close(fd);
+            stream_close(&fresh);
         }
     }
 }
 
 /* ---------------------------------------------------------------- the main loop's side */
 
-uint64_t peers_wait(server *self, waits *all, uint64_t now_ns)
+void peers_wait(server *self, waits *all)
 {
-    uint64_t reconnect_ns = UINT64_MAX;
-    all->fds[all->count++] = (struct pollfd){.fd = self->peer_listener, .events = POLLIN};
-    for (uint32_t i = 0; i < self->member_count; i++) {
-        outgoing *to = &self->peers->to[i];
-        if (self->ids[i] == self->id) {
+    waits_add(all, &self->peer_listener, POLLIN);
+    for (uint32_t i = 0; i < self->chosen->peers.count; i++) {
+        stream *to = &self->to[i];
+        if (i == self->place) {
             continue;
         }
-        if (to->fd < 0 && now_ns >= to->retry_ns) {
-            to->fd = net_connect(&self->addresses[i], false);
-            to->retry_ns = now_ns + RETRY_NS;
+        if (!to->open && now_ns() >= self->retry_ns[i]) {
+            self->retry_ns[i] = now_ns() + RETRY_NS;
+            stream_connect(to, &self->chosen->peers.addresses[i], false);
         }
-        if (to->fd >= 0 && !net_write(to->fd, &to->out)) {
-            hang_up(&to->fd, &to->out);
+        if (to->open && !stream_write(to)) {
+            stream_close(to); /* half a message would be garbage on the next connection */
         }
-        if (to->fd >= 0) {
-            short events = buffer_size(&to->out) > 0 ? POLLIN | POLLOUT : POLLIN;
-            all->fds[all->count++] = (struct pollfd){.fd = to->fd, .events = events};
-        } else if (to->retry_ns < reconnect_ns) {
-            reconnect_ns = to->retry_ns;
+        if (!to->open && self->retry_ns[i] < all->deadline_ns) {
+            all->deadline_ns = self->retry_ns[i];
+        }
+        waits_add(all, to, POLLIN);
+    }
+    for (int i = 0; i < INCOMING_MAX; i++) {
+        waits_add(all, &self->from[i], POLLIN);
+    }
+}
+
+void peers_ready(server *self)
+{
+    if (self->peer_listener.ready != 0) {
+        accept_peers(self);
+    }
+    for (int i = 0; i < MEMBERS_MAX; i++) {
+        if ((self->to[i].ready & (POLLIN | POLLERR | POLLHUP)) != 0) {
+            stream_close(&self->to[i]); /* nobody sends on this one: it was closed */
         }
     }
     for (int i = 0; i < INCOMING_MAX; i++) {
-        if (self->peers->from[i].fd >= 0) {
-            all->fds[all->count++] =
-                (struct pollfd){.fd = self->peers->from[i].fd, .events = POLLIN};
-        }
-    }
-    return reconnect_ns;
-}
-
-void peers_ready(server *self, const waits *ready)
-{
-    for (uint32_t f = 0; f < ready->count; f++) {
-        short events = ready->fds[f].revents;
-        if (events == 0) {
-            continue;
-        }
-        if (ready->fds[f].fd == self->peer_listener) {
-            accept_peers(self);
-        }
-        for (uint32_t i = 0; i < self->member_count; i++) {
-            outgoing *to = &self->peers->to[i];
-            if (to->fd == ready->fds[f].fd && (events & (POLLIN | POLLERR | POLLHUP)) != 0) {
-                hang_up(&to->fd, &to->out); /* nobody sends on this one: it was closed */
-            }
-        }
-        for (int i = 0; i < INCOMING_MAX; i++) {
-            if (self->peers->from[i].fd == ready->fds[f].fd) {
-                receive(self, &self->peers->from[i]);
-            }
+        if (self->from[i].ready != 0) {
+            receive(self, &self->from[i]);
         }
     }
 }
 
 void peers_close(server *self)
 {
-    for (int i = 0; self->peers != NULL && i < INCOMING_MAX; i++) {
-        hang_up(&self->peers->from[i].fd, &self->peers->from[i].in);
+    for (int i = 0; i < MEMBERS_MAX; i++) {
+        stream_close(&self->to[i]);
     }
-    for (uint32_t i = 0; self->peers != NULL && i < self->member_count; i++) {
-        hang_up(&self->peers->to[i].fd, &self->peers->to[i].out);
+    for (int i = 0; i < INCOMING_MAX; i++) {
+        stream_close(&self->from[i]);
     }
-    free(self->peers);
-    if (self->peer_listener >= 0) {
-        close(self->peer_listener);
-    }
+    stream_close(&self->peer_listener);
 }

@@ -20,14 +20,16 @@ enum { MEMBERS = 3, WINDOW = 64, SNAPSHOT_ENTRIES = 1000, ACKED_MAX = 1 << 16 };
 static const uint64_t second = 1000000000;
 
 typedef struct guide {
-    const char *load;
     char directory[32];
     char peers[128];
     char clients[MEMBERS][32];
     pid_t pids[MEMBERS];     /* 0: not running */
     connection one[MEMBERS]; /* to each member */
     connection all;          /* to whichever answers */
+    const char *load;
     uint64_t packages;
+    uint32_t in_flight; /* writes sent on `all` and not acknowledged yet */
+    int dead;           /* the member that was killed */
 } guide;
 
 static volatile sig_atomic_t interrupted;
@@ -38,19 +40,22 @@ static void interrupt(int signal_number)
     interrupted = 1;
 }
 
-/* A step is a chain of expectations; the first that does not hold ends the tour. */
-#define EXPECT(condition, ...)                                           \
-    do {                                                                 \
-        if (!(condition)) {                                              \
-            fprintf(stderr, "\nkvraft-demo tour: failed: " __VA_ARGS__); \
-            fputc('\n', stderr);                                         \
-            return false;                                                \
-        }                                                                \
+/* A step is a chain of expectations; the first that does not hold ends the tour, and so does the
+ * user. */
+#define EXPECT(condition, ...)                                               \
+    do {                                                                     \
+        if (interrupted || !(condition)) {                                   \
+            if (!interrupted) {                                              \
+                fprintf(stderr, "\nkvraft-demo tour: failed: " __VA_ARGS__); \
+                fputc('\n', stderr);                                         \
+            }                                                                \
+            return false;                                                    \
+        }                                                                    \
     } while (0)
 
 static double since(uint64_t start_ns)
 {
-    return (double)(net_now() - start_ns) / (double)second;
+    return (double)(now_ns() - start_ns) / (double)second;
 }
 
 /* The body of a loop that waits: false when the time is up or the user has had enough. */
@@ -66,28 +71,31 @@ static bool waiting(uint64_t start_ns, double seconds)
 static bool choose_ports(guide *self)
 {
     int fds[2 * MEMBERS];
-    unsigned ports[2 * MEMBERS];
-    char list[3 * sizeof self->clients[0]];
+    struct sockaddr_in at[2 * MEMBERS];
     for (size_t i = 0; i < COUNT_OF(fds); i++) {
-        struct sockaddr_in any = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-        socklen_t size = sizeof any;
+        socklen_t size = sizeof at[i];
+        at[i] =
+            (struct sockaddr_in){.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
         fds[i] = socket(AF_INET, SOCK_STREAM, 0);
-        EXPECT(bind(fds[i], (struct sockaddr *)&any, size) == 0 &&
-                   getsockname(fds[i], (struct sockaddr *)&any, &size) == 0,
+        EXPECT(bind(fds[i], (struct sockaddr *)&at[i], size) == 0 &&
+                   getsockname(fds[i], (struct sockaddr *)&at[i], &size) == 0,
                "no free port on 127.0.0.1: %s", strerror(errno));
-        ports[i] = ntohs(any.sin_port);
     }
     for (size_t i = 0; i < COUNT_OF(fds); i++) {
         close(fds[i]);
     }
-    snprintf(self->peers, sizeof self->peers, "1=127.0.0.1:%u,2=127.0.0.1:%u,3=127.0.0.1:%u",
-             ports[0], ports[1], ports[2]);
+    self->all = (connection){.endpoints.count = MEMBERS, .timeout_ns = 10 * second};
     for (int i = 0; i < MEMBERS; i++) {
-        snprintf(self->clients[i], sizeof self->clients[i], "127.0.0.1:%u", ports[MEMBERS + i]);
-        EXPECT(client_endpoints(&self->one[i], self->clients[i]), "no endpoint");
+        size_t used = strlen(self->peers);
+        snprintf(self->peers + used, sizeof self->peers - used, "%s%d=127.0.0.1:%u",
+                 i == 0 ? "" : ",", i + 1, ntohs(at[i].sin_port));
+        snprintf(self->clients[i], sizeof self->clients[i], "127.0.0.1:%u",
+                 ntohs(at[MEMBERS + i].sin_port));
+        self->one[i] = (connection){.endpoints.count = 1, .timeout_ns = 10 * second};
+        self->one[i].endpoints.addresses[0] = at[MEMBERS + i];
+        self->all.endpoints.addresses[i] = at[MEMBERS + i];
     }
-    snprintf(list, sizeof list, "%s,%s,%s", self->clients[0], self->clients[1], self->clients[2]);
-    return client_endpoints(&self->all, list);
+    return true;
 }
 
 static bool start(guide *self, int member)
@@ -121,7 +129,7 @@ static int stop(guide *self, int member, int signal_number)
         waitpid(self->pids[member], &status, 0);
         self->pids[member] = 0;
     }
-    client_disconnect(&self->one[member]);
+    stream_close(&self->one[member].io);
     return status;
 }
 
@@ -156,23 +164,23 @@ static void remove_tree(const char *path)
 
 /* ---------------------------------------------------------------- questions and calls */
 
-static bool ask(guide *self, int member, uint64_t status[STATUS_COUNT])
+static bool ask(guide *self, int member, member_status *out_status)
 {
     reply answer;
-    return self->pids[member] > 0 && client_status(&self->one[member], status, &answer);
+    return self->pids[member] > 0 && client_status(&self->one[member], out_status, &answer);
 }
 
 /* The member that a majority knows as leader and that knows it too; -1 after the time. */
 static int find_leader(guide *self, double seconds)
 {
-    uint64_t start_ns = net_now();
+    uint64_t start_ns = now_ns();
     do {
-        uint64_t s[STATUS_COUNT];
+        member_status s;
         int votes[MEMBERS] = {0};
         for (int i = 0; i < MEMBERS; i++) {
-            if (ask(self, i, s) && s[STATUS_LEADER] > 0 && ++votes[s[STATUS_LEADER] - 1] == 2) {
-                int leader = (int)s[STATUS_LEADER] - 1;
-                if (ask(self, leader, s) && s[STATUS_ROLE] == KVR_ROLE_LEADER) {
+            if (ask(self, i, &s) && s.leader > 0 && ++votes[s.leader - 1] == 2) {
+                int leader = (int)s.leader - 1;
+                if (ask(self, leader, &s) && s.role == KVR_ROLE_LEADER) {
                     return leader;
                 }
             }
@@ -181,18 +189,38 @@ static int find_leader(guide *self, double seconds)
     return -1;
 }
 
-static kvr_op put_op(kvr_slice key, kvr_slice value, int64_t lease)
+static request put_request(const char *key, const char *value, int64_t lease)
 {
-    return (kvr_op){
-        .size = sizeof(kvr_op), .kind = KVR_OP_PUT, .key = key, .value = value, .lease = lease};
+    request asked = {.kind = WIRE_WRITE, .op = {.kind = KVR_OP_PUT, .lease = lease}};
+    asked.op.key = text(key);
+    asked.op.value = text(value);
+    return asked;
 }
 
 /* The revision that the put made, or 0 if it was not acknowledged. */
-static uint64_t put(connection *link, const char *key, const char *value, int64_t lease)
+static uint64_t put(guide *self, const char *key, const char *value, int64_t lease)
 {
-    reply answer;
-    kvr_op op = put_op(text(key), text(value), lease);
-    return client_write(link, &op, &answer) && reply_is_good(&answer) ? answer.revision : 0;
+    request asked = put_request(key, value, lease);
+    reply answer = client_ask(&self->all, &asked);
+    return reply_is_good(&answer) ? answer.revision : 0;
+}
+
+static bool take_acks(guide *self, uint32_t left)
+{
+    for (; self->in_flight > left; self->in_flight--) {
+        reply answer = client_receive(&self->all, 10 * second);
+        EXPECT(reply_is_good(&answer), "a write was not acknowledged");
+    }
+    return true;
+}
+
+/* Does not wait for its acknowledgement before WINDOW are under way: group commit lives on that. */
+static bool put_many(guide *self, const char *key, const char *value)
+{
+    request asked = put_request(key, value, 0);
+    EXPECT(client_send(&self->all, &asked), "the connection to a member broke");
+    self->in_flight++;
+    return take_acks(self, WINDOW - 1);
 }
 
 /* What a read found: how many keys, a sum over keys and values, and the last value. */
@@ -202,35 +230,35 @@ typedef struct reading {
     char value[64];
 } reading;
 
-static void add_kv(void *ctx, const kvr_kv *kv)
+static void add_sum(uint64_t *sum, kvr_slice bytes)
 {
-    reading *to = ctx;
-    for (size_t i = 0; i < kv->key.size; i++) {
-        to->sum = (to->sum ^ kv->key.data[i]) * 1099511628211u;
+    for (size_t i = 0; i < bytes.size; i++) {
+        *sum = (*sum ^ bytes.data[i]) * 1099511628211u;
     }
-    for (size_t i = 0; i < kv->value.size; i++) {
-        to->sum = (to->sum ^ kv->value.data[i]) * 1099511628211u;
-    }
-    snprintf(to->value, sizeof to->value, "%.*s", (int)kv->value.size, kv->value.data);
-    to->count++;
 }
 
+/* Of one key (`end` is ""), or from `key` to `end`. */
 static bool read_keys(connection *link, const char *key, const char *end, uint32_t flags,
                       uint64_t revision, reading *out_reading)
 {
-    reply answer;
-    query wanted = {.flags = flags, .each = add_kv, .ctx = out_reading};
-    wanted.range = (kvr_range){.size = sizeof wanted.range, .key = text(key), .revision = revision};
-    wanted.range.range_end = text(end);
+    request asked = {.kind = WIRE_READ, .flags = flags};
+    asked.range = (kvr_range){.key = text(key), .range_end = text(end), .revision = revision};
+    reply answer = client_ask(link, &asked);
     *out_reading = (reading){0};
-    return client_read(link, &wanted, &answer) && reply_is_good(&answer);
+    for (kvr_kv kv; client_next_kv(link, &answer, &kv); out_reading->count++) {
+        add_sum(&out_reading->sum, kv.key);
+        add_sum(&out_reading->sum, kv.value);
+        snprintf(out_reading->value, sizeof out_reading->value, "%.*s", (int)kv.value.size,
+                 kv.value.data);
+    }
+    return reply_is_good(&answer);
 }
 
 /* ---------------------------------------------------------------- the steps */
 
 static bool step_elect(guide *self)
 {
-    uint64_t start_ns = net_now();
+    uint64_t start_ns = now_ns();
     for (int i = 0; i < MEMBERS; i++) {
         EXPECT(start(self, i), "member %d did not start", i + 1);
     }
@@ -238,15 +266,6 @@ static bool step_elect(guide *self)
     EXPECT(leader >= 0, "no leader within 20 s");
     printf("elect      three processes agreed on member %d as their leader after %.2f s\n",
            leader + 1, since(start_ns));
-    return true;
-}
-
-static bool take_ack(guide *self, uint64_t *acked)
-{
-    reply answer;
-    EXPECT(client_receive(&self->all, 10 * second, &answer) && reply_is_good(&answer),
-           "a write was not acknowledged");
-    (*acked)++;
     return true;
 }
 
@@ -265,10 +284,8 @@ static bool stanza_key(const char *stanza, char key[160])
     return true;
 }
 
-/* WINDOW writes are under way at a time: that is what group commit lives on. */
-static bool load_stanzas(guide *self, char *stanza, uint64_t *sent)
+static bool load_stanzas(guide *self, char *stanza)
 {
-    uint64_t acked = 0;
     for (char *next; stanza != NULL && *stanza != '\0'; stanza = next) {
         char key[160];
         char *end = strstr(stanza, "\n\n");
@@ -277,33 +294,22 @@ static bool load_stanzas(guide *self, char *stanza, uint64_t *sent)
             *end = '\0';
         }
         EXPECT(stanza_key(stanza, key),
-               "%s: a stanza without \"Package:\"; LOAD= takes a file like "
-               "dpkg's status",
+               "%s: a stanza without \"Package:\"; LOAD= takes a file like dpkg's status",
                self->load);
-        size_t mark = client_begin(&self->all, WIRE_WRITE);
-        kvr_op op = put_op(text(key), text(stanza), 0);
-        wire_op(&self->all.out, &op);
-        wire_end(&self->all.out, mark);
-        EXPECT(client_send(&self->all), "the connection to a member broke");
-        if (++*sent - acked == WINDOW && !take_ack(self, &acked)) {
+        if (!put_many(self, key, stanza)) {
             return false;
         }
-        if (*sent % 64 == 0 && isatty(fileno(stdout))) {
-            printf("\rload       %" PRIu64 " stanzas", *sent);
+        if (++self->packages % 64 == 0 && isatty(fileno(stdout))) {
+            printf("\rload       %" PRIu64 " stanzas", self->packages);
             fflush(stdout);
         }
     }
-    while (acked < *sent) {
-        if (!take_ack(self, &acked)) {
-            return false;
-        }
-    }
-    return true;
+    return take_acks(self, 0);
 }
 
 static bool step_load(guide *self)
 {
-    uint64_t start_ns = net_now();
+    uint64_t start_ns = now_ns();
     buffer bytes = {0};
     reading keys;
     size_t got;
@@ -316,7 +322,7 @@ static bool step_load(guide *self)
     fclose(file);
     size_t size = buffer_size(&bytes);
     *buffer_room(&bytes, 1) = '\0';
-    bool loaded = load_stanzas(self, (char *)bytes.data + bytes.start, &self->packages);
+    bool loaded = load_stanzas(self, (char *)bytes.data + bytes.start);
     buffer_release(&bytes);
     EXPECT(loaded && self->packages > 0, "%s holds no stanza", self->load);
     EXPECT(read_keys(&self->all, "pkg/", "pkg0", READ_KEYS_ONLY, 0, &keys) &&
@@ -349,8 +355,8 @@ static bool step_read(guide *self)
 static bool step_history(guide *self)
 {
     reading old, now;
-    uint64_t before = put(&self->all, "tour/greeting", "hello", 0);
-    uint64_t after = put(&self->all, "tour/greeting", "good bye", 0);
+    uint64_t before = put(self, "tour/greeting", "hello", 0);
+    uint64_t after = put(self, "tour/greeting", "good bye", 0);
     EXPECT(before > 0 && after == before + 1, "two puts must take two revisions in a row");
     EXPECT(read_keys(&self->all, "tour/greeting", "", 0, before, &old) &&
                read_keys(&self->all, "tour/greeting", "", 0, 0, &now) &&
@@ -364,25 +370,24 @@ static bool step_history(guide *self)
 /* If the counter is `expected`, makes it `wanted`. 1: it was, 0: it was not, -1: no answer. */
 static int swap(guide *self, const char *expected, const char *wanted)
 {
-    reply answer;
-    kvr_slice key = text("tour/counter");
-    kvr_op set = put_op(key, text(wanted), 0);
-    kvr_op get = {.size = sizeof get, .kind = KVR_OP_RANGE, .key = key};
-    kvr_compare is = {.size = sizeof is, .target = KVR_COMPARE_VALUE, .key = key};
-    is.value = text(expected);
-    kvr_txn txn = {sizeof txn, 1, 1, 1, &is, &set, &get};
-    kvr_op op = {.size = sizeof op, .kind = KVR_OP_TXN, .txn = &txn};
-    if (!client_write(&self->all, &op, &answer) || !reply_is_good(&answer)) {
-        return -1;
-    }
-    (void)read_u8(&answer.fields);
-    return read_u8(&answer.fields);
+    static txn_room room;
+    kvr_op_result result = {0};
+    request asked = {.kind = WIRE_WRITE, .op = {.kind = KVR_OP_TXN}, .room = &room};
+    room.txn = (kvr_txn){.compare_count = 1, .then_count = 1, .else_count = 1};
+    room.compares[0].target = KVR_COMPARE_VALUE;
+    room.compares[0].key = text("tour/counter");
+    room.compares[0].value = text(expected);
+    room.then_ops[0] = put_request("tour/counter", wanted, 0).op;
+    room.else_ops[0] = (kvr_op){.kind = KVR_OP_RANGE, .key = text("tour/counter")};
+    reply answer = client_ask(&self->all, &asked);
+    field_result(&answer.rest, &result);
+    return reply_is_good(&answer) ? result.succeeded : -1;
 }
 
 static bool step_transaction(guide *self)
 {
     reading now;
-    EXPECT(put(&self->all, "tour/counter", "1", 0) > 0, "put");
+    EXPECT(put(self, "tour/counter", "1", 0) > 0, "put");
     EXPECT(swap(self, "1", "2") == 1, "a compare with the value that is there must hold");
     EXPECT(swap(self, "1", "3") == 0, "a compare with an old value must fail");
     EXPECT(read_keys(&self->all, "tour/counter", "", 0, 0, &now) && strcmp(now.value, "2") == 0,
@@ -391,22 +396,28 @@ static bool step_transaction(guide *self)
     return true;
 }
 
+static bool watch(connection *link, uint64_t since_revision)
+{
+    request asked = {.kind = WIRE_WATCH, .range.key = text("tour/watched")};
+    asked.range.revision = since_revision;
+    reply answer = client_ask(link, &asked);
+    return reply_is_good(&answer);
+}
+
 /* Prints the next events and expects one a revision, in order, from `revision` on. */
 static bool take_events(connection *link, uint64_t revision, uint32_t count, const char *label)
 {
     for (uint64_t end = revision + count; revision < end;) {
-        reply batch;
-        EXPECT(client_receive(link, 5 * second, &batch) && batch.status == KVR_OK,
-               "no event of revision %" PRIu64 " within 5 s", revision);
-        for (uint32_t n = batch.kind == WIRE_EVENTS ? read_u32(&batch.fields) : 0; n > 0; n--) {
-            (void)read_u8(&batch.fields);
-            kvr_kv kv = read_kv(&batch.fields);
-            (void)read_u8(&batch.fields);
-            (void)read_kv(&batch.fields);
-            EXPECT(kv.mod_revision == revision, "revision %" PRIu64 " instead of %" PRIu64,
-                   kv.mod_revision, revision);
-            printf("%-10s revision %" PRIu64 ": %.*s = %.*s\n", label, revision++, (int)kv.key.size,
-                   kv.key.data, (int)kv.value.size, kv.value.data);
+        reply batch = client_receive(link, 5 * second);
+        EXPECT(reply_is_good(&batch), "no event of revision %" PRIu64 " within 5 s", revision);
+        while (fields_left(&batch.rest)) {
+            kvr_event event;
+            field_event(&batch.rest, &event);
+            const kvr_kv *kv = &event.kv;
+            EXPECT(kv->mod_revision == revision, "revision %" PRIu64 " instead of %" PRIu64,
+                   kv->mod_revision, revision);
+            printf("%-10s revision %" PRIu64 ": %.*s = %.*s\n", label, revision++,
+                   (int)kv->key.size, kv->key.data, (int)kv->value.size, kv->value.data);
         }
     }
     return true;
@@ -417,35 +428,34 @@ static bool step_watch(guide *self)
     static const char *const values[] = {"one", "two", "three"};
     connection *live = &self->one[0];
     connection *past = &self->one[1];
-    reply answer;
     uint64_t first = 0;
-    EXPECT(client_watch(live, text("tour/watched"), text(""), 0, 0, &answer), "watch");
+    EXPECT(watch(live, 0), "watch");
     for (size_t i = 0; i < COUNT_OF(values); i++) {
-        uint64_t revision = put(&self->all, "tour/watched", values[i], 0);
+        uint64_t revision = put(self, "tour/watched", values[i], 0);
         first = i == 0 ? revision : first;
         EXPECT(revision > 0 && revision == first + i, "put");
         if (!take_events(live, revision, 1, "watch")) {
             return false;
         }
     }
-    EXPECT(client_watch(past, text("tour/watched"), text(""), 0, first, &answer), "watch");
+    EXPECT(watch(past, first), "watch");
     bool good = take_events(past, first, COUNT_OF(values), "  again");
-    client_disconnect(live);
-    client_disconnect(past);
+    stream_close(&live->io);
+    stream_close(&past->io);
     return good;
 }
 
 static bool step_lease(guide *self)
 {
     const double ttl = 1.5;
-    reply answer;
     reading now = {.count = 1};
-    uint64_t start_ns = net_now();
-    EXPECT(client_lease(&self->all, KVR_CALL_LEASE_GRANT, 0, (uint64_t)(ttl * 1e9), &answer) &&
-               reply_is_good(&answer),
-           "no lease was granted");
-    int64_t lease = (int64_t)read_u64(&answer.fields);
-    EXPECT(put(&self->all, "tour/session", "alive", lease) > 0, "put with a lease");
+    uint64_t start_ns = now_ns();
+    request asked = {.kind = WIRE_LEASE, .lease_call = KVR_CALL_LEASE_GRANT};
+    asked.ttl_ns = (uint64_t)(ttl * 1e9);
+    reply answer = client_ask(&self->all, &asked);
+    EXPECT(reply_is_good(&answer), "no lease was granted");
+    int64_t lease = (int64_t)field_u64(&answer.rest, 0);
+    EXPECT(put(self, "tour/session", "alive", lease) > 0, "put with a lease");
     while (now.count > 0 && waiting(start_ns, 10)) {
         EXPECT(read_keys(&self->all, "tour/session", "", 0, 0, &now), "read");
     }
@@ -464,27 +474,27 @@ typedef struct writer {
 
 static void write_for(guide *self, writer *to, double seconds, bool until_acked)
 {
-    uint64_t start_ns = net_now();
+    uint64_t start_ns = now_ns();
     uint32_t before = to->total;
     while (since(start_ns) < seconds && to->next < ACKED_MAX && !interrupted &&
            (!until_acked || to->total == before)) {
         char key[32];
         snprintf(key, sizeof key, "tour/acked/%05u", to->next);
-        to->acked[to->next] = put(&self->all, key, "x", 0) > 0;
+        to->acked[to->next] = put(self, key, "x", 0) > 0;
         to->total += to->acked[to->next++]; /* one that was not may be there or not: leave it */
     }
 }
 
-static bool step_kill(guide *self, int *out_dead)
+static bool step_kill(guide *self)
 {
     static writer to;
     int leader = find_leader(self, 10);
     EXPECT(leader >= 0, "no leader");
-    client_disconnect(&self->all); /* from now on through a follower, which forwards */
-    self->all.endpoint = (size_t)(leader + 1) % MEMBERS;
+    stream_close(&self->all.io); /* from now on through a follower, which forwards */
+    self->all.endpoint = (uint32_t)(leader + 1) % MEMBERS;
     write_for(self, &to, 0.3, false);
     uint32_t before = to.total;
-    uint64_t killed_ns = net_now();
+    uint64_t killed_ns = now_ns();
     stop(self, leader, SIGKILL);
     write_for(self, &to, 20, true);
     double failover = since(killed_ns);
@@ -501,99 +511,96 @@ static bool step_kill(guide *self, int *out_dead)
         "kill -9    the leader, member %d, under a writer: the next write was acknowledged %.2f s "
         "later\n           and all %u acknowledged ones, %u of them before, are there\n",
         leader + 1, failover, to.total, before);
-    *out_dead = leader;
+    self->dead = leader;
     return true;
 }
 
-/* Starts a member and waits until it has applied what the leader has committed by now. */
-static bool bring_back(guide *self, int member, uint64_t status[STATUS_COUNT])
+/* Starts the dead member and waits until it has applied what the leader has committed by now. */
+static bool bring_back(guide *self, member_status *out_status)
 {
     int leader = find_leader(self, 10);
-    uint64_t start_ns = net_now();
-    uint64_t s[STATUS_COUNT];
-    EXPECT(leader >= 0 && ask(self, leader, s) && start(self, member), "no leader");
-    while (!ask(self, member, status) || status[STATUS_APPLIED] < s[STATUS_COMMIT]) {
-        EXPECT(waiting(start_ns, 20), "member %d did not catch up", member + 1);
+    uint64_t start_ns = now_ns();
+    member_status s;
+    EXPECT(leader >= 0 && ask(self, leader, &s) && start(self, self->dead), "no leader");
+    while (!ask(self, self->dead, out_status) || out_status->applied < s.commit) {
+        EXPECT(waiting(start_ns, 20), "member %d did not catch up", self->dead + 1);
     }
     return true;
 }
 
-static bool step_restart(guide *self, int dead)
+static bool step_restart(guide *self)
 {
-    uint64_t start_ns = net_now();
-    uint64_t s[STATUS_COUNT];
-    if (!bring_back(self, dead, s)) {
+    uint64_t start_ns = now_ns();
+    member_status s;
+    if (!bring_back(self, &s)) {
         return false;
     }
     printf("restart    member %d is back and caught up by log to index %" PRIu64 " after %.2f s\n",
-           dead + 1, s[STATUS_APPLIED], since(start_ns));
+           self->dead + 1, s.applied, since(start_ns));
     return true;
 }
 
 /* Writes until the leader's log begins above `index`. */
-static bool outgrow(guide *self, int leader, uint64_t index, uint64_t s[STATUS_COUNT])
+static bool outgrow(guide *self, int leader, uint64_t index, member_status *s)
 {
-    uint64_t start_ns = net_now();
-    kvr_op op = put_op(text("tour/filler"), text("text that fills the log, again and again"), 0);
-    client_disconnect(&self->all);
-    self->all.endpoint = (size_t)leader;
-    while (ask(self, leader, s) && s[STATUS_FIRST] <= index + 1) {
+    uint64_t start_ns = now_ns();
+    stream_close(&self->all.io);
+    self->all.endpoint = (uint32_t)leader;
+    while (ask(self, leader, s) && s->first <= index + 1) {
         EXPECT(waiting(start_ns, 20), "the log was not compacted");
-        for (uint64_t sent = 0, acked = 0; acked < SNAPSHOT_ENTRIES;) {
-            for (; sent < SNAPSHOT_ENTRIES && sent - acked < WINDOW; sent++) {
-                size_t mark = client_begin(&self->all, WIRE_WRITE);
-                wire_op(&self->all.out, &op);
-                wire_end(&self->all.out, mark);
+        for (int i = 0; i < SNAPSHOT_ENTRIES; i++) {
+            if (!put_many(self, "tour/filler", "text that fills the log, again and again")) {
+                return false;
             }
-            EXPECT(client_send(&self->all) && take_ack(self, &acked), "a write failed");
+        }
+        if (!take_acks(self, 0)) {
+            return false;
         }
     }
     return true;
 }
 
-static bool step_snapshot(guide *self, int dead)
+static bool step_snapshot(guide *self)
 {
-    uint64_t before[STATUS_COUNT], leaders[STATUS_COUNT], after[STATUS_COUNT];
-    EXPECT(ask(self, dead, before), "no answer");
-    stop(self, dead, SIGKILL);
+    member_status before, leaders, after;
+    EXPECT(ask(self, self->dead, &before), "no answer");
+    stop(self, self->dead, SIGKILL);
     int leader = find_leader(self, 10);
     EXPECT(leader >= 0, "no leader");
-    if (!outgrow(self, leader, before[STATUS_LAST], leaders)) {
+    if (!outgrow(self, leader, before.last, &leaders)) {
         return false;
     }
-    uint64_t start_ns = net_now();
-    if (!bring_back(self, dead, after)) {
+    uint64_t start_ns = now_ns();
+    if (!bring_back(self, &after)) {
         return false;
     }
-    EXPECT(after[STATUS_SNAPSHOT] + 1 >= leaders[STATUS_FIRST], "it holds no such snapshot");
+    EXPECT(after.snapshot + 1 >= leaders.first, "it holds no such snapshot");
     printf("snapshot   member %d missed %" PRIu64 "..%" PRIu64
            ", compacted away meanwhile; the snapshot "
            "at %" PRIu64 "\n           and the log behind it brought it up in %.2f s\n",
-           dead + 1, before[STATUS_LAST] + 1, leaders[STATUS_FIRST] - 1, after[STATUS_SNAPSHOT],
-           since(start_ns));
+           self->dead + 1, before.last + 1, leaders.first - 1, after.snapshot, since(start_ns));
     return true;
 }
 
 static bool step_hash(guide *self)
 {
-    uint64_t start_ns = net_now();
-    uint64_t s[MEMBERS][STATUS_COUNT];
+    uint64_t start_ns = now_ns();
+    member_status s[MEMBERS];
     bool same = false;
     do {
-        same = ask(self, 0, s[0]);
+        same = ask(self, 0, &s[0]);
         for (int i = 1; i < MEMBERS; i++) {
-            same = ask(self, i, s[i]) && same && s[i][STATUS_HASH_INDEX] == s[0][STATUS_HASH_INDEX];
+            same = ask(self, i, &s[i]) && same && s[i].hash_index == s[0].hash_index;
         }
     } while (!same && waiting(start_ns, 10));
     EXPECT(same, "the members did not come to rest at one index");
     for (int i = 1; i < MEMBERS; i++) {
-        EXPECT(s[i][STATUS_HASH_LIVE] == s[0][STATUS_HASH_LIVE] &&
-                   s[i][STATUS_HASH_CHAIN] == s[0][STATUS_HASH_CHAIN],
+        EXPECT(s[i].hash_live == s[0].hash_live && s[i].hash_chain == s[0].hash_chain,
                "the state of member %d differs", i + 1);
     }
     printf("hash       %016" PRIx64 " at index %" PRIu64 " and revision %" PRIu64
            ", on all three\n",
-           s[0][STATUS_HASH_LIVE], s[0][STATUS_HASH_INDEX], s[0][STATUS_REVISION]);
+           s[0].hash_live, s[0].hash_index, s[0].revision);
     return true;
 }
 
@@ -608,48 +615,43 @@ static bool step_stop(guide *self)
 
 static bool all_steps(guide *self)
 {
-    int dead = 0;
-    return choose_ports(self) && step_elect(self) && step_load(self) && step_read(self) &&
-           step_history(self) && step_transaction(self) && step_watch(self) && step_lease(self) &&
-           step_kill(self, &dead) && step_restart(self, dead) && step_snapshot(self, dead) &&
-           step_hash(self) && step_stop(self);
+    static bool (*const steps[])(guide *) = {
+        choose_ports,     step_elect, step_load,  step_read, step_history,
+        step_transaction, step_watch, step_lease, step_kill, step_restart,
+        step_snapshot,    step_hash,  step_stop};
+    bool good = true;
+    for (size_t i = 0; good && i < COUNT_OF(steps); i++) {
+        good = steps[i](self) && !interrupted;
+    }
+    return good;
 }
 
-int tour(int argc, char **argv)
+int run_tour(options *chosen, char **words)
 {
-    static guide self = {.load = "/var/lib/dpkg/status", .directory = "/tmp/kvraft-tour-XXXXXX"};
-    bool help = false;
-    const flag flags[] = {
-        {"load", FLAG_TEXT, &self.load, "FILE: stanzas to load (/var/lib/dpkg/status)"},
-        {"help", FLAG_SWITCH, &help, "this text"}};
-    int words = flags_parse("tour", flags, COUNT_OF(flags), argc, argv);
-    if (help && words >= 0) {
-        printf(
-            "usage: kvraft-demo tour [FLAGS]\n\nStarts three members, shows and checks what they "
-            "can do, cleans up.\n\n");
-        flags_help(flags, COUNT_OF(flags));
-        return EXIT_OK;
-    }
-    if (words != 0 || mkdtemp(self.directory) == NULL) {
-        fprintf(stderr, "kvraft-demo tour: %s\n",
-                words != 0 ? "takes flags only; see --help" : strerror(errno));
-        return words != 0 ? EXIT_USAGE : EXIT_FAILED;
+    (void)words;
+    static guide self = {.directory = "/tmp/kvraft-tour-XXXXXX"};
+    self.load = chosen->load;
+    if (mkdtemp(self.directory) == NULL) {
+        fprintf(stderr, "kvraft-demo tour: %s: %s\n", self.directory, strerror(errno));
+        return EXIT_FAILED;
     }
     signal(SIGINT, interrupt);
     signal(SIGTERM, interrupt);
-    uint64_t start_ns = net_now();
-    bool good = all_steps(&self) && !interrupted;
+    uint64_t start_ns = now_ns();
+    bool good = all_steps(&self);
     for (int i = 0; i < MEMBERS; i++) {
-        if (!good) {
+        if (!good && !interrupted) {
             show_log(&self, i);
         }
         stop(&self, i, SIGKILL);
     }
-    client_disconnect(&self.all);
+    stream_close(&self.all.io);
     remove_tree(self.directory);
     if (good) {
         printf("All of it was checked, in %.1f s. Nothing is left running or behind.\n",
                since(start_ns));
+    } else if (interrupted) {
+        fprintf(stderr, "\nkvraft-demo tour: interrupted. Nothing is left running or behind.\n");
     }
     return good ? EXIT_OK : EXIT_FAILED;
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* demo_wire.c: frames between clients and members, and bounded reading of what a stranger may have
- * sent. The layout is in demo.h. */
+/* demo_wire.c: frames between clients and members, each format described once for the side that
+ * writes it and the side that reads it, bounded, what a stranger may have sent. See demo.h. */
 #include "demo.h"
 
 #include <string.h>
@@ -10,163 +10,97 @@ kvr_slice text(const char *string)
     return (kvr_slice){(const uint8_t *)string, strlen(string)};
 }
 
-/* ---------------------------------------------------------------- writing */
+/* ---------------------------------------------------------------- numbers and bytes */
 
-void wire_u8(buffer *out, uint8_t value)
+static const uint8_t *take(fields *f, size_t size)
 {
-    *buffer_room(out, 1) = value;
-}
-
-static void store_u32(uint8_t *p, uint32_t value)
-{
-    for (int i = 0; i < 4; i++) {
-        p[i] = (uint8_t)(value >> (8 * i));
-    }
-}
-
-void wire_u32(buffer *out, uint32_t value)
-{
-    store_u32(buffer_room(out, 4), value);
-}
-
-void wire_u64(buffer *out, uint64_t value)
-{
-    wire_u32(out, (uint32_t)value);
-    wire_u32(out, (uint32_t)(value >> 32));
-}
-
-void wire_bytes(buffer *out, kvr_slice bytes)
-{
-    wire_u32(out, (uint32_t)bytes.size);
-    if (bytes.size > 0) {
-        memcpy(buffer_room(out, bytes.size), bytes.data, bytes.size);
-    }
-}
-
-/* A mark counts from the buffer's start, which buffer_room may move. */
-size_t wire_begin(buffer *out, uint8_t kind, uint64_t id)
-{
-    size_t mark = buffer_size(out);
-    wire_u32(out, 0);
-    wire_u8(out, kind);
-    wire_u64(out, id);
-    return mark;
-}
-
-void wire_end(buffer *out, size_t mark)
-{
-    store_u32(out->data + out->start + mark, (uint32_t)(buffer_size(out) - mark - 4));
-}
-
-void wire_kv(buffer *out, const kvr_kv *kv)
-{
-    wire_bytes(out, kv->key);
-    wire_bytes(out, kv->value);
-    wire_u64(out, kv->create_revision);
-    wire_u64(out, kv->mod_revision);
-    wire_u64(out, kv->version);
-    wire_u64(out, (uint64_t)kv->lease);
-}
-
-void wire_op(buffer *out, const kvr_op *op)
-{
-    wire_u8(out, op->kind);
-    wire_u32(out, op->flags);
-    wire_bytes(out, op->key);
-    wire_bytes(out, op->range_end);
-    wire_bytes(out, op->value);
-    wire_u64(out, (uint64_t)op->lease);
-    if (op->kind != KVR_OP_TXN) {
-        return;
-    }
-    const kvr_txn *txn = op->txn;
-    wire_u32(out, txn->compare_count);
-    wire_u32(out, txn->then_count);
-    wire_u32(out, txn->else_count);
-    for (uint32_t i = 0; i < txn->compare_count; i++) {
-        wire_u8(out, txn->compares[i].target);
-        wire_u8(out, txn->compares[i].result);
-        wire_bytes(out, txn->compares[i].key);
-        wire_bytes(out, txn->compares[i].value);
-        wire_u64(out, (uint64_t)txn->compares[i].number);
-    }
-    for (uint32_t i = 0; i < txn->then_count + txn->else_count; i++) {
-        wire_op(out, i < txn->then_count ? &txn->then_ops[i] : &txn->else_ops[i - txn->then_count]);
-    }
-}
-
-void wire_result(buffer *out, const kvr_op_result *result)
-{
-    uint32_t kv_count = result->kvs == NULL ? 0 : result->kv_count;
-    wire_u8(out, result->kind);
-    wire_u8(out, result->succeeded);
-    wire_u64(out, result->count);
-    wire_u32(out, kv_count);
-    for (uint32_t i = 0; i < kv_count; i++) {
-        wire_kv(out, &result->kvs[i]);
-    }
-    wire_u32(out, result->result_count);
-    for (uint32_t i = 0; i < result->result_count; i++) {
-        wire_result(out, &result->results[i]);
-    }
-}
-
-/* ---------------------------------------------------------------- reading */
-
-static const uint8_t *take(reader *in, size_t size)
-{
-    if (in->failed || size > (size_t)(in->end - in->at)) {
-        in->failed = true;
+    if (f->failed || size > (size_t)(f->end - f->at)) {
+        f->failed = true;
         return NULL;
     }
-    in->at += size;
-    return in->at - size;
+    f->at += size;
+    return f->at - size;
 }
 
-uint8_t read_u8(reader *in)
+static void store(uint8_t *to, uint64_t value, size_t size)
 {
-    const uint8_t *p = take(in, 1);
-    return p == NULL ? 0 : *p;
+    for (size_t i = 0; i < size; i++) {
+        to[i] = (uint8_t)(value >> (8 * i));
+    }
 }
 
-uint32_t read_u32(reader *in)
+static uint64_t number(fields *f, uint64_t value, size_t size)
 {
-    const uint8_t *p = take(in, 4);
-    return p == NULL ? 0 : p[0] | (uint32_t)p[1] << 8 | (uint32_t)p[2] << 16 | (uint32_t)p[3] << 24;
+    if (f->out != NULL) {
+        store(buffer_room(f->out, size), value, size);
+        return value;
+    }
+    const uint8_t *from = take(f, size);
+    uint64_t found = 0;
+    for (size_t i = 0; from != NULL && i < size; i++) {
+        found |= (uint64_t)from[i] << (8 * i);
+    }
+    return found;
 }
 
-uint64_t read_u64(reader *in)
+uint8_t field_u8(fields *f, uint8_t value)
 {
-    uint64_t low = read_u32(in);
-    return low | (uint64_t)read_u32(in) << 32;
+    return (uint8_t)number(f, value, 1);
 }
 
-kvr_slice read_bytes(reader *in)
+uint32_t field_u32(fields *f, uint32_t value)
 {
-    uint32_t size = read_u32(in);
-    const uint8_t *p = take(in, size);
-    return p == NULL ? (kvr_slice){NULL, 0} : (kvr_slice){p, size};
+    return (uint32_t)number(f, value, 4);
 }
 
-kvr_kv read_kv(reader *in)
+uint64_t field_u64(fields *f, uint64_t value)
 {
-    kvr_kv kv = {.key = read_bytes(in)};
-    kv.value = read_bytes(in);
-    kv.create_revision = read_u64(in);
-    kv.mod_revision = read_u64(in);
-    kv.version = read_u64(in);
-    kv.lease = (int64_t)read_u64(in);
-    return kv;
+    return number(f, value, 8);
 }
 
-int wire_next(const buffer *in, uint8_t *out_kind, uint64_t *out_id, reader *out_fields,
-              size_t *out_size)
+kvr_slice field_bytes(fields *f, kvr_slice bytes)
 {
-    reader head = {in->data + in->start, in->data + in->end, false};
+    uint32_t size = field_u32(f, (uint32_t)bytes.size);
+    if (f->out == NULL) {
+        const uint8_t *from = take(f, size);
+        return from == NULL ? (kvr_slice){NULL, 0} : (kvr_slice){from, size};
+    }
+    if (size > 0) {
+        memcpy(buffer_room(f->out, size), bytes.data, size);
+    }
+    return bytes;
+}
+
+bool fields_left(const fields *f)
+{
+    return !f->failed && f->at < f->end;
+}
+
+/* ---------------------------------------------------------------- frames */
+
+/* The mark counts from the buffer's start, which buffer_room may move. */
+fields frame_begin(buffer *out, uint8_t kind, uint64_t id)
+{
+    fields frame = {.out = out, .mark = buffer_size(out)};
+    field_u32(&frame, 0);
+    field_u8(&frame, kind);
+    field_u64(&frame, id);
+    return frame;
+}
+
+void frame_end(fields *frame)
+{
+    size_t size = buffer_size(frame->out) - frame->mark - 4;
+    store(frame->out->data + frame->out->start + frame->mark, size, 4);
+}
+
+int frame_next(buffer *in, uint8_t *out_kind, uint64_t *out_id, fields *out_rest)
+{
     if (buffer_size(in) < 4) {
         return 0;
     }
-    uint32_t size = read_u32(&head);
+    fields head = {.at = in->data + in->start, .end = in->data + in->end};
+    uint32_t size = field_u32(&head, 0);
     if (size < 9 || size > WIRE_FRAME_MAX) {
         return -1;
     }
@@ -174,52 +108,133 @@ int wire_next(const buffer *in, uint8_t *out_kind, uint64_t *out_id, reader *out
         return 0;
     }
     head.end = head.at + size;
-    *out_kind = read_u8(&head);
-    *out_id = read_u64(&head);
-    *out_fields = head;
-    *out_size = (size_t)size + 4;
+    *out_kind = field_u8(&head, 0);
+    *out_id = field_u64(&head, 0);
+    *out_rest = head;
+    in->start += (size_t)size + 4;
     return 1;
 }
 
-static bool read_txn(reader *in, txn_room *room, kvr_op *out_op)
+/* ---------------------------------------------------------------- what they hold */
+
+void field_kv(fields *f, kvr_kv *kv)
 {
-    uint32_t counts[3];
-    for (int i = 0; i < 3; i++) {
-        counts[i] = read_u32(in);
-        if (counts[i] > KVR_TXN_OPS_MAX) {
-            return false;
-        }
-    }
-    for (uint32_t i = 0; i < counts[0]; i++) {
-        kvr_compare compare = {.size = sizeof compare, .target = read_u8(in)};
-        compare.result = read_u8(in);
-        compare.key = read_bytes(in);
-        compare.value = read_bytes(in);
-        compare.number = (int64_t)read_u64(in);
-        room->compares[i] = compare;
-    }
-    for (uint32_t i = 0; i < counts[1] + counts[2]; i++) {
-        bool then = i < counts[1];
-        if (!read_op(in, NULL, &room->ops[then ? 0 : 1][then ? i : i - counts[1]])) {
-            return false;
-        }
-    }
-    room->txn = (kvr_txn){sizeof room->txn, counts[0],    counts[1],   counts[2],
-                          room->compares,   room->ops[0], room->ops[1]};
-    out_op->txn = &room->txn;
-    return true;
+    kv->key = field_bytes(f, kv->key);
+    kv->value = field_bytes(f, kv->value);
+    kv->create_revision = field_u64(f, kv->create_revision);
+    kv->mod_revision = field_u64(f, kv->mod_revision);
+    kv->version = field_u64(f, kv->version);
+    kv->lease = (int64_t)field_u64(f, (uint64_t)kv->lease);
 }
 
-bool read_op(reader *in, txn_room *room, kvr_op *out_op)
+void field_event(fields *f, kvr_event *event)
 {
-    *out_op = (kvr_op){.size = sizeof *out_op, .kind = read_u8(in)};
-    out_op->flags = read_u32(in);
-    out_op->key = read_bytes(in);
-    out_op->range_end = read_bytes(in);
-    out_op->value = read_bytes(in);
-    out_op->lease = (int64_t)read_u64(in);
-    if (out_op->kind == KVR_OP_TXN) {
-        return room != NULL && read_txn(in, room, out_op) && !in->failed;
+    event->type = field_u8(f, event->type);
+    field_kv(f, &event->kv);
+    event->has_prev = field_u8(f, event->has_prev);
+    field_kv(f, &event->prev);
+}
+
+static void field_op(fields *f, kvr_op *op)
+{
+    op->size = sizeof *op;
+    op->kind = field_u8(f, op->kind);
+    op->flags = field_u32(f, op->flags);
+    op->key = field_bytes(f, op->key);
+    op->range_end = field_bytes(f, op->range_end);
+    op->value = field_bytes(f, op->value);
+    op->lease = (int64_t)field_u64(f, (uint64_t)op->lease);
+}
+
+static void field_compare(fields *f, kvr_compare *compare)
+{
+    compare->size = sizeof *compare;
+    compare->target = field_u8(f, compare->target);
+    compare->result = field_u8(f, compare->result);
+    compare->key = field_bytes(f, compare->key);
+    compare->value = field_bytes(f, compare->value);
+    compare->number = (int64_t)field_u64(f, (uint64_t)compare->number);
+}
+
+static void field_branch(fields *f, kvr_op *ops, uint32_t count)
+{
+    for (uint32_t i = 0; i < count && !f->failed; i++) {
+        field_op(f, &ops[i]);
+        f->failed = f->failed || ops[i].kind == KVR_OP_TXN; /* nested: there is no room for it */
     }
-    return !in->failed;
+}
+
+static void field_txn(fields *f, txn_room *room)
+{
+    kvr_txn *txn = &room->txn;
+    txn->size = sizeof *txn;
+    uint32_t *counts[] = {&txn->compare_count, &txn->then_count, &txn->else_count};
+    for (size_t i = 0; i < COUNT_OF(counts); i++) {
+        *counts[i] = field_u32(f, *counts[i]);
+        f->failed = f->failed || *counts[i] > KVR_TXN_OPS_MAX;
+    }
+    for (uint32_t i = 0; i < txn->compare_count && !f->failed; i++) {
+        field_compare(f, &room->compares[i]);
+    }
+    field_branch(f, room->then_ops, txn->then_count);
+    field_branch(f, room->else_ops, txn->else_count);
+    txn->compares = room->compares;
+    txn->then_ops = room->then_ops;
+    txn->else_ops = room->else_ops;
+}
+
+void field_request(fields *f, request *asked)
+{
+    asked->range.size = sizeof asked->range;
+    switch (asked->kind) {
+    case WIRE_WRITE:
+        field_op(f, &asked->op);
+        if (asked->op.kind == KVR_OP_TXN) {
+            field_txn(f, asked->room);
+            asked->op.txn = &asked->room->txn;
+        }
+        break;
+    case WIRE_READ:
+    case WIRE_WATCH:
+        asked->flags = field_u32(f, asked->flags);
+        asked->range.key = field_bytes(f, asked->range.key);
+        asked->range.range_end = field_bytes(f, asked->range.range_end);
+        asked->range.revision = field_u64(f, asked->range.revision);
+        asked->limit = asked->kind == WIRE_READ ? field_u64(f, asked->limit) : 0;
+        break;
+    case WIRE_LEASE:
+        asked->lease_call = field_u8(f, asked->lease_call);
+        asked->lease = (int64_t)field_u64(f, (uint64_t)asked->lease);
+        asked->ttl_ns = field_u64(f, asked->ttl_ns);
+        break;
+    case WIRE_COMPACT:
+        asked->range.revision = field_u64(f, asked->range.revision);
+        break;
+    default: /* STATUS says all by its kind */
+        break;
+    }
+}
+
+void field_reply(fields *f, reply *head)
+{
+    head->status = (kvr_status)field_u32(f, (uint32_t)head->status);
+    head->outcome = field_u8(f, head->outcome);
+    head->revision = field_u64(f, head->revision);
+}
+
+void field_status(fields *f, member_status *status)
+{
+    uint64_t *numbers = (uint64_t *)status; /* it has nothing else */
+    for (size_t i = 0; i < sizeof *status / sizeof *numbers; i++) {
+        numbers[i] = field_u64(f, numbers[i]);
+    }
+}
+
+void field_result(fields *f, kvr_op_result *result)
+{
+    result->kind = field_u8(f, result->kind);
+    result->succeeded = field_u8(f, result->succeeded);
+    result->count = field_u64(f, result->count);
+    result->kv_count = field_u32(f, result->kv_count);
+    result->result_count = field_u32(f, result->result_count);
 }

@@ -13,7 +13,7 @@ import time
 DEMO = os.environ.get("KVR_DEMO", "build/kvraft-demo")
 FULL = os.environ.get("KVR_TIER") == "check-full"
 
-WRITE, READ, LEASE, COMPACT, STATUS, SNAPSHOT = 1, 2, 4, 5, 6, 7
+WRITE, READ, LEASE, COMPACT, STATUS = 1, 2, 4, 5, 6
 REPLY, KVS = 64, 65
 DONE, REFUSED, UNKNOWN = 0, 1, 2
 OP_PUT, OP_RANGE, OP_DELETE, OP_TXN = 1, 2, 3, 4
@@ -103,7 +103,7 @@ class Client:
                 frame = self._receive(struct.unpack("<I", self._receive(4))[0])
                 got, _ = struct.unpack_from("<BQ", frame)
                 if got == KVS:
-                    keys.update(_keys(frame[9:]))
+                    keys.update(_keys(frame[22:]))
                 elif got == REPLY:
                     status, outcome, revision = struct.unpack_from("<iBQ", frame, 9)
                     return Answer(status, outcome, revision, frame[22:], keys)
@@ -130,8 +130,8 @@ class Client:
 
 
 def _keys(fields):
-    count, at, keys = struct.unpack_from("<I", fields)[0], 4, {}
-    for _ in range(count):
+    at, keys = 0, {}
+    while at < len(fields):
         pair = []
         for _ in range(2):
             size = struct.unpack_from("<I", fields, at)[0]
