@@ -108,7 +108,7 @@ typedef struct kvr_wal_config {
 
     const kvr_file_ops *files; /* borrowed for the handle's life, as is its ctx */
     void *files_ctx;
-    const kvr_entropy *entropy; /* segment ids: they must never repeat within a store */
+    const kvr_entropy *entropy; /* ids of store and segments: none may repeat, or be guessed */
     void *entropy_ctx;
     const kvr_allocator *allocator; /* NULL: malloc */
     void *allocator_ctx;

@@ -92,7 +92,7 @@ static const char *check(const kvr_wal_config *config, const kvr_file_ops *files
         return "files: each call but space and error must be there";
     }
     if (config->entropy == NULL || config->entropy->fill == NULL) {
-        return "entropy must be there: segment ids must never repeat";
+        return "entropy must be there: ids of store and segments must never repeat";
     }
     return NULL;
 }

@@ -89,42 +89,25 @@ static kvr_status put_body(writer *out, const content *batch)
 
 /* ------------------------------------------------------------------ one record */
 
-/* Never 0, never one that was used before: what an earlier use left behind must not pass for
- * ours. */
-static kvr_status new_segment_id(kvr_wal *wal, uint64_t *out_id)
-{
-    uint8_t bytes[sizeof *out_id];
-    kvr_status status = wal->config.entropy->fill(wal->config.entropy_ctx, bytes, sizeof bytes);
-    if (status != KVR_OK) {
-        return kvr__wal_files_fail(
-            wal, &(kvr__wal_damage){.status = KVR_FSTORAGE,
-                                    .file = "",
-                                    .what = "no random bytes for a segment id",
-                                    .remedy = "repair the host's entropy, then restart"});
-    }
-    memcpy(out_id, bytes, sizeof bytes);
-    *out_id = *out_id == 0 ? 1 : *out_id;
-    return KVR_OK;
-}
-
 static kvr_status put_segment_head(kvr_wal *wal, writer *out, uint64_t *out_id)
 {
-    kvr_status status = new_segment_id(wal, out_id);
+    kvr_status status = kvr__wal_files_random(wal, out_id);
     if (status != KVR_OK) {
         return status;
     }
-    uint8_t head[KVR__WAL_HEAD_SIZE];
-    kvr__wal_segment_head_write(head, &(kvr__wal_segment_head){
-                                          .number = kvr__wal_segment_last(wal)->number,
-                                          .offset = out->offset,
-                                          .id = *out_id,
-                                          .cluster_id = wal->config.cluster_id,
-                                          .member_id = wal->config.member_id,
-                                          .first_sequence = wal->sequence + 1,
-                                          .previous_checksum = wal->checksum,
-                                          .last_index = wal->last_index,
-                                      });
-    return put(out, head, sizeof head);
+    const kvr__wal_segment_head head = {
+        .number = kvr__wal_segment_last(wal)->number,
+        .offset = out->offset,
+        .id = *out_id,
+        .cluster_id = wal->config.cluster_id,
+        .member_id = wal->config.member_id,
+        .first_sequence = wal->sequence + 1,
+        .previous_checksum = wal->checksum,
+        .last_index = wal->last_index,
+    };
+    uint8_t bytes[KVR__WAL_HEAD_SIZE];
+    kvr__wal_segment_head_write(bytes, &head, wal->vote.store_id);
+    return put(out, bytes, sizeof bytes);
 }
 
 static void fill_record(kvr_wal *wal, const content *batch, kvr__wal_record *out_record)
@@ -168,7 +151,7 @@ static kvr_status write_record(kvr_wal *wal, const content *batch, kvr__wal_reco
     record->segment_id = place->segment_id;
     record->offset = place->offset;
     uint8_t head[KVR__WAL_HEAD_SIZE];
-    kvr__wal_record_write(head, record, wal->config.cluster_id);
+    kvr__wal_record_write(head, record, wal->vote.store_id);
     if (status == KVR_OK) {
         status = put(&out, head, sizeof head);
     }

@@ -168,6 +168,27 @@ static kvr_status failed_flush(kvr_wal *wal, kvr_status status, const char *name
                         0, what);
 }
 
+kvr_status kvr__wal_files_random(kvr_wal *wal, uint64_t *out_number)
+{
+    uint8_t bytes[sizeof *out_number];
+    if (wal->config.entropy->fill(wal->config.entropy_ctx, bytes, sizeof bytes) == KVR_OK) {
+        memcpy(out_number, bytes, sizeof bytes);
+        *out_number = *out_number == 0 ? 1 : *out_number;
+        return KVR_OK;
+    }
+    kvr__wal_damage damage = {
+        .status = KVR_EIO,
+        .file = "",
+        .what = "no random bytes for an id",
+        .remedy = "repair the host's entropy, then restart",
+    };
+    if (wal->state != KVR__WAL_OPEN) {
+        return kvr__wal_files_report(wal, &damage);
+    }
+    damage.status = KVR_FSTORAGE;
+    return kvr__wal_files_fail(wal, &damage);
+}
+
 /* ------------------------------------------------------------------ one file */
 
 kvr_status kvr__wal_files_open(kvr_wal *wal, const char *name, uint32_t flags,

@@ -59,7 +59,14 @@ static kvr_status head_check(kvr_slice bytes, const char *magic, uint64_t seed)
 
 /* ------------------------------------------------------------------ segments */
 
-void kvr__wal_segment_head_write(uint8_t *out, const kvr__wal_segment_head *head)
+/* The head that begins a file stands where no entry ever did, and is read before it is known whose
+ * the file is. */
+static uint64_t segment_seed(uint64_t offset, uint64_t store_id)
+{
+    return offset == 0 ? 0 : store_id;
+}
+
+void kvr__wal_segment_head_write(uint8_t *out, const kvr__wal_segment_head *head, uint64_t store_id)
 {
     head_begin(out, segment_magic, 0);
     kvr__store_u64(out + 8, head->number);
@@ -71,12 +78,13 @@ void kvr__wal_segment_head_write(uint8_t *out, const kvr__wal_segment_head *head
     kvr__store_u64(out + 56, head->previous_checksum);
     kvr__store_u64(out + 64, head->last_index);
     kvr__store_u64(out + 72, head->key_id);
-    (void)head_end(out, 0);
+    (void)head_end(out, segment_seed(head->offset, store_id));
 }
 
-kvr_status kvr__wal_segment_head_read(kvr_slice bytes, kvr__wal_segment_head *out)
+kvr_status kvr__wal_segment_head_read(kvr_slice bytes, uint64_t offset, uint64_t store_id,
+                                      kvr__wal_segment_head *out)
 {
-    kvr_status status = head_check(bytes, segment_magic, 0);
+    kvr_status status = head_check(bytes, segment_magic, segment_seed(offset, store_id));
     if (status != KVR_OK) {
         return status;
     }
@@ -100,7 +108,7 @@ kvr_status kvr__wal_segment_head_read(kvr_slice bytes, kvr__wal_segment_head *ou
 
 /* ------------------------------------------------------------------ records */
 
-void kvr__wal_record_write(uint8_t *out, kvr__wal_record *record, uint64_t cluster_id)
+void kvr__wal_record_write(uint8_t *out, kvr__wal_record *record, uint64_t store_id)
 {
     KVR_ASSERT(record->kind >= KVR__WAL_APPEND);
     KVR_ASSERT(record->kind <= KVR__WAL_RESET);
@@ -121,12 +129,12 @@ void kvr__wal_record_write(uint8_t *out, kvr__wal_record *record, uint64_t clust
     kvr__store_u64(out + 96, record->snapshot_index);
     kvr__store_u64(out + 104, record->vote_sequence);
     kvr__store_u64(out + 112, record->body_checksum);
-    record->checksum = head_end(out, cluster_id);
+    record->checksum = head_end(out, store_id);
 }
 
-kvr_status kvr__wal_record_read(kvr_slice bytes, uint64_t cluster_id, kvr__wal_record *out)
+kvr_status kvr__wal_record_read(kvr_slice bytes, uint64_t store_id, kvr__wal_record *out)
 {
-    kvr_status status = head_check(bytes, record_magic, cluster_id);
+    kvr_status status = head_check(bytes, record_magic, store_id);
     if (status != KVR_OK) {
         return status;
     }
@@ -176,6 +184,7 @@ void kvr__wal_vote_write(uint8_t *out, const kvr__wal_vote *vote)
     kvr__store_u64(out + 56, vote->incarnation);
     kvr__store_u64(out + 64, vote->record_sequence);
     kvr__store_u64(out + 72, vote->record_checksum);
+    kvr__store_u64(out + 80, vote->store_id);
     (void)head_end(out, 0);
 }
 
@@ -196,6 +205,7 @@ kvr_status kvr__wal_vote_read(kvr_slice bytes, kvr__wal_vote *out)
         .incarnation = kvr__load_u64(p + 56),
         .record_sequence = kvr__load_u64(p + 64),
         .record_checksum = kvr__load_u64(p + 72),
+        .store_id = kvr__load_u64(p + 80),
     };
     return out->sequence > 0 && out->sequence <= KVR__WAL_NUMBER_MAX ? KVR_OK : KVR_ECORRUPT;
 }

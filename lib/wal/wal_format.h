@@ -7,7 +7,9 @@
  *   ...   fields, little-endian
  *   -8 8  XXH3-64 over all of the head before it
  *
- * Byte by byte: kvraft-wal(5). The bytes may be hostile. */
+ * Entries hold what clients chose, and a file that is used again still holds old ones. So the
+ * checksums of heads among them begin with the store id, which nobody outside knows: no value can
+ * pass for a head. Byte by byte: kvraft-wal(5). The bytes may be hostile. */
 #ifndef KVRAFT_LIB_WAL_FORMAT_H
 #define KVRAFT_LIB_WAL_FORMAT_H
 
@@ -61,7 +63,7 @@ typedef struct kvr__wal_record {
     uint64_t snapshot_index; /* newest complete snapshot; 0: none yet */
     uint64_t vote_sequence;  /* the last vote known flushed when this one was written */
     uint64_t body_checksum;  /* XXH3-64 over entries and those zeros */
-    uint64_t checksum; /* of the head, with the cluster id as its seed: covers all of the record */
+    uint64_t checksum; /* of the head, with the store id as its seed: covers all of the record */
 } kvr__wal_record;
 
 /* One slot of the vote file. Slot number = sequence & 1. */
@@ -75,6 +77,7 @@ typedef struct kvr__wal_vote {
     uint64_t incarnation;
     uint64_t record_sequence; /* the last record known flushed when this was written; 0: none */
     uint64_t record_checksum;
+    uint64_t store_id; /* random, made with the store: the seed of checksums in the log */
 } kvr__wal_vote;
 
 /* A snapshot file: head, stream, one XXH3-64 a block of the stream, configuration, tail. */
@@ -99,8 +102,9 @@ typedef struct kvr__wal_snapshot_tail {
 } kvr__wal_snapshot_tail;
 
 /* Each _write fills KVR__WAL_HEAD_SIZE bytes. The record's also sets its checksum. */
-void kvr__wal_segment_head_write(uint8_t *out, const kvr__wal_segment_head *head);
-void kvr__wal_record_write(uint8_t *out, kvr__wal_record *record, uint64_t cluster_id);
+void kvr__wal_segment_head_write(uint8_t *out, const kvr__wal_segment_head *head,
+                                 uint64_t store_id);
+void kvr__wal_record_write(uint8_t *out, kvr__wal_record *record, uint64_t store_id);
 void kvr__wal_vote_write(uint8_t *out, const kvr__wal_vote *vote);
 void kvr__wal_snapshot_head_write(uint8_t *out, const kvr__wal_snapshot_head *head);
 void kvr__wal_snapshot_tail_write(uint8_t *out, const kvr__wal_snapshot_tail *tail);
@@ -112,8 +116,9 @@ void kvr__wal_snapshot_tail_write(uint8_t *out, const kvr__wal_snapshot_tail *ta
 /* Each _read verifies and decodes the head at the start of `bytes`. KVR_OK; KVR_END (another magic,
  * or fewer bytes than it needs: it is not there); KVR_ECORRUPT (it is there, and damaged);
  * KVR_EVERSION (whole, and newer than this release). */
-kvr_status kvr__wal_segment_head_read(kvr_slice bytes, kvr__wal_segment_head *out);
-kvr_status kvr__wal_record_read(kvr_slice bytes, uint64_t cluster_id, kvr__wal_record *out);
+kvr_status kvr__wal_segment_head_read(kvr_slice bytes, uint64_t offset, uint64_t store_id,
+                                      kvr__wal_segment_head *out);
+kvr_status kvr__wal_record_read(kvr_slice bytes, uint64_t store_id, kvr__wal_record *out);
 kvr_status kvr__wal_vote_read(kvr_slice bytes, kvr__wal_vote *out);
 kvr_status kvr__wal_snapshot_head_read(kvr_slice bytes, kvr__wal_snapshot_head *out);
 kvr_status kvr__wal_snapshot_tail_read(kvr_slice bytes, kvr__wal_snapshot_tail *out);

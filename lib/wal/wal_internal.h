@@ -238,6 +238,9 @@ typedef struct kvr__wal_identity {
 kvr_status kvr__wal_files_report_stranger(kvr_wal *wal, const char *file,
                                           const kvr__wal_identity *theirs);
 
+/* A random number for an id, never 0: what an earlier use left behind must not pass for ours. */
+kvr_status kvr__wal_files_random(kvr_wal *wal, uint64_t *out_number);
+
 /* Opens `name`; out_file->name is set in any case. Also KVR_ENOTFOUND, which is not recorded. */
 kvr_status kvr__wal_files_open(kvr_wal *wal, const char *name, uint32_t flags,
                                kvr__wal_file *out_file);

@@ -179,7 +179,7 @@ static kvr_status read_first_head(kvr_wal *wal, kvr__wal_segment *segment,
     if (status != KVR_OK) {
         return status == KVR_ENOTFOUND ? KVR_EIO : status;
     }
-    status = kvr__wal_segment_head_read((kvr_slice){bytes, size}, out_head);
+    status = kvr__wal_segment_head_read((kvr_slice){bytes, size}, 0, wal->vote.store_id, out_head);
     if (status == KVR_EVERSION) {
         return kvr__wal_files_report(wal, &(kvr__wal_damage){.status = status,
                                                              .file = file.name.text,

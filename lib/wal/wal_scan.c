@@ -103,7 +103,8 @@ static kvr_status take_segment_head(kvr__wal_scan *scan, kvr_slice bytes)
 {
     kvr__wal_place *place = &scan->place;
     kvr__wal_segment_head head;
-    kvr_status status = kvr__wal_segment_head_read(bytes, &head);
+    kvr_status status =
+        kvr__wal_segment_head_read(bytes, place->offset, scan->wal->vote.store_id, &head);
     if (status == KVR_END && place->segment_id != 0) {
         return KVR_AGAIN;
     }
@@ -134,7 +135,7 @@ static kvr_status take_segment_head(kvr__wal_scan *scan, kvr_slice bytes)
 static kvr_status take_record_head(kvr__wal_scan *scan, kvr_slice bytes, kvr__wal_record *record)
 {
     const kvr__wal_place *place = &scan->place;
-    kvr_status status = kvr__wal_record_read(bytes, scan->wal->config.cluster_id, record);
+    kvr_status status = kvr__wal_record_read(bytes, scan->wal->vote.store_id, record);
     if (status == KVR_EVERSION) {
         return refused(scan, status, "a record of a newer format version", "use a newer release");
     }
@@ -230,15 +231,16 @@ kvr_status kvr__wal_scan_next(kvr__wal_scan *scan, kvr__wal_record *out_record, 
 static uint64_t vouches_for(const kvr__wal_scan *scan, kvr_slice bytes, uint64_t offset)
 {
     const kvr_wal_config *config = &scan->wal->config;
+    const uint64_t store_id = scan->wal->vote.store_id;
     kvr__wal_record record;
-    if (kvr__wal_record_read(bytes, config->cluster_id, &record) == KVR_OK &&
-        record.offset == offset && record.member_id == config->member_id) {
+    if (kvr__wal_record_read(bytes, store_id, &record) == KVR_OK && record.offset == offset &&
+        record.member_id == config->member_id) {
         return record.durable_sequence;
     }
     kvr__wal_segment_head head;
-    if (kvr__wal_segment_head_read(bytes, &head) == KVR_OK && head.offset == offset &&
-        head.number == scan->place.number && head.cluster_id == config->cluster_id &&
-        head.member_id == config->member_id) {
+    if (kvr__wal_segment_head_read(bytes, offset, store_id, &head) == KVR_OK &&
+        head.offset == offset && head.number == scan->place.number &&
+        head.cluster_id == config->cluster_id && head.member_id == config->member_id) {
         return head.first_sequence - 1;
     }
     return 0;

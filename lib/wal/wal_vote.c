@@ -121,11 +121,15 @@ kvr_status kvr__wal_vote_create(kvr_wal *wal)
         .member_id = wal->config.member_id,
         .group_id = wal->config.group_id,
     };
+    kvr_status status = kvr__wal_files_random(wal, &vote.store_id);
+    if (status != KVR_OK) {
+        return status;
+    }
     uint8_t blocks[KVR__WAL_VOTE_FILE_SIZE] = {0};
     fill_block(blocks + KVR__WAL_SLOT_SIZE, &vote);
     kvr__wal_file part = {.is_open = false};
-    kvr_status status = kvr__wal_files_open(
-        wal, KVR__WAL_VOTE_PART, KVR_FILE_READ | KVR_FILE_WRITE | KVR_FILE_CREATE, &part);
+    status = kvr__wal_files_open(wal, KVR__WAL_VOTE_PART,
+                                 KVR_FILE_READ | KVR_FILE_WRITE | KVR_FILE_CREATE, &part);
     if (status == KVR_OK) {
         status = kvr__wal_files_write(wal, &part, (kvr_slice){blocks, sizeof blocks}, 0);
     }

@@ -217,7 +217,8 @@ Test(wal_damage, corruption_names_its_place)
     uint8_t *bytes = wal_disk_bytes(world.disk, name, &size);
     size_t at = 0;
     kvr__wal_record record;
-    while (kvr__wal_record_read((kvr_slice){bytes + at, size - at}, CLUSTER, &record) != KVR_OK ||
+    while (kvr__wal_record_read((kvr_slice){bytes + at, size - at}, wal_world_store_id(&world),
+                                &record) != KVR_OK ||
            record.entry_count == 0) {
         at += KVR__WAL_ALIGN;
     }
@@ -236,22 +237,33 @@ Test(wal_damage, corruption_names_its_place)
     cr_assert_eq(wal_disk_calls(other.disk), 0);
 }
 
+/* The end of the log in a segment, and its last record. */
+static size_t end_of_log(const uint8_t *bytes, size_t size, kvr__wal_record *out_last)
+{
+    size_t end = 0;
+    for (size_t at = 0; at + KVR__WAL_HEAD_SIZE <= size; at += KVR__WAL_ALIGN) {
+        kvr__wal_record record;
+        if (kvr__wal_record_read((kvr_slice){bytes + at, size - at}, wal_world_store_id(&world),
+                                 &record) == KVR_OK &&
+            record.offset == at) {
+            *out_last = record;
+            end = at + KVR__WAL_HEAD_SIZE + (size_t)kvr__wal_padded(record.body_size);
+        }
+    }
+    return end;
+}
+
 /* FAULTS 84: a whole record, copied to where the next one will be expected. */
 Test(wal_damage, a_valid_record_in_another_place_is_none)
 {
     small_store();
     wal_world_kill(&world);
     const char *name = wal_world_file(&world, "wal-", true);
-    size_t size, end = 0, begin = 0;
+    size_t size;
     uint8_t *bytes = wal_disk_bytes(world.disk, name, &size);
-    for (size_t at = 0; at + KVR__WAL_HEAD_SIZE <= size; at += KVR__WAL_ALIGN) {
-        kvr__wal_record record;
-        if (kvr__wal_record_read((kvr_slice){bytes + at, size - at}, CLUSTER, &record) == KVR_OK &&
-            record.offset == at) {
-            begin = at;
-            end = at + KVR__WAL_HEAD_SIZE + (size_t)kvr__wal_padded(record.body_size);
-        }
-    }
+    kvr__wal_record last = {.offset = 0};
+    const size_t end = end_of_log(bytes, size, &last);
+    const size_t begin = (size_t)last.offset;
     uint8_t *moved = malloc(size + (end - begin));
     cr_assert_not_null(moved);
     memset(moved, 0, size + (end - begin));
@@ -278,7 +290,8 @@ Test(wal_damage, each_tie_to_a_place_is_checked)
     uint8_t *bytes = wal_disk_bytes(world.disk, name, &size);
     for (size_t i = 0; i + KVR__WAL_HEAD_SIZE <= size; i += KVR__WAL_ALIGN) {
         kvr__wal_record record;
-        if (kvr__wal_record_read((kvr_slice){bytes + i, size - i}, CLUSTER, &record) == KVR_OK &&
+        if (kvr__wal_record_read((kvr_slice){bytes + i, size - i}, wal_world_store_id(&world),
+                                 &record) == KVR_OK &&
             record.offset == i && record.sequence > newest) {
             at = i;
             newest = record.sequence;
@@ -288,7 +301,8 @@ Test(wal_damage, each_tie_to_a_place_is_checked)
     for (size_t i = 0; i < sizeof fields / sizeof fields[0]; i++) {
         uint8_t *field = bytes + at + fields[i];
         kvr__store_u64(field, kvr__load_u64(field) + 8);
-        kvr__store_u64(bytes + at + 120, kvr__xxh3_64_seed(bytes + at, 120, CLUSTER));
+        kvr__store_u64(bytes + at + 120,
+                       kvr__xxh3_64_seed(bytes + at, 120, wal_world_store_id(&world)));
         damage(name, bytes, size);
         if (wal_world_try_open(&other) == KVR_OK) {
             kvr_store_result result;
@@ -297,10 +311,66 @@ Test(wal_damage, each_tie_to_a_place_is_checked)
         }
         wal_world_kill(&other);
         kvr__store_u64(field, kvr__load_u64(field) - 8);
-        kvr__store_u64(bytes + at + 120, kvr__xxh3_64_seed(bytes + at, 120, CLUSTER));
+        kvr__store_u64(bytes + at + 120,
+                       kvr__xxh3_64_seed(bytes + at, 120, wal_world_store_id(&world)));
     }
     damage(name, bytes, size);
     cr_assert_eq(is_noticed(name, at), false, "as it was");
+}
+
+/* A head as somebody would write it into a value who knows all but the store id. */
+static void write_forged(uint8_t *head, uint32_t kind, size_t offset, const kvr__wal_record *last)
+{
+    kvr__wal_segment_head segment = {.number = 1,
+                                     .offset = offset,
+                                     .id = 5,
+                                     .cluster_id = CLUSTER,
+                                     .member_id = MEMBER,
+                                     .first_sequence = last->sequence + 1};
+    kvr__wal_record record = *last;
+    record.offset = offset;
+    record.sequence = last->sequence + 1000;
+    record.durable_sequence = last->sequence + 999;
+    if (kind < 2) {
+        kvr__wal_segment_head_write(head, &segment, CLUSTER);
+        head[6] = kind == 0 ? 2 : 1; /* of a newer version; with another predecessor */
+    } else {
+        kvr__wal_record_write(head, &record, CLUSTER);
+        head[7] = kind == 2 ? 200 : KVR__WAL_MARK; /* of a newer kind; that vouches */
+    }
+}
+
+/* Behind the log a file that is used again holds old entries, and so whatever a client once wrote.
+ * None of it is taken for a head: the member starts, with all that it had. */
+Test(wal_damage, what_a_client_wrote_is_no_head)
+{
+    small_store();
+    wal_world_kill(&world);
+    const char *name = wal_world_file(&world, "wal-", true);
+    size_t size;
+    const uint8_t *bytes = wal_disk_bytes(world.disk, name, &size);
+    kvr__wal_record last = {.sequence = 0};
+    const size_t end = end_of_log(bytes, size, &last);
+    cr_assert_gt(end, 0);
+    uint8_t *chosen = calloc(1, end + 8 * (size_t)KVR__WAL_HEAD_SIZE);
+    cr_assert_not_null(chosen);
+    memcpy(chosen, bytes, end);
+    const uint64_t seeds[] = {0, CLUSTER};
+    for (uint32_t kind = 0; kind < 4; kind++) {
+        for (size_t s = 0; s < sizeof seeds / sizeof seeds[0]; s++) {
+            for (size_t at = end; at < end + 8 * (size_t)KVR__WAL_HEAD_SIZE;
+                 at += KVR__WAL_HEAD_SIZE) {
+                write_forged(chosen + at, kind, at, &last);
+                kvr__store_u64(chosen + at + 120, kvr__xxh3_64_seed(chosen + at, 120, seeds[s]));
+            }
+            damage(name, chosen, end + 8 * (size_t)KVR__WAL_HEAD_SIZE);
+            wal_world_open(&other);
+            const char *what = wal_world_differs(&other, &world.model);
+            cr_assert_null(what, "kind %u, seed %zu: %s", kind, s, what);
+            wal_world_kill(&other);
+        }
+    }
+    free(chosen);
 }
 
 /* Of another cluster, member or group: refused with both names, nothing changed. */
@@ -440,9 +510,9 @@ Test(wal_damage, impossible_fields_under_a_right_checksum_are_survived)
     size_t size;
     (void)wal_disk_bytes(world.disk, snapshot, &size);
     forge(first, 0, 0);
-    forge(first, KVR__WAL_HEAD_SIZE, CLUSTER);
+    forge(first, KVR__WAL_HEAD_SIZE, wal_world_store_id(&world));
     forge(last, 0, 0);
-    forge(last, KVR__WAL_HEAD_SIZE, CLUSTER);
+    forge(last, KVR__WAL_HEAD_SIZE, wal_world_store_id(&world));
     forge("vote", 0, 0);
     forge("vote", KVR__WAL_SLOT_SIZE, 0);
     forge(snapshot, 0, 0);

@@ -38,11 +38,16 @@ static void expect_u64s(const size_t *offsets, size_t count)
 Test(wal_format, a_segment_head_is_as_the_page_says)
 {
     kvr__wal_segment_head out, in = {1, 2, 3, 4, 5, 6, 7, 8, 9};
-    kvr__wal_segment_head_write(head, &in);
-    expect_ends("KVRS", 0, 0);
+    kvr__wal_segment_head_write(head, &in, 99);
+    expect_ends("KVRS", 0, 99);
     EXPECT_U64S(8, 16, 24, 32, 40, 48, 56, 64, 72);
-    cr_assert_eq(kvr__wal_segment_head_read(bytes, &out), KVR_OK);
+    cr_assert_eq(kvr__wal_segment_head_read(bytes, 2, 99, &out), KVR_OK);
     cr_assert_eq(memcmp(&in, &out, sizeof in), 0);
+    cr_assert_eq(kvr__wal_segment_head_read(bytes, 2, 98, &out), KVR_ECORRUPT, "of another store");
+    in.offset = 0;
+    kvr__wal_segment_head_write(head, &in, 99);
+    expect_ends("KVRS", 0, 0);
+    cr_assert_eq(kvr__wal_segment_head_read(bytes, 0, 98, &out), KVR_OK, "whose it is, it tells");
 }
 
 Test(wal_format, a_record_head_is_as_the_page_says)
@@ -74,15 +79,15 @@ Test(wal_format, a_record_head_is_as_the_page_says)
     cr_assert_eq(kvr__wal_record_read(bytes, 99, &out), KVR_OK);
     cr_assert_eq(out.checksum, in.checksum);
     cr_assert_eq(out.body_checksum, 13);
-    cr_assert_eq(kvr__wal_record_read(bytes, 98, &out), KVR_ECORRUPT, "of another cluster");
+    cr_assert_eq(kvr__wal_record_read(bytes, 98, &out), KVR_ECORRUPT, "of another store");
 }
 
 Test(wal_format, a_vote_is_as_the_page_says)
 {
-    kvr__wal_vote out, in = {1, 2, 3, 4, 5, 6, 7, 8, 9};
+    kvr__wal_vote out, in = {1, 2, 3, 4, 5, 6, 7, 8, 9, 10};
     kvr__wal_vote_write(head, &in);
     expect_ends("KVRV", 0, 0);
-    EXPECT_U64S(8, 16, 24, 32, 40, 48, 56, 64, 72);
+    EXPECT_U64S(8, 16, 24, 32, 40, 48, 56, 64, 72, 80);
     cr_assert_eq(kvr__wal_vote_read(bytes, &out), KVR_OK);
     cr_assert_eq(memcmp(&in, &out, sizeof in), 0);
 }
@@ -162,7 +167,7 @@ Test(wal_format, a_golden_store_stays_as_it_is)
     wal_world_maintain(&world);
     cr_assert_eq(wal_world_append(&world, 30, 3, 2), KVR_OK);
     wal_world_close(&world);
-    cr_assert_eq(wal_disk_hash(world.disk), UINT64_C(0x0bd7885d8fa11d1a), "the hash is now 0x%llx",
+    cr_assert_eq(wal_disk_hash(world.disk), UINT64_C(0x2880c53452ddbc6d), "the hash is now 0x%llx",
                  (unsigned long long)wal_disk_hash(world.disk));
     wal_world_release(&world);
 }

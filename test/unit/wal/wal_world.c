@@ -6,6 +6,7 @@
 
 #include "base/entry.h"
 #include "support/test_hash.h"
+#include "wal/wal_format.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -523,4 +524,17 @@ const char *wal_world_file(const wal_world *world, const char *prefix, bool last
         }
     }
     return best;
+}
+
+uint64_t wal_world_store_id(const wal_world *world)
+{
+    size_t size;
+    const uint8_t *bytes = wal_disk_bytes(world->disk, KVR__WAL_VOTE_NAME, &size);
+    kvr__wal_vote vote;
+    cr_assert_not_null(bytes);
+    /* the first slot that was ever written */
+    cr_assert_eq(
+        kvr__wal_vote_read((kvr_slice){bytes + KVR__WAL_SLOT_SIZE, KVR__WAL_HEAD_SIZE}, &vote),
+        KVR_OK);
+    return vote.store_id;
 }

@@ -95,4 +95,7 @@ size_t wal_world_stream(uint64_t index, uint64_t term, uint8_t *out); /* at most
  * last one. */
 const char *wal_world_file(const wal_world *world, const char *prefix, bool last);
 
+/* The seed of checksums in the log, as the vote file tells it. */
+uint64_t wal_world_store_id(const wal_world *world);
+
 #endif
