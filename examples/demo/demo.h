@@ -64,33 +64,37 @@ uint64_t now_ns(void); /* monotonic */
 
 /* -------------------------------------------------- demo_wire.c: bytes between clients and members
  *
- * A frame is u32 size of what follows, u8 kind, u64 request id, fields. Numbers are little-endian;
- * a run of bytes is its u32 length, then the bytes. One function describes each format for both
- * directions: what is to be written goes in, what was read comes out. */
-enum {
-    WIRE_WRITE = 1,
-    WIRE_READ = 2,
-    WIRE_WATCH = 3,
-    WIRE_LEASE = 4,
-    WIRE_COMPACT = 5,
-    WIRE_STATUS = 6,
+ * A frame is the size of what follows, its kind, the request's id, then fields. Every number is a
+ * little-endian u64; a run of bytes is its length, then the bytes. */
 
-    /* Each begins with u32 status, u8 outcome, u64 revision. */
-    WIRE_REPLY = 64,  /* then what the request's kind says */
-    WIRE_KVS = 65,    /* READ: a part of the answer, before its reply: keys */
-    WIRE_EVENTS = 66, /* WATCH: events, after its reply */
-
-    WIRE_FRAME_MAX = 4 << 20
-};
+/* What a client asks: a call of node.h, KVR_CALL_*, or one of these. */
+enum { ASK_WATCH = 8, ASK_STATUS = 9 };
 enum { READ_STALE = 1, READ_KEYS_ONLY = 2, READ_COUNT_ONLY = 4 };
 
-typedef struct fields {
+/* What a member says. Each begins with status, outcome and revision. */
+enum {
+    SAY_REPLY = 64, /* then what the request's kind says */
+    SAY_KV = 65,    /* one key of a read, before its reply */
+    SAY_EVENT = 66  /* one event of a watch, after its reply; another reply ends it */
+};
+
+/* Fields on their way into a buffer, or out of a frame that may be hostile. */
+typedef struct wire {
     buffer *out;       /* where they are written; NULL: they are read, */
     const uint8_t *at; /* from here */
     const uint8_t *end;
     size_t mark; /* writing: where the frame began */
-    bool failed; /* reading what may be hostile: a field was not there, it and all others are 0 */
-} fields;
+    bool failed; /* reading: a field was not there; it and all behind it are zero */
+} wire;
+
+/* Which fields of a struct travel, in order: so one function reads and writes them all. */
+typedef struct shape {
+    struct {
+        uint16_t offset;
+        uint16_t size; /* of the number; SHAPE_BYTES: a kvr_slice; 0: the end */
+    } fields[32];
+} shape;
+enum { SHAPE_BYTES = 255 };
 
 /* A transaction with room for its parts; one level, as the command line writes it. */
 typedef struct txn_room {
@@ -101,53 +105,46 @@ typedef struct txn_room {
 } txn_room;
 
 typedef struct request {
-    uint8_t kind;
-    uint8_t lease_call; /* LEASE: KVR_CALL_LEASE_* */
-    uint32_t flags;     /* READ: READ_*; WATCH: KVR_WATCH_* */
+    uint64_t kind;
     uint64_t id;
-    kvr_range range; /* READ, WATCH (its revision: where it starts), COMPACT (only the revision) */
-    uint64_t limit;  /* READ; 0: none */
-    int64_t lease;   /* LEASE */
+    uint64_t flags;  /* reads: READ_*; watches: KVR_WATCH_* */
+    kvr_range range; /* reads; watches (revision: their start); compaction (revision) */
+    uint64_t limit;  /* reads; 0: none */
+    int64_t lease;   /* leases */
     uint64_t ttl_ns;
-    kvr_op op;      /* WRITE */
-    txn_room *room; /* of a transaction, and of one that is read; NULL: none is */
+    kvr_op op;      /* writes */
+    txn_room *room; /* of its transaction; NULL: it is none */
 } request;
 
 /* One frame from a member; `rest` lies in the connection until the next one. */
 typedef struct reply {
-    bool answered; /* false: no member did, and nothing else counts */
-    uint8_t kind;
-    uint8_t outcome;
-    kvr_status status;
+    uint64_t kind;
     uint64_t id;
+    uint64_t outcome;
     uint64_t revision;
-    fields rest;
+    kvr_status status;
+    bool answered; /* false: no member did, and nothing else counts */
+    wire rest;
 } reply;
 
-/* What a member says of itself; in a reply, these numbers in this order. */
 typedef struct member_status {
-    uint64_t id, role, leader, term;
-    uint64_t first, last, commit, applied, snapshot; /* indexes of the log */
-    uint64_t revision, compacted, keys, bytes, leases, watchers;
-    uint64_t hash_index, hash_chain, hash_live;
-    uint64_t taken, installed, memory, no_space, corrupt, failure, garbage;
+    uint64_t id;
+    uint64_t garbage; /* what came and was no message or request */
+    kvr_node_status node;
 } member_status;
 
-fields frame_begin(buffer *out, uint8_t kind, uint64_t id);
-void frame_end(fields *frame);
+extern const shape shape_kv, shape_event, shape_reply, shape_result, shape_status, shape_progress;
+
+wire wire_begin(buffer *out, uint64_t kind, uint64_t id);
+void wire_end(wire *frame);
 /* 1: one frame was taken, its fields lie in the buffer until it grows; 0: not yet; -1: no frame. */
-int frame_next(buffer *in, uint8_t *out_kind, uint64_t *out_id, fields *out_rest);
-bool fields_left(const fields *f);
-uint8_t field_u8(fields *f, uint8_t value);
-uint32_t field_u32(fields *f, uint32_t value);
-uint64_t field_u64(fields *f, uint64_t value);
-kvr_slice field_bytes(fields *f, kvr_slice bytes);
-void field_kv(fields *f, kvr_kv *kv);
-void field_event(fields *f, kvr_event *event);
-void field_request(fields *f, request *asked);
-void field_reply(fields *f, reply *head);
-void field_status(fields *f, member_status *status);
-void field_result(fields *f, kvr_op_result *result); /* without its keys and results */
+int wire_next(buffer *in, uint64_t *out_kind, uint64_t *out_id, wire *out_rest);
+bool wire_left(const wire *w);
+/* These write what they are given, or return or fill in what they read. */
+uint64_t wire_number(wire *w, uint64_t value);
+kvr_slice wire_bytes(wire *w, kvr_slice bytes);
+void wire_all(wire *w, const shape *of, void *object);
+void wire_request(wire *w, request *asked); /* whose kind is set; reading: its room, too */
 kvr_slice text(const char *string);
 
 /* ---------------------------------------------------------------- demo_client.c: the other end */
@@ -197,6 +194,8 @@ typedef struct flag {
 /* const char *, uint64_t, uint64_t, bool, struct sockaddr_in, member_list (without ids), same */
 enum { FLAG_TEXT, FLAG_NUMBER, FLAG_TIME, FLAG_SWITCH, FLAG_ADDRESS, FLAG_ENDPOINTS, FLAG_PEERS };
 
+typedef int command_run(options *chosen, char **words); /* words end with NULL; returns EXIT_* */
+
 typedef struct command {
     const char *name;
     const char *words; /* that follow it */
@@ -204,7 +203,7 @@ typedef struct command {
     const char *flags; /* that it takes: " name name " */
     int words_min;
     int words_max;
-    int (*run)(options *chosen, char **words); /* words end with NULL; returns EXIT_* */
+    command_run *run;
 } command;
 
 /* Takes flags out of argv; what is left are words. Returns how many, or -1 after one line on
@@ -216,17 +215,8 @@ void flags_help(const command *of, const flag *flags, size_t count);
 void suggest(const char *word, const char *const *names, size_t count, const char *dashes);
 bool parse_time(const char *string, void *out_ns); /* uint64_t; from 10s, 250ms, 2m, 5 */
 
-int run_put(options *chosen, char **words);
-int run_get(options *chosen, char **words);
-int run_del(options *chosen, char **words);
-int run_txn(options *chosen, char **words);
-int run_watch(options *chosen, char **words);
-int run_lease(options *chosen, char **words);
-int run_compact(options *chosen, char **words);
-int run_status(options *chosen, char **words);
-int run_members(options *chosen, char **words);
-int run_serve(options *chosen, char **words);
-int run_tour(options *chosen, char **words);
+command_run run_put, run_get, run_del, run_txn, run_watch, run_lease, run_compact, run_status,
+    run_members, run_serve, run_tour;
 
 /* ---------------------------------------------------------------- a member */
 
@@ -242,7 +232,7 @@ typedef struct server {
     uint64_t retry_ns[MEMBERS_MAX]; /* not connected again before */
     stream from[INCOMING_MAX];      /* peers: only read */
     struct client *clients;
-    uint64_t garbage; /* connections closed since what came was no message or request */
+    uint64_t garbage; /* connections that were closed since what came was none */
     bool failed;      /* the member has said why it takes no further part */
 } server;
 
@@ -250,7 +240,6 @@ bool peers_open(server *self);
 void peers_wait(server *self, waits *all);
 void peers_ready(server *self);
 void peers_send(void *ctx, const kvr_message *message); /* kvr_transport */
-void peers_close(server *self);
 
 void clients_wait(server *self, waits *all);
 void clients_ready(server *self);

@@ -20,9 +20,9 @@ bool client_send(connection *link, request *asked)
         return false;
     }
     asked->id = ++link->next_id;
-    fields to = frame_begin(&link->io.out, asked->kind, asked->id);
-    field_request(&to, asked);
-    frame_end(&to);
+    wire to = wire_begin(&link->io.out, asked->kind, asked->id);
+    wire_request(&to, asked);
+    wire_end(&to);
     return stream_write(&link->io);
 }
 
@@ -32,9 +32,9 @@ reply client_receive(connection *link, uint64_t timeout_ns)
     uint64_t start_ns = now_ns();
     while (link->io.open && !got.answered && now_ns() - start_ns < timeout_ns) {
         struct pollfd wait = {.fd = link->io.fd, .events = POLLIN};
-        int found = frame_next(&link->io.in, &got.kind, &got.id, &got.rest);
+        int found = wire_next(&link->io.in, &got.kind, &got.id, &got.rest);
         if (found == 1) {
-            field_reply(&got.rest, &got);
+            wire_all(&got.rest, &shape_reply, &got);
             got.answered = !got.rest.failed;
         }
         if (found < 0 || got.rest.failed ||
@@ -60,9 +60,9 @@ reply client_ask(connection *link, request *asked)
 
 bool client_next_kv(connection *link, reply *answer, kvr_kv *out_kv)
 {
-    while (answer->answered && answer->kind == WIRE_KVS) {
-        if (fields_left(&answer->rest)) {
-            field_kv(&answer->rest, out_kv);
+    while (answer->answered && answer->kind == SAY_KV) {
+        if (wire_left(&answer->rest)) {
+            wire_all(&answer->rest, &shape_kv, out_kv);
             return true;
         }
         *answer = client_receive(link, link->timeout_ns);
@@ -72,9 +72,9 @@ bool client_next_kv(connection *link, reply *answer, kvr_kv *out_kv)
 
 bool client_status(connection *link, member_status *out_status, reply *out_reply)
 {
-    request asked = {.kind = WIRE_STATUS};
+    request asked = {.kind = ASK_STATUS};
     *out_reply = client_ask(link, &asked);
-    field_status(&out_reply->rest, out_status);
+    wire_all(&out_reply->rest, &shape_status, out_status);
     return out_reply->answered && !out_reply->rest.failed;
 }
 

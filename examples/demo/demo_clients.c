@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { CLIENTS_MAX = 512, OUT_HIGH = 1 << 20, OUT_LOW = 1 << 18, PIECE_BYTES = 64 << 10 };
+enum { CLIENTS_MAX = 512, OUT_HIGH = 1 << 20, OUT_LOW = 1 << 18 };
 
 typedef struct client client;
 
@@ -68,61 +68,54 @@ static void free_call(call *of)
     free(of);
 }
 
-static fields begin(const call *of, uint8_t kind, reply head)
+static wire begin(const call *of, uint64_t kind, reply head)
 {
-    fields to = frame_begin(&of->owner->io.out, kind, of->asked.id);
-    field_reply(&to, &head);
+    wire to = wire_begin(&of->owner->io.out, kind, of->asked.id);
+    wire_all(&to, &shape_reply, &head);
     return to;
 }
 
-static void end_call(call *of, fields *to)
+static void end_call(call *of, wire *to)
 {
-    frame_end(to);
+    wire_end(to);
     free_call(of);
 }
 
 /* The reply to a request that ends with no more than this. */
 static void answer(call *of, kvr_status status, uint8_t outcome)
 {
-    fields to = begin(of, WIRE_REPLY, (reply){.status = status, .outcome = outcome});
+    wire to = begin(of, SAY_REPLY, (reply){.status = status, .outcome = outcome});
     end_call(of, &to);
 }
 
 /* ---------------------------------------------------------------- reads */
 
-static bool add_piece(call *of)
+static bool next_kv(call *of, kvr_kv *out_kv)
 {
-    buffer *out = &of->owner->io.out;
-    fields to = begin(of, WIRE_KVS, (reply){.outcome = KVR_OUTCOME_DONE});
-    bool more = true;
-    while (more && buffer_size(out) - to.mark < PIECE_BYTES) {
-        kvr_kv kv;
-        more = (of->asked.limit == 0 || of->sent < of->asked.limit) &&
-               kvr_mvcc_cursor_next(&of->cursor, &kv) == KVR_OK;
-        if (more) {
-            kv.value.size = (of->asked.flags & READ_KEYS_ONLY) != 0 ? 0 : kv.value.size;
-            field_kv(&to, &kv);
-            of->sent++;
-        }
-    }
-    frame_end(&to);
-    return more;
+    bool enough = (of->asked.flags & READ_COUNT_ONLY) != 0 ||
+                  (of->asked.limit > 0 && of->sent == of->asked.limit);
+    return !enough && kvr_mvcc_cursor_next(&of->cursor, out_kv) == KVR_OK;
 }
 
 /* As much as the client takes now; the rest when its buffer is low again. */
 static void continue_read(call *of)
 {
-    uint64_t total = 0;
-    bool more = (of->asked.flags & READ_COUNT_ONLY) == 0;
-    while (more && buffer_size(&of->owner->io.out) < OUT_HIGH) {
-        more = add_piece(of);
-    }
-    if (!more) {
-        kvr_status status = kvr_mvcc_count(of->view, &of->asked.range, &total);
-        uint64_t revision = kvr_mvcc_view_revision(of->view);
-        fields to = begin(of, WIRE_REPLY, (reply){.status = status, .revision = revision});
-        field_u64(&to, total);
-        end_call(of, &to);
+    reply head = {.revision = kvr_mvcc_view_revision(of->view)};
+    kvr_kv kv;
+    while (buffer_size(&of->owner->io.out) < OUT_HIGH) {
+        if (!next_kv(of, &kv)) {
+            uint64_t total = 0;
+            head.status = kvr_mvcc_count(of->view, &of->asked.range, &total);
+            wire to = begin(of, SAY_REPLY, head);
+            wire_number(&to, total);
+            end_call(of, &to);
+            return;
+        }
+        wire to = begin(of, SAY_KV, head);
+        kv.value.size = (of->asked.flags & READ_KEYS_ONLY) != 0 ? 0 : kv.value.size;
+        wire_all(&to, &shape_kv, &kv);
+        wire_end(&to);
+        of->sent++;
     }
 }
 
@@ -144,15 +137,15 @@ static void start_read(call *of)
 static kvr_status start_watch(call *of)
 {
     const kvr_watch_request wanted = {.size = sizeof wanted,
-                                      .flags = of->asked.flags,
+                                      .flags = (uint32_t)of->asked.flags,
                                       .start_revision = of->asked.range.revision,
                                       .key = of->asked.range.key,
                                       .range_end = of->asked.range.range_end,
                                       .user = of};
     kvr_status status = kvr_node_watch(of->owner->home->node, &wanted, &of->watch);
     if (status == KVR_OK) {
-        fields to = begin(of, WIRE_REPLY, (reply){.outcome = KVR_OUTCOME_DONE});
-        frame_end(&to);
+        wire to = begin(of, SAY_REPLY, (reply){.outcome = KVR_OUTCOME_DONE});
+        wire_end(&to);
     }
     return status;
 }
@@ -160,19 +153,18 @@ static kvr_status start_watch(call *of)
 void clients_watched(void *ctx, const kvr_watch_batch *batch)
 {
     server *home = ctx;
-    bool good = batch->status == KVR_OK;
-    const reply head = {.status = batch->status,
-                        .revision = good ? batch->revision : batch->compacted};
     for (uint32_t t = 0; t < batch->target_count; t++) {
         call *of = batch->targets[t].user;
-        fields to = begin(of, WIRE_EVENTS, head);
         for (uint32_t i = 0; i < batch->event_count; i++) {
             kvr_event event = batch->events[i];
-            field_event(&to, &event);
+            wire to = begin(of, SAY_EVENT, (reply){.revision = batch->revision});
+            wire_all(&to, &shape_event, &event);
+            wire_end(&to);
         }
-        frame_end(&to);
-        if (!good) {
-            free_call(of); /* it was overtaken by a compaction and has ended */
+        if (batch->status != KVR_OK) { /* it was overtaken by a compaction and has ended */
+            wire to = begin(of, SAY_REPLY,
+                            (reply){.status = batch->status, .revision = batch->compacted});
+            end_call(of, &to);
         } else if (buffer_size(&of->owner->io.out) > OUT_HIGH) {
             of->paused = kvr_node_watch_pause(home->node, of->watch) == KVR_OK;
         }
@@ -184,63 +176,19 @@ void clients_watched(void *ctx, const kvr_watch_batch *batch)
 static void answer_status(call *of)
 {
     const server *home = of->owner->home;
-    kvr_node_status s = {.size = sizeof s};
+    member_status said = {.id = home->chosen->id, .node.size = sizeof said.node};
     kvr_raft_progress progress = {0};
-    kvr_node_get_status(home->node, &s);
-    member_status said = {
-        .id = home->chosen->id,
-        .role = s.raft.role,
-        .leader = s.raft.leader,
-        .term = s.raft.term,
-        .first = s.raft.first_index,
-        .last = s.raft.last_index,
-        .commit = s.raft.commit_index,
-        .applied = s.raft.applied_index,
-        .snapshot = s.raft.snapshot_index,
-        .revision = s.store.revision,
-        .compacted = s.store.compacted,
-        .keys = s.store.live_keys,
-        .bytes = s.store.live_bytes,
-        .leases = s.lease.leases,
-        .watchers = s.watch.watchers,
-        .hash_index = s.hash_index,
-        .hash_chain = s.hash_chain,
-        .hash_live = s.hash_live,
-        .taken = s.snapshots_taken,
-        .installed = s.snapshots_installed,
-        .memory = s.memory_bytes,
-        .no_space = s.no_space,
-        .corrupt = s.corrupt,
-        .failure = (uint64_t)(int64_t)s.failure,
-        .garbage = home->garbage + s.raft.bad_messages,
-    };
-    fields to = begin(of, WIRE_REPLY, (reply){.revision = said.revision});
-    field_status(&to, &said);
+    kvr_node_get_status(home->node, &said.node);
+    said.garbage = home->garbage + said.node.raft.bad_messages;
+    wire to = begin(of, SAY_REPLY, (reply){.revision = said.node.store.revision});
+    wire_all(&to, &shape_status, &said);
     for (uint32_t i = 0; kvr_node_get_progress(home->node, i, &progress) == KVR_OK; i++) {
-        field_u64(&to, progress.id);
-        field_u64(&to, progress.match);
-        field_u64(&to, progress.state);
+        wire_all(&to, &shape_progress, &progress);
     }
     end_call(of, &to);
 }
 
 /* ---------------------------------------------------------------- from request to completion */
-
-static kvr_status start_lease(kvr_node *node, const kvr_node_call *to, const request *asked)
-{
-    switch (asked->lease_call) {
-    case KVR_CALL_LEASE_GRANT:
-        return kvr_node_lease_grant(node, to, asked->lease, asked->ttl_ns);
-    case KVR_CALL_LEASE_REVOKE:
-        return kvr_node_lease_revoke(node, to, asked->lease);
-    case KVR_CALL_LEASE_KEEP_ALIVE:
-        return kvr_node_lease_keep_alive(node, to, asked->lease);
-    case KVR_CALL_LEASE_TIME_TO_LIVE:
-        return kvr_node_lease_time_to_live(node, to, asked->lease);
-    default:
-        return KVR_EINVAL;
-    }
-}
 
 /* An error: there will be no completion. */
 static kvr_status start_call(call *of)
@@ -248,21 +196,27 @@ static kvr_status start_call(call *of)
     kvr_node *node = of->owner->home->node;
     const kvr_node_call to = {.size = sizeof to, .user = of};
     switch (of->asked.kind) {
-    case WIRE_WRITE:
+    case KVR_CALL_WRITE:
         return kvr_node_write(node, &to, &of->asked.op);
-    case WIRE_READ:
+    case KVR_CALL_COMPACT:
+        return kvr_node_compact(node, &to, of->asked.range.revision);
+    case KVR_CALL_READ_LINEAR:
         if ((of->asked.flags & READ_STALE) == 0) {
             return kvr_node_read_linear(node, &to);
         }
         start_read(of);
         return KVR_OK;
-    case WIRE_WATCH:
+    case KVR_CALL_LEASE_GRANT:
+        return kvr_node_lease_grant(node, &to, of->asked.lease, of->asked.ttl_ns);
+    case KVR_CALL_LEASE_REVOKE:
+        return kvr_node_lease_revoke(node, &to, of->asked.lease);
+    case KVR_CALL_LEASE_KEEP_ALIVE:
+        return kvr_node_lease_keep_alive(node, &to, of->asked.lease);
+    case KVR_CALL_LEASE_TIME_TO_LIVE:
+        return kvr_node_lease_time_to_live(node, &to, of->asked.lease);
+    case ASK_WATCH:
         return start_watch(of);
-    case WIRE_LEASE:
-        return start_lease(node, &to, &of->asked);
-    case WIRE_COMPACT:
-        return kvr_node_compact(node, &to, of->asked.range.revision);
-    case WIRE_STATUS:
+    case ASK_STATUS:
         answer_status(of);
         return KVR_OK;
     default:
@@ -270,30 +224,30 @@ static kvr_status start_call(call *of)
     }
 }
 
-static void add_result(fields *to, const kvr_op_result *result)
+static void add_result(wire *to, const kvr_op_result *result)
 {
     kvr_op_result head = *result;
     head.kv_count = result->kvs == NULL ? 0 : result->kv_count;
-    field_result(to, &head);
+    wire_all(to, &shape_result, &head);
     for (uint32_t i = 0; i < head.kv_count; i++) {
         kvr_kv kv = result->kvs[i];
-        field_kv(to, &kv);
+        wire_all(to, &shape_kv, &kv);
     }
     for (uint32_t i = 0; i < head.result_count; i++) {
         add_result(to, &result->results[i]);
     }
 }
 
-static void add_lease(fields *to, const kvr_node *node, const kvr_completion *end)
+static void add_lease(wire *to, const kvr_node *node, const kvr_completion *end)
 {
     kvr_slice keys[64];
     uint32_t count = 0;
-    field_u64(to, (uint64_t)end->lease);
-    field_u64(to, end->ttl_ns);
-    field_u64(to, end->remaining_ns);
+    wire_number(to, (uint64_t)end->lease);
+    wire_number(to, end->ttl_ns);
+    wire_number(to, end->remaining_ns);
     if (kvr_node_lease_keys(node, end->lease, NULL, keys, COUNT_OF(keys), &count) == KVR_OK) {
         for (uint32_t i = 0; i < count; i++) {
-            field_bytes(to, keys[i]);
+            wire_bytes(to, keys[i]);
         }
     }
 }
@@ -305,15 +259,15 @@ void clients_completed(void *ctx, const kvr_completion *end)
     bool good = end->outcome == KVR_OUTCOME_DONE && end->status == KVR_OK;
     if (of->owner == NULL) {
         free_call(of);
-    } else if (of->asked.kind == WIRE_READ && good) {
+    } else if (end->kind == KVR_CALL_READ_LINEAR && good) {
         start_read(of);
     } else {
         const reply head = {
             .outcome = end->outcome, .status = end->status, .revision = end->revision};
-        fields to = begin(of, WIRE_REPLY, head);
+        wire to = begin(of, SAY_REPLY, head);
         if (end->result != NULL) {
             add_result(&to, end->result);
-        } else if (of->asked.kind == WIRE_LEASE && good) {
+        } else if (end->kind >= KVR_CALL_LEASE_GRANT && good) {
             add_lease(&to, home->node, end);
         }
         end_call(of, &to);
@@ -329,10 +283,10 @@ static void take_requests(client *from)
     int found = 1;
     while (found == 1 && buffer_size(&from->io.out) < OUT_HIGH) {
         request asked = {.room = &room};
-        fields in;
-        found = frame_next(&from->io.in, &asked.kind, &asked.id, &in);
+        wire in;
+        found = wire_next(&from->io.in, &asked.kind, &asked.id, &in);
         if (found == 1) {
-            field_request(&in, &asked);
+            wire_request(&in, &asked);
             call *of = new_call(from, &asked);
             kvr_status status = in.failed ? KVR_EINVAL : start_call(of);
             if (status < 0) {

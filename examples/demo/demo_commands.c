@@ -52,30 +52,30 @@ static kvr_range interval(const options *chosen, const char *word)
     return range;
 }
 
-static void print_result(fields *in, int depth)
+static void print_result(wire *in, int depth)
 {
     kvr_op_result result = {0};
-    field_result(in, &result);
+    wire_all(in, &shape_result, &result);
     if (result.kind == KVR_OP_TXN) {
         printf("%s\n", result.succeeded ? "the compares held" : "a compare failed");
     } else if (result.kind == KVR_OP_DELETE) {
         printf("%*sdeleted %" PRIu64 "\n", depth, "", result.count);
     }
-    for (uint32_t i = 0; i < result.kv_count && fields_left(in); i++) {
+    for (uint32_t i = 0; i < result.kv_count && wire_left(in); i++) {
         kvr_kv kv;
-        field_kv(in, &kv);
+        wire_all(in, &shape_kv, &kv);
         printf("%*s%s", depth, "", result.kind == KVR_OP_RANGE ? "" : "before: ");
         print_bytes("", kv.key, "\t");
         print_bytes("", kv.value, "\n");
     }
-    for (uint32_t i = 0; i < result.result_count && fields_left(in); i++) {
+    for (uint32_t i = 0; i < result.result_count && wire_left(in); i++) {
         print_result(in, depth + 2);
     }
 }
 
 static int write_op(connection *link, request *asked)
 {
-    asked->kind = WIRE_WRITE;
+    asked->kind = KVR_CALL_WRITE;
     reply answer = client_ask(link, asked);
     if (!reply_is_good(&answer)) {
         return failed(&answer, true);
@@ -97,7 +97,7 @@ int run_put(options *chosen, char **words)
 
 int run_get(options *chosen, char **words)
 {
-    request asked = {.kind = WIRE_READ, .limit = chosen->limit};
+    request asked = {.kind = KVR_CALL_READ_LINEAR, .limit = chosen->limit};
     asked.range = interval(chosen, words[0]);
     asked.flags = (chosen->stale ? READ_STALE : 0u) | (chosen->count ? READ_COUNT_ONLY : 0u) |
                   (chosen->keys_only ? READ_KEYS_ONLY : 0u);
@@ -110,7 +110,7 @@ int run_get(options *chosen, char **words)
         return failed(&answer, false);
     }
     if (chosen->count) {
-        printf("%" PRIu64 "\n", field_u64(&answer.rest, 0));
+        printf("%" PRIu64 "\n", wire_number(&answer.rest, 0));
     }
     return EXIT_OK;
 }
@@ -196,7 +196,7 @@ int run_txn(options *chosen, char **words)
 
 int run_compact(options *chosen, char **words)
 {
-    request asked = {.kind = WIRE_COMPACT};
+    request asked = {.kind = KVR_CALL_COMPACT};
     asked.range.revision = strtoull(words[0], NULL, 10);
     reply answer = client_ask(&chosen->link, &asked);
     return reply_is_good(&answer) ? EXIT_OK : failed(&answer, true);
@@ -204,48 +204,46 @@ int run_compact(options *chosen, char **words)
 
 /* ---------------------------------------------------------------- watch, lease */
 
-static uint64_t print_events(fields *in)
+static void print_event(wire *in)
 {
-    uint64_t count = 0;
-    for (; fields_left(in); count++) {
-        kvr_event event;
-        field_event(in, &event);
-        bool put = event.type == KVR_EVENT_PUT;
-        printf("%" PRIu64 " %s ", event.kv.mod_revision, put ? "put" : "delete");
-        print_bytes("", event.kv.key, put ? "\t" : "");
-        print_bytes("", event.kv.value, "");
-        print_bytes(event.has_prev ? "\tbefore: " : "", event.prev.value, "\n");
-    }
+    kvr_event event;
+    wire_all(in, &shape_event, &event);
+    bool put = event.type == KVR_EVENT_PUT;
+    printf("%" PRIu64 " %s ", event.kv.mod_revision, put ? "put" : "delete");
+    print_bytes("", event.kv.key, put ? "\t" : "");
+    print_bytes("", event.kv.value, "");
+    print_bytes(event.has_prev ? "\tbefore: " : "", event.prev.value, "\n");
     fflush(stdout);
-    return count;
 }
 
 int run_watch(options *chosen, char **words)
 {
-    request asked = {.kind = WIRE_WATCH, .flags = chosen->prev ? KVR_WATCH_PREV_KV : 0};
-    uint64_t seen = 0;
+    request asked = {.kind = ASK_WATCH, .flags = chosen->prev ? KVR_WATCH_PREV_KV : 0};
     asked.range = interval(chosen, words[0]);
     asked.range.revision = chosen->since;
-    reply batch = client_ask(&chosen->link, &asked);
-    while (reply_is_good(&batch) && (chosen->events == 0 || seen < chosen->events)) {
-        batch = client_receive(&chosen->link, UINT64_MAX);
-        seen += batch.answered ? print_events(&batch.rest) : 0;
+    reply said = client_ask(&chosen->link, &asked);
+    for (uint64_t seen = 0; reply_is_good(&said) && (seen == 0 || seen < chosen->events);) {
+        said = client_receive(&chosen->link, UINT64_MAX);
+        if (said.answered && said.kind == SAY_EVENT) {
+            print_event(&said.rest);
+            seen += chosen->events > 0;
+        }
     }
-    if (batch.status == KVR_ECOMPACTED) {
+    if (said.answered && said.status == KVR_ECOMPACTED) {
         fprintf(stderr,
                 "kvraft-demo: history up to revision %" PRIu64 " is compacted: use a later "
                 "--since\n",
-                batch.revision);
+                said.revision);
         return EXIT_FAILED;
     }
-    return reply_is_good(&batch) ? EXIT_OK : failed(&batch, false);
+    return reply_is_good(&said) ? EXIT_OK : failed(&said, false);
 }
 
 int run_lease(options *chosen, char **words)
 {
     static const char *const verbs[] = {"grant", "revoke", "keep-alive", "ttl"};
     uint8_t verb = find_word(words[0], verbs, COUNT_OF(verbs));
-    request asked = {.kind = WIRE_LEASE, .lease_call = (uint8_t)(KVR_CALL_LEASE_GRANT + verb)};
+    request asked = {.kind = KVR_CALL_LEASE_GRANT + (uint64_t)verb};
     if (verb == COUNT_OF(verbs) || (verb == 0 && !parse_time(words[1], &asked.ttl_ns))) {
         fprintf(stderr,
                 "kvraft-demo lease: \"%s %s\" is none of: grant 10s, revoke ID, keep-alive ID, "
@@ -258,52 +256,53 @@ int run_lease(options *chosen, char **words)
     if (!reply_is_good(&answer)) {
         return failed(&answer, true);
     }
-    uint64_t lease = field_u64(&answer.rest, 0);
-    uint64_t ttl_ns = field_u64(&answer.rest, 0);
+    uint64_t lease = wire_number(&answer.rest, 0);
+    uint64_t ttl_ns = wire_number(&answer.rest, 0);
     printf("lease %" PRIu64 ", granted for %.3f s, %.3f s left\n", lease, (double)ttl_ns / 1e9,
-           (double)field_u64(&answer.rest, 0) / 1e9);
-    while (fields_left(&answer.rest)) {
-        print_bytes("  ", field_bytes(&answer.rest, (kvr_slice){NULL, 0}), "\n");
+           (double)wire_number(&answer.rest, 0) / 1e9);
+    while (wire_left(&answer.rest)) {
+        print_bytes("  ", wire_bytes(&answer.rest, (kvr_slice){NULL, 0}), "\n");
     }
     return EXIT_OK;
 }
 
 /* ---------------------------------------------------------------- status, members */
 
-static void show_status(const member_status *s, fields *rest)
+static void show_status(const member_status *s, wire *rest)
 {
     (void)rest;
     printf("  log %" PRIu64 "..%" PRIu64 ", committed %" PRIu64 ", applied %" PRIu64
            ", snapshot %" PRIu64 "\n",
-           s->first, s->last, s->commit, s->applied, s->snapshot);
+           s->node.raft.first_index, s->node.raft.last_index, s->node.raft.commit_index,
+           s->node.raft.applied_index, s->node.raft.snapshot_index);
     printf("  revision %" PRIu64 ", compacted %" PRIu64 ", keys %" PRIu64 ", bytes %" PRIu64
            ", leases %" PRIu64 ", watchers %" PRIu64 "\n",
-           s->revision, s->compacted, s->keys, s->bytes, s->leases, s->watchers);
-    printf("  state at %" PRIu64 ": hash %016" PRIx64 ", chain %016" PRIx64 "\n", s->hash_index,
-           s->hash_live, s->hash_chain);
+           s->node.store.revision, s->node.store.compacted, s->node.store.live_keys,
+           s->node.store.live_bytes, s->node.lease.leases, s->node.watch.watchers);
+    printf("  state at %" PRIu64 ": hash %016" PRIx64 ", chain %016" PRIx64 "\n",
+           s->node.hash_index, s->node.hash_live, s->node.hash_chain);
     printf("  snapshots taken %" PRIu64 ", installed %" PRIu64 "; memory %" PRIu64
            " KiB; garbage %" PRIu64 "%s%s\n",
-           s->taken, s->installed, s->memory >> 10, s->garbage,
-           s->no_space ? "; no space: takes no writes" : "",
-           s->corrupt ? "; state differs between members: takes no writes" : "");
+           s->node.snapshots_taken, s->node.snapshots_installed, s->node.memory_bytes >> 10,
+           s->garbage, s->node.no_space ? "; no space: takes no writes" : "",
+           s->node.corrupt ? "; state differs between members: takes no writes" : "");
 }
 
 /* What the leader knows of the others. */
-static void show_members(const member_status *s, fields *rest)
+static void show_members(const member_status *s, wire *rest)
 {
     static const char *const states[] = {"probe", "replicate", "snapshot"};
-    while (s->role == KVR_ROLE_LEADER && fields_left(rest)) {
-        uint64_t id = field_u64(rest, 0);
-        uint64_t match = field_u64(rest, 0);
-        uint64_t state = field_u64(rest, 0);
-        if (id != s->id && state < COUNT_OF(states)) {
-            printf("  member %" PRIu64 ": %s, holds entries up to %" PRIu64 " of %" PRIu64 "\n", id,
-                   states[state], match, s->last);
+    while (s->node.raft.role == KVR_ROLE_LEADER && wire_left(rest)) {
+        kvr_raft_progress one;
+        wire_all(rest, &shape_progress, &one);
+        if (one.id != s->id && one.state < COUNT_OF(states)) {
+            printf("  member %" PRIu64 ": %s, holds entries up to %" PRIu64 " of %" PRIu64 "\n",
+                   one.id, states[one.state], one.match, s->node.raft.last_index);
         }
     }
 }
 
-static int each_member(const member_list *all, void (*show)(const member_status *, fields *))
+static int each_member(const member_list *all, void (*show)(const member_status *, wire *))
 {
     static const char *const roles[] = {"loading",   "follower", "precandidate",
                                         "candidate", "leader",   "failed"};
@@ -313,12 +312,12 @@ static int each_member(const member_list *all, void (*show)(const member_status 
         member_status s;
         reply answer;
         one.endpoints.addresses[0] = all->addresses[i];
-        if (client_status(&one, &s, &answer) && s.role < COUNT_OF(roles)) {
+        if (client_status(&one, &s, &answer) && s.node.raft.role < COUNT_OF(roles)) {
             printf("endpoint %" PRIu32 ": member %" PRIu64 ", %s, term %" PRIu64 ", leader %" PRIu64
                    "%s%s\n",
-                   i + 1, s.id, roles[s.role], s.term, s.leader,
-                   s.failure ? "; takes no part: " : "",
-                   s.failure ? kvr_status_text((kvr_status)s.failure) : "");
+                   i + 1, s.id, roles[s.node.raft.role], s.node.raft.term, s.node.raft.leader,
+                   s.node.failure ? "; takes no part: " : "",
+                   s.node.failure ? kvr_status_text(s.node.failure) : "");
             show(&s, &answer.rest);
         } else {
             printf("endpoint %" PRIu32 ": does not answer\n", i + 1);

@@ -30,25 +30,16 @@ size_t buffer_size(const buffer *b)
 
 uint8_t *buffer_room(buffer *b, size_t size)
 {
-    if (b->start > b->capacity / 2 || b->start == b->end) {
-        if (b->start < b->end) {
-            memmove(b->data, b->data + b->start, buffer_size(b));
-        }
-        b->end = buffer_size(b);
-        b->start = 0;
+    size_t used = buffer_size(b);
+    if (used == 0) {
+        b->start = b->end = 0;
     }
     if (size > b->capacity - b->end) {
-        size_t capacity = b->capacity == 0 ? 4096 : b->capacity;
-        while (capacity - b->end < size) {
-            capacity *= 2;
-        }
-        uint8_t *data = must_alloc(capacity);
-        if (b->end > 0) {
-            memcpy(data, b->data, b->end);
-        }
-        free(b->data);
-        b->data = data;
-        b->capacity = capacity;
+        buffer old = *b;
+        *b = (buffer){.end = used, .capacity = 2 * (used + size)};
+        b->data = must_alloc(b->capacity);
+        memcpy(b->data, used > 0 ? old.data + old.start : b->data, used);
+        buffer_release(&old);
     }
     b->end += size;
     return b->data + b->end - size;

@@ -64,17 +64,12 @@ static void receive(server *self, stream *from)
     }
 }
 
+/* Each into a free place; while there is none, nobody is accepted. */
 static void accept_peers(server *self)
 {
-    for (stream fresh; stream_accept(&self->peer_listener, &fresh);) {
-        int place = 0;
-        while (place < INCOMING_MAX && self->from[place].open) {
-            place++;
-        }
-        if (place < INCOMING_MAX) {
-            self->from[place] = fresh;
-        } else {
-            stream_close(&fresh);
+    for (int i = 0; i < INCOMING_MAX; i++) {
+        if (!self->from[i].open) {
+            stream_accept(&self->peer_listener, &self->from[i]);
         }
     }
 }
@@ -83,7 +78,7 @@ static void accept_peers(server *self)
 
 void peers_wait(server *self, waits *all)
 {
-    waits_add(all, &self->peer_listener, POLLIN);
+    bool full = true;
     for (uint32_t i = 0; i < self->chosen->peers.count; i++) {
         stream *to = &self->to[i];
         if (i == self->place) {
@@ -103,7 +98,9 @@ void peers_wait(server *self, waits *all)
     }
     for (int i = 0; i < INCOMING_MAX; i++) {
         waits_add(all, &self->from[i], POLLIN);
+        full = full && self->from[i].open;
     }
+    waits_add(all, &self->peer_listener, full ? 0 : POLLIN);
 }
 
 void peers_ready(server *self)
@@ -121,15 +118,4 @@ void peers_ready(server *self)
             receive(self, &self->from[i]);
         }
     }
-}
-
-void peers_close(server *self)
-{
-    for (int i = 0; i < MEMBERS_MAX; i++) {
-        stream_close(&self->to[i]);
-    }
-    for (int i = 0; i < INCOMING_MAX; i++) {
-        stream_close(&self->from[i]);
-    }
-    stream_close(&self->peer_listener);
 }

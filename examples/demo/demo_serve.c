@@ -101,7 +101,6 @@ static bool close_all(server *self)
 {
     bool good = self->node == NULL || kvr_node_close(self->node) == KVR_OK;
     clients_close(self);
-    peers_close(self);
     disk_close(self);
     return kvr_node_free(self->node) == KVR_OK && good && !self->failed;
 }

@@ -1,240 +1,229 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* demo_wire.c: frames between clients and members, each format described once for the side that
- * writes it and the side that reads it, bounded, what a stranger may have sent. See demo.h. */
+/* demo_wire.c: frames between clients and members. What travels is described once, in the tables of
+ * shapes, for the side that writes it and for the side that reads it, bounded, what a stranger may
+ * have sent. The layout of a frame is in demo.h. */
 #include "demo.h"
 
+#include <stddef.h>
 #include <string.h>
+
+enum { HEAD_BYTES = 3 * 8, FRAME_MAX = 4 << 20 };
+
+#define N(type, member)                                        \
+    {                                                          \
+        offsetof(type, member), sizeof(((type *)NULL)->member) \
+    }
+#define B(type, member)                     \
+    {                                       \
+        offsetof(type, member), SHAPE_BYTES \
+    }
+#define KV(type, at)                                                                           \
+    B(type, at key), B(type, at value), N(type, at create_revision), N(type, at mod_revision), \
+        N(type, at version), N(type, at lease)
+#define NODE(member) N(member_status, node.member)
+
+const shape shape_kv = {{KV(kvr_kv, )}};
+const shape shape_event = {
+    {N(kvr_event, type), N(kvr_event, has_prev), KV(kvr_event, kv.), KV(kvr_event, prev.)}};
+const shape shape_reply = {{N(reply, status), N(reply, outcome), N(reply, revision)}};
+const shape shape_result = {{N(kvr_op_result, kind), N(kvr_op_result, succeeded),
+                             N(kvr_op_result, count), N(kvr_op_result, kv_count),
+                             N(kvr_op_result, result_count)}};
+const shape shape_progress = {
+    {N(kvr_raft_progress, id), N(kvr_raft_progress, match), N(kvr_raft_progress, state)}};
+const shape shape_status = {{N(member_status, id),
+                             N(member_status, garbage),
+                             NODE(failure),
+                             NODE(corrupt),
+                             NODE(no_space),
+                             NODE(hash_index),
+                             NODE(hash_chain),
+                             NODE(hash_live),
+                             NODE(snapshots_taken),
+                             NODE(snapshots_installed),
+                             NODE(memory_bytes),
+                             NODE(raft.role),
+                             NODE(raft.leader),
+                             NODE(raft.term),
+                             NODE(raft.first_index),
+                             NODE(raft.last_index),
+                             NODE(raft.commit_index),
+                             NODE(raft.applied_index),
+                             NODE(raft.snapshot_index),
+                             NODE(store.revision),
+                             NODE(store.compacted),
+                             NODE(store.live_keys),
+                             NODE(store.live_bytes),
+                             NODE(lease.leases),
+                             NODE(watch.watchers)}};
+
+static const shape shape_op = {{N(kvr_op, kind), N(kvr_op, flags), B(kvr_op, key),
+                                B(kvr_op, range_end), B(kvr_op, value), N(kvr_op, lease)}};
+static const shape shape_compare = {{N(kvr_compare, target), N(kvr_compare, result),
+                                     B(kvr_compare, key), B(kvr_compare, value),
+                                     N(kvr_compare, number)}};
+static const shape shape_counts = {
+    {N(kvr_txn, compare_count), N(kvr_txn, then_count), N(kvr_txn, else_count)}};
+static const shape shape_request = {{N(request, flags), B(request, range.key),
+                                     B(request, range.range_end), N(request, range.revision),
+                                     N(request, limit), N(request, lease), N(request, ttl_ns)}};
 
 kvr_slice text(const char *string)
 {
     return (kvr_slice){(const uint8_t *)string, strlen(string)};
 }
 
-/* ---------------------------------------------------------------- numbers and bytes */
+/* ---------------------------------------------------------------- fields */
 
-static const uint8_t *take(fields *f, size_t size)
+static const uint8_t *take(wire *w, uint64_t size)
 {
-    if (f->failed || size > (size_t)(f->end - f->at)) {
-        f->failed = true;
+    if (w->failed || size > (size_t)(w->end - w->at)) {
+        w->failed = true;
         return NULL;
     }
-    f->at += size;
-    return f->at - size;
+    w->at += size;
+    return w->at - size;
 }
 
-static void store(uint8_t *to, uint64_t value, size_t size)
+static void store(uint8_t *to, uint64_t value)
 {
-    for (size_t i = 0; i < size; i++) {
+    for (int i = 0; i < 8; i++) {
         to[i] = (uint8_t)(value >> (8 * i));
     }
 }
 
-static uint64_t number(fields *f, uint64_t value, size_t size)
+uint64_t wire_number(wire *w, uint64_t value)
 {
-    if (f->out != NULL) {
-        store(buffer_room(f->out, size), value, size);
+    if (w->out != NULL) {
+        store(buffer_room(w->out, 8), value);
         return value;
     }
-    const uint8_t *from = take(f, size);
+    const uint8_t *from = take(w, 8);
     uint64_t found = 0;
-    for (size_t i = 0; from != NULL && i < size; i++) {
+    for (int i = 0; from != NULL && i < 8; i++) {
         found |= (uint64_t)from[i] << (8 * i);
     }
     return found;
 }
 
-uint8_t field_u8(fields *f, uint8_t value)
+kvr_slice wire_bytes(wire *w, kvr_slice bytes)
 {
-    return (uint8_t)number(f, value, 1);
-}
-
-uint32_t field_u32(fields *f, uint32_t value)
-{
-    return (uint32_t)number(f, value, 4);
-}
-
-uint64_t field_u64(fields *f, uint64_t value)
-{
-    return number(f, value, 8);
-}
-
-kvr_slice field_bytes(fields *f, kvr_slice bytes)
-{
-    uint32_t size = field_u32(f, (uint32_t)bytes.size);
-    if (f->out == NULL) {
-        const uint8_t *from = take(f, size);
-        return from == NULL ? (kvr_slice){NULL, 0} : (kvr_slice){from, size};
+    uint64_t size = wire_number(w, bytes.size);
+    if (w->out == NULL) {
+        const uint8_t *from = take(w, size);
+        return from == NULL ? (kvr_slice){NULL, 0} : (kvr_slice){from, (size_t)size};
     }
     if (size > 0) {
-        memcpy(buffer_room(f->out, size), bytes.data, size);
+        memcpy(buffer_room(w->out, bytes.size), bytes.data, bytes.size);
     }
     return bytes;
 }
 
-bool fields_left(const fields *f)
+void wire_all(wire *w, const shape *of, void *object)
 {
-    return !f->failed && f->at < f->end;
+    for (size_t i = 0; i < COUNT_OF(of->fields) && of->fields[i].size != 0; i++) {
+        void *at = (uint8_t *)object + of->fields[i].offset;
+        uint8_t *byte = at;
+        uint32_t *word = at;
+        uint64_t *number = at;
+        kvr_slice *bytes = at;
+        switch (of->fields[i].size) {
+        case 1:
+            *byte = (uint8_t)wire_number(w, *byte);
+            break;
+        case 4:
+            *word = (uint32_t)wire_number(w, *word);
+            break;
+        case 8:
+            *number = wire_number(w, *number);
+            break;
+        default:
+            *bytes = wire_bytes(w, *bytes);
+            break;
+        }
+    }
 }
 
-/* ---------------------------------------------------------------- frames */
+bool wire_left(const wire *w)
+{
+    return !w->failed && w->at < w->end;
+}
+
+/* ---------------------------------------------------------------- frames and requests */
 
 /* The mark counts from the buffer's start, which buffer_room may move. */
-fields frame_begin(buffer *out, uint8_t kind, uint64_t id)
+wire wire_begin(buffer *out, uint64_t kind, uint64_t id)
 {
-    fields frame = {.out = out, .mark = buffer_size(out)};
-    field_u32(&frame, 0);
-    field_u8(&frame, kind);
-    field_u64(&frame, id);
+    wire frame = {.out = out, .mark = buffer_size(out)};
+    wire_number(&frame, 0);
+    wire_number(&frame, kind);
+    wire_number(&frame, id);
     return frame;
 }
 
-void frame_end(fields *frame)
+void wire_end(wire *frame)
 {
-    size_t size = buffer_size(frame->out) - frame->mark - 4;
-    store(frame->out->data + frame->out->start + frame->mark, size, 4);
+    buffer *out = frame->out;
+    store(out->data + out->start + frame->mark, buffer_size(out) - frame->mark - 8);
 }
 
-int frame_next(buffer *in, uint8_t *out_kind, uint64_t *out_id, fields *out_rest)
+int wire_next(buffer *in, uint64_t *out_kind, uint64_t *out_id, wire *out_rest)
 {
-    if (buffer_size(in) < 4) {
+    if (buffer_size(in) < HEAD_BYTES) {
         return 0;
     }
-    fields head = {.at = in->data + in->start, .end = in->data + in->end};
-    uint32_t size = field_u32(&head, 0);
-    if (size < 9 || size > WIRE_FRAME_MAX) {
+    wire head = {.at = in->data + in->start, .end = in->data + in->end};
+    uint64_t size = wire_number(&head, 0);
+    if (size < HEAD_BYTES - 8 || size > FRAME_MAX) {
         return -1;
     }
-    if (buffer_size(in) - 4 < size) {
+    if (buffer_size(in) - 8 < size) {
         return 0;
     }
     head.end = head.at + size;
-    *out_kind = field_u8(&head, 0);
-    *out_id = field_u64(&head, 0);
+    *out_kind = wire_number(&head, 0);
+    *out_id = wire_number(&head, 0);
     *out_rest = head;
-    in->start += (size_t)size + 4;
+    in->start += (size_t)size + 8;
     return 1;
 }
 
-/* ---------------------------------------------------------------- what they hold */
-
-void field_kv(fields *f, kvr_kv *kv)
+static void wire_branch(wire *w, kvr_op *ops, uint32_t count)
 {
-    kv->key = field_bytes(f, kv->key);
-    kv->value = field_bytes(f, kv->value);
-    kv->create_revision = field_u64(f, kv->create_revision);
-    kv->mod_revision = field_u64(f, kv->mod_revision);
-    kv->version = field_u64(f, kv->version);
-    kv->lease = (int64_t)field_u64(f, (uint64_t)kv->lease);
-}
-
-void field_event(fields *f, kvr_event *event)
-{
-    event->type = field_u8(f, event->type);
-    field_kv(f, &event->kv);
-    event->has_prev = field_u8(f, event->has_prev);
-    field_kv(f, &event->prev);
-}
-
-static void field_op(fields *f, kvr_op *op)
-{
-    op->size = sizeof *op;
-    op->kind = field_u8(f, op->kind);
-    op->flags = field_u32(f, op->flags);
-    op->key = field_bytes(f, op->key);
-    op->range_end = field_bytes(f, op->range_end);
-    op->value = field_bytes(f, op->value);
-    op->lease = (int64_t)field_u64(f, (uint64_t)op->lease);
-}
-
-static void field_compare(fields *f, kvr_compare *compare)
-{
-    compare->size = sizeof *compare;
-    compare->target = field_u8(f, compare->target);
-    compare->result = field_u8(f, compare->result);
-    compare->key = field_bytes(f, compare->key);
-    compare->value = field_bytes(f, compare->value);
-    compare->number = (int64_t)field_u64(f, (uint64_t)compare->number);
-}
-
-static void field_branch(fields *f, kvr_op *ops, uint32_t count)
-{
-    for (uint32_t i = 0; i < count && !f->failed; i++) {
-        field_op(f, &ops[i]);
-        f->failed = f->failed || ops[i].kind == KVR_OP_TXN; /* nested: there is no room for it */
+    for (uint32_t i = 0; i < count && !w->failed; i++) {
+        ops[i].size = sizeof ops[i];
+        wire_all(w, &shape_op, &ops[i]);
+        w->failed = w->failed || ops[i].kind == KVR_OP_TXN; /* nested: there is no room for it */
     }
 }
 
-static void field_txn(fields *f, txn_room *room)
+static void wire_txn(wire *w, txn_room *room)
 {
     kvr_txn *txn = &room->txn;
-    txn->size = sizeof *txn;
-    uint32_t *counts[] = {&txn->compare_count, &txn->then_count, &txn->else_count};
-    for (size_t i = 0; i < COUNT_OF(counts); i++) {
-        *counts[i] = field_u32(f, *counts[i]);
-        f->failed = f->failed || *counts[i] > KVR_TXN_OPS_MAX;
+    *txn = (kvr_txn){sizeof *txn,    txn->compare_count, txn->then_count, txn->else_count,
+                     room->compares, room->then_ops,     room->else_ops};
+    wire_all(w, &shape_counts, txn);
+    w->failed = w->failed || txn->compare_count > KVR_TXN_OPS_MAX ||
+                txn->then_count > KVR_TXN_OPS_MAX || txn->else_count > KVR_TXN_OPS_MAX;
+    for (uint32_t i = 0; i < txn->compare_count && !w->failed; i++) {
+        room->compares[i].size = sizeof room->compares[i];
+        wire_all(w, &shape_compare, &room->compares[i]);
     }
-    for (uint32_t i = 0; i < txn->compare_count && !f->failed; i++) {
-        field_compare(f, &room->compares[i]);
-    }
-    field_branch(f, room->then_ops, txn->then_count);
-    field_branch(f, room->else_ops, txn->else_count);
-    txn->compares = room->compares;
-    txn->then_ops = room->then_ops;
-    txn->else_ops = room->else_ops;
+    wire_branch(w, room->then_ops, txn->then_count);
+    wire_branch(w, room->else_ops, txn->else_count);
 }
 
-void field_request(fields *f, request *asked)
+void wire_request(wire *w, request *asked)
 {
     asked->range.size = sizeof asked->range;
-    switch (asked->kind) {
-    case WIRE_WRITE:
-        field_op(f, &asked->op);
-        if (asked->op.kind == KVR_OP_TXN) {
-            field_txn(f, asked->room);
-            asked->op.txn = &asked->room->txn;
-        }
-        break;
-    case WIRE_READ:
-    case WIRE_WATCH:
-        asked->flags = field_u32(f, asked->flags);
-        asked->range.key = field_bytes(f, asked->range.key);
-        asked->range.range_end = field_bytes(f, asked->range.range_end);
-        asked->range.revision = field_u64(f, asked->range.revision);
-        asked->limit = asked->kind == WIRE_READ ? field_u64(f, asked->limit) : 0;
-        break;
-    case WIRE_LEASE:
-        asked->lease_call = field_u8(f, asked->lease_call);
-        asked->lease = (int64_t)field_u64(f, (uint64_t)asked->lease);
-        asked->ttl_ns = field_u64(f, asked->ttl_ns);
-        break;
-    case WIRE_COMPACT:
-        asked->range.revision = field_u64(f, asked->range.revision);
-        break;
-    default: /* STATUS says all by its kind */
-        break;
+    asked->op.size = sizeof asked->op;
+    if (asked->kind == KVR_CALL_WRITE) {
+        wire_all(w, &shape_op, &asked->op);
+    } else {
+        wire_all(w, &shape_request, asked);
     }
-}
-
-void field_reply(fields *f, reply *head)
-{
-    head->status = (kvr_status)field_u32(f, (uint32_t)head->status);
-    head->outcome = field_u8(f, head->outcome);
-    head->revision = field_u64(f, head->revision);
-}
-
-void field_status(fields *f, member_status *status)
-{
-    uint64_t *numbers = (uint64_t *)status; /* it has nothing else */
-    for (size_t i = 0; i < sizeof *status / sizeof *numbers; i++) {
-        numbers[i] = field_u64(f, numbers[i]);
+    if (asked->op.kind == KVR_OP_TXN) {
+        wire_txn(w, asked->room);
+        asked->op.txn = &asked->room->txn;
     }
-}
-
-void field_result(fields *f, kvr_op_result *result)
-{
-    result->kind = field_u8(f, result->kind);
-    result->succeeded = field_u8(f, result->succeeded);
-    result->count = field_u64(f, result->count);
-    result->kv_count = field_u32(f, result->kv_count);
-    result->result_count = field_u32(f, result->result_count);
 }

@@ -61,7 +61,7 @@ class Counter(threading.Thread):
                 value = int(now.keys[b"counter"])
                 self.tried += 1
                 answer = client.call(demo.WRITE, demo.swap_op(b"counter", b"%d" % value, b"%d" % (value + 1)))
-                self.acked += answer.good and answer.rest[1] == 1
+                self.acked += answer.good and answer.held
             except demo.Lost:
                 client = None
                 time.sleep(0.01)

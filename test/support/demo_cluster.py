@@ -13,13 +13,13 @@ import time
 DEMO = os.environ.get("KVR_DEMO", "build/kvraft-demo")
 FULL = os.environ.get("KVR_TIER") == "check-full"
 
-WRITE, READ, LEASE, COMPACT, STATUS = 1, 2, 4, 5, 6
-REPLY, KVS = 64, 65
+WRITE, READ, STATUS = 1, 3, 9
+REPLY, KV = 64, 65
 DONE, REFUSED, UNKNOWN = 0, 1, 2
 OP_PUT, OP_RANGE, OP_DELETE, OP_TXN = 1, 2, 3, 4
-NUMBERS = ["id", "role", "leader", "term", "first", "last", "commit", "applied", "snapshot", "revision",
-           "compacted", "keys", "bytes", "leases", "watchers", "hash_index", "hash_chain", "hash_live",
-           "taken", "installed", "memory", "no_space", "corrupt", "failure", "garbage"]
+NUMBERS = ["id", "garbage", "failure", "corrupt", "no_space", "hash_index", "hash_chain", "hash_live", "taken",
+           "installed", "memory", "role", "leader", "term", "first", "last", "commit", "applied", "snapshot",
+           "revision", "compacted", "keys", "bytes", "leases", "watchers"]
 LEADER = 4
 
 
@@ -47,18 +47,23 @@ def until(condition, what, seconds=30):
 
 
 def _bytes(value):
-    return struct.pack("<I", len(value)) + value
+    return struct.pack("<Q", len(value)) + value
+
+
+def _fields(flags=0, key=b"", end=b"", revision=0):
+    """Of every request that is no write; limit, lease and TTL are the last three."""
+    return struct.pack("<Q", flags) + _bytes(key) + _bytes(end) + struct.pack("<QQQQ", revision, 0, 0, 0)
 
 
 def put_op(key, value, lease=0):
-    return struct.pack("<BI", OP_PUT, 0) + _bytes(key) + _bytes(b"") + _bytes(value) + struct.pack("<q", lease)
+    return struct.pack("<QQ", OP_PUT, 0) + _bytes(key) + _bytes(b"") + _bytes(value) + struct.pack("<q", lease)
 
 
 def swap_op(key, expected, wanted):
     """If `key` holds `expected`, put `wanted`."""
-    head = struct.pack("<BI", OP_TXN, 0) + _bytes(b"") * 3 + struct.pack("<q", 0)
-    compare = struct.pack("<BB", 3, 0) + _bytes(key) + _bytes(expected) + struct.pack("<q", 0)
-    return head + struct.pack("<III", 1, 1, 0) + compare + put_op(key, wanted)
+    head = struct.pack("<QQ", OP_TXN, 0) + _bytes(b"") * 3 + struct.pack("<q", 0)
+    compare = struct.pack("<QQ", 3, 0) + _bytes(key) + _bytes(expected) + struct.pack("<q", 0)
+    return head + struct.pack("<QQQ", 1, 1, 0) + compare + put_op(key, wanted)
 
 
 class Lost(Exception):
@@ -69,6 +74,7 @@ class Answer:
     def __init__(self, status, outcome, revision, rest, keys):
         self.status, self.outcome, self.revision, self.rest, self.keys = status, outcome, revision, rest, keys
         self.good = status == 0 and outcome == DONE
+        self.held = len(rest) >= 16 and rest[8] == 1  # of a transaction: its compares
 
 
 class Client:
@@ -96,17 +102,18 @@ class Client:
             if self.socket is None:
                 self.socket = socket.create_connection(("127.0.0.1", self.port), self.timeout)
             self.next_id += 1
-            body = struct.pack("<BQ", kind, self.next_id) + fields
-            self.socket.sendall(struct.pack("<I", len(body)) + body)
+            body = struct.pack("<QQ", kind, self.next_id) + fields
+            self.socket.sendall(struct.pack("<Q", len(body)) + body)
             keys = {}
             while True:
-                frame = self._receive(struct.unpack("<I", self._receive(4))[0])
-                got, _ = struct.unpack_from("<BQ", frame)
-                if got == KVS:
-                    keys.update(_keys(frame[22:]))
+                frame = self._receive(struct.unpack("<Q", self._receive(8))[0])
+                got, _ = struct.unpack_from("<QQ", frame)
+                if got == KV:
+                    key, value = _two_runs(frame[40:])
+                    keys[key] = value
                 elif got == REPLY:
-                    status, outcome, revision = struct.unpack_from("<iBQ", frame, 9)
-                    return Answer(status, outcome, revision, frame[22:], keys)
+                    status, outcome, revision = struct.unpack_from("<i4xQQ", frame, 16)
+                    return Answer(status, outcome, revision, frame[40:], keys)
         except (OSError, struct.error) as error:
             self.close()
             raise Lost(str(error)) from error
@@ -118,28 +125,20 @@ class Client:
         return self.call(WRITE, put_op(key, value))
 
     def read(self, key, end=b"", flags=0, revision=0):
-        return self.call(READ, struct.pack("<I", flags) + _bytes(key) + _bytes(end) +
-                         struct.pack("<QQ", revision, 0))
+        return self.call(READ, _fields(flags, key, end, revision))
 
     def status(self):
         try:
-            answer = self.call(STATUS, b"")
+            answer = self.call(STATUS, _fields())
             return dict(zip(NUMBERS, struct.unpack_from("<%dQ" % len(NUMBERS), answer.rest)))
         except Lost:
             return None
 
 
-def _keys(fields):
-    at, keys = 0, {}
-    while at < len(fields):
-        pair = []
-        for _ in range(2):
-            size = struct.unpack_from("<I", fields, at)[0]
-            pair.append(fields[at + 4:at + 4 + size])
-            at += 4 + size
-        at += 32
-        keys[pair[0]] = pair[1]
-    return keys
+def _two_runs(fields):
+    first = struct.unpack_from("<Q", fields)[0]
+    second = struct.unpack_from("<Q", fields, 8 + first)[0]
+    return fields[8:8 + first], fields[16 + first:16 + first + second]
 
 
 class Cluster:
