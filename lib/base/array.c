@@ -9,6 +9,24 @@
 
 enum { FIRST_ITEMS = 4 };
 
+static kvr_status resize(kvr__mem *mem, uint32_t kind, void **items, uint32_t *capacity,
+                         uint32_t count, size_t item_size)
+{
+    size_t new_size = 0;
+    if (__builtin_mul_overflow((size_t)count, item_size, &new_size)) {
+        return KVR_ENOMEM;
+    }
+    void *old = NULL;
+    memcpy(&old, items, sizeof old);
+    void *moved = kvr__mem_realloc(mem, kind, old, *capacity * item_size, new_size);
+    if (moved == NULL) {
+        return KVR_ENOMEM;
+    }
+    memcpy(items, &moved, sizeof moved);
+    *capacity = count;
+    return KVR_OK;
+}
+
 kvr_status kvr__array_grow(kvr__mem *mem, uint32_t kind, void **items, uint32_t *capacity,
                            uint32_t want, size_t item_size)
 {
@@ -22,19 +40,14 @@ kvr_status kvr__array_grow(kvr__mem *mem, uint32_t kind, void **items, uint32_t 
 #ifdef KVR_HOSTILE
     grown = want; /* never room to spare: each growth moves the array */
 #endif
-    size_t new_size = 0;
-    if (__builtin_mul_overflow((size_t)grown, item_size, &new_size)) {
-        return KVR_ENOMEM;
-    }
-    void *old = NULL;
-    memcpy(&old, items, sizeof old);
-    void *moved = kvr__mem_realloc(mem, kind, old, *capacity * item_size, new_size);
-    if (moved == NULL) {
-        return KVR_ENOMEM;
-    }
-    memcpy(items, &moved, sizeof moved);
-    *capacity = grown;
-    return KVR_OK;
+    return resize(mem, kind, items, capacity, grown, item_size);
+}
+
+kvr_status kvr__array_fit(kvr__mem *mem, uint32_t kind, void **items, uint32_t *capacity,
+                          uint32_t want, size_t item_size)
+{
+    KVR_ASSERT(item_size > 0);
+    return want <= *capacity ? KVR_OK : resize(mem, kind, items, capacity, want, item_size);
 }
 
 void kvr__array_free(kvr__mem *mem, uint32_t kind, void **items, uint32_t *capacity,

@@ -14,6 +14,9 @@
  * on KVR_ENOMEM (also for sizes that do not fit). */
 kvr_status kvr__array_grow(kvr__mem *mem, uint32_t kind, void **items, uint32_t *capacity,
                            uint32_t want, size_t item_size);
+/* The same, and exactly `want`: for arrays that hardly ever grow. */
+kvr_status kvr__array_fit(kvr__mem *mem, uint32_t kind, void **items, uint32_t *capacity,
+                          uint32_t want, size_t item_size);
 void kvr__array_free(kvr__mem *mem, uint32_t kind, void **items, uint32_t *capacity,
                      size_t item_size);
 

@@ -39,7 +39,12 @@ kvr_status kvr__node_fail(kvr_node *node, kvr_status status, const char *text, u
     KVR_ASSERT(kvr_status_is_fatal(status));
     if (node->failure == KVR_OK) {
         node->failure = status;
-        kvr__text_put(node->error, sizeof node->error, text, number);
+        node->error = kvr_status_text(status); /* if there is no memory to say more */
+        node->error_room = kvr__mem_alloc(&node->mem, KVR__MEM_HANDLE, KVR__NODE_ERROR_SIZE);
+        if (node->error_room != NULL) {
+            kvr__text_put(node->error_room, KVR__NODE_ERROR_SIZE, text, number);
+            node->error = node->error_room;
+        }
     }
     return node->failure;
 }
@@ -82,19 +87,16 @@ static kvr_status new_parts(kvr_node *node)
     const kvr_allocator *table = node->config.allocator;
     void *ctx = node->config.allocator_ctx;
     kvr_mvcc_config store;
-    kvr_watch_config watch;
     kvr_lease_config lease;
     kvr_status status = kvr_mvcc_config_init(&store, sizeof store);
-    status = status == KVR_OK ? kvr_watch_config_init(&watch, sizeof watch) : status;
     status = status == KVR_OK ? kvr_lease_config_init(&lease, sizeof lease) : status;
     if (status != KVR_OK) {
         return status;
     }
-    store.allocator = watch.allocator = lease.allocator = table;
-    store.allocator_ctx = watch.allocator_ctx = lease.allocator_ctx = ctx;
+    store.allocator = lease.allocator = table;
+    store.allocator_ctx = lease.allocator_ctx = ctx;
     status = new_raft(node);
     status = status == KVR_OK ? kvr_mvcc_new(&store, &node->store) : status;
-    status = status == KVR_OK ? kvr_watch_hub_new(&watch, node->store, &node->hub) : status;
     return status == KVR_OK ? kvr_lease_book_new(&lease, &node->book) : status;
 }
 
@@ -145,6 +147,7 @@ static void free_node(kvr_node *node)
     kvr_lease_book_free(node->book);
     kvr_mvcc_free(node->store);
     kvr_raft_free(node->raft);
+    kvr__mem_free(&node->mem, KVR__MEM_HANDLE, node->error_room, KVR__NODE_ERROR_SIZE);
     kvr__mem_free_handle(node, sizeof *node, offsetof(kvr_node, mem));
 }
 
@@ -162,6 +165,7 @@ kvr_status kvr_node_new(const kvr_node_config *config, kvr_node **out_node)
     }
     kvr_node *node = handle;
     node->config = known;
+    node->error = "";
     init_state(node);
     status = new_parts(node);
     if (status != KVR_OK) {
@@ -341,7 +345,9 @@ void kvr_node_get_status(const kvr_node *node, kvr_node_status *out_status)
     kvr_raft_get_status(node->raft, &status.raft);
     status.no_space = node->no_space || status.raft.no_space != 0;
     kvr_mvcc_get_status(node->store, &status.store);
-    kvr_watch_get_status(node->hub, &status.watch);
+    if (node->hub != NULL) {
+        kvr_watch_get_status(node->hub, &status.watch);
+    }
     kvr_lease_get_status(node->book, &status.lease);
     status.memory_bytes = kvr__mem_bytes(&node->mem) + status.raft.memory_bytes +
                           status.store.memory_bytes + status.watch.memory_bytes +

@@ -73,7 +73,7 @@ static kvr_status read_front(kvr_node *node)
 static bool must_wait_for_watchers(kvr_node *node)
 {
     kvr__apply *apply = &node->apply;
-    bool waits = apply->command.kind == KVR__COMMAND_COMPACT && kvr_watch_has_work(node->hub) &&
+    bool waits = apply->command.kind == KVR__COMMAND_COMPACT && kvr__watches_have_work(node) &&
                  apply->waited < KVR__COMPACT_WAITS_MAX;
     apply->waited = waits ? apply->waited + 1 : 0;
     return waits;

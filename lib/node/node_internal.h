@@ -117,7 +117,7 @@ struct kvr_node {
     kvr_node_config config; /* members are not used after start */
     kvr_raft *raft;
     kvr_mvcc *store;
-    kvr_watch_hub *hub;
+    kvr_watch_hub *hub; /* NULL until the first watch */
     kvr_lease_book *book;
 
     uint64_t now_ns;             /* of the newest ready */
@@ -171,7 +171,8 @@ struct kvr_node {
 
     kvr_status failure; /* KVR_OK, or why it takes no further part */
     uint32_t reserved3;
-    char error[KVR__NODE_ERROR_SIZE];
+    const char *error; /* "" until it failed */
+    char *error_room;  /* NULL, or KVR__NODE_ERROR_SIZE bytes that it stands in */
 };
 
 /* ------------------------------------------------------------------ node.c */
@@ -221,6 +222,7 @@ typedef struct kvr__watch_change {
     uint64_t what;
 } kvr__watch_change;
 
+bool kvr__watches_have_work(const kvr_node *node);
 kvr_status kvr__watches_show(kvr_node *node, uint32_t *budget); /* the next batch */
 void kvr__watches_advance(kvr_node *node);                      /* it is over */
 

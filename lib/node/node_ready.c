@@ -282,6 +282,10 @@ void kvr_node_advance(kvr_node *node)
         kvr_raft_advance(node->raft);
         node->raft_shown = false;
     }
+    if (node->snapshots.taking == NULL && node->snapshots.installing == NULL) {
+        kvr__array_free(&node->mem, KVR__MEM_MESSAGE, (void **)&node->requests,
+                        &node->request_capacity, sizeof *node->requests);
+    }
     node->ready = (kvr_node_ready){0};
 }
 
@@ -297,7 +301,7 @@ bool kvr__node_has_work(const kvr_node *node)
         kvr__leasing_has_work(node)) {
         return true;
     }
-    if (node->apply.compacting || kvr_watch_has_work(node->hub)) {
+    if (node->apply.compacting || kvr__watches_have_work(node)) {
         return true;
     }
     if (node->hashes.judge || kvr__exchange_deadline(node) <= node->now_ns) {

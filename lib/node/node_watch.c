@@ -5,12 +5,34 @@
  * joins it later. */
 #include "node_internal.h"
 
+/* The hub is made with the first watch: most of a process's many groups are never watched. */
+static kvr_status need_hub(kvr_node *node)
+{
+    kvr_watch_config config;
+    if (node->hub != NULL) {
+        return KVR_OK;
+    }
+    kvr_status status = kvr_watch_config_init(&config, sizeof config);
+    if (status != KVR_OK) {
+        return status;
+    }
+    config.allocator = node->config.allocator;
+    config.allocator_ctx = node->config.allocator_ctx;
+    return kvr_watch_hub_new(&config, node->store, &node->hub);
+}
+
+bool kvr__watches_have_work(const kvr_node *node)
+{
+    return node->hub != NULL && kvr_watch_has_work(node->hub);
+}
+
 kvr_status kvr_node_watch(kvr_node *node, const kvr_watch_request *request, uint64_t *out_id)
 {
     if (node == NULL || request == NULL || out_id == NULL) {
         return KVR_EINVAL;
     }
     kvr_status status = kvr__node_may_take(node);
+    status = status == KVR_OK ? need_hub(node) : status;
     return status != KVR_OK ? status : kvr_watch_open(node->hub, request, out_id);
 }
 
@@ -30,6 +52,9 @@ static kvr_status change_or_wait(kvr_node *node, uint64_t id, uint64_t what)
 {
     if (node == NULL) {
         return KVR_EINVAL;
+    }
+    if (node->hub == NULL) {
+        return KVR_ENOTFOUND;
     }
     if (node->ready.batch_count == 0) {
         return change(node, id, what);
@@ -67,7 +92,7 @@ kvr_status kvr_node_watch_resume(kvr_node *node, uint64_t id)
 
 kvr_status kvr__watches_show(kvr_node *node, uint32_t *budget)
 {
-    if (*budget == 0 || !kvr_watch_has_work(node->hub)) {
+    if (*budget == 0 || !kvr__watches_have_work(node)) {
         return KVR_OK;
     }
     kvr_status status = kvr_watch_next(node->hub, *budget, &node->batch);

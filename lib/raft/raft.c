@@ -42,6 +42,7 @@ kvr_status kvr_raft_new(const kvr_raft_config *config, kvr_raft **out_raft)
     raft->config = known;
     raft->config.members = NULL;
     raft->self = UINT32_MAX;
+    raft->error = "";
     raft->work = true;
     raft->store.free_bytes = UINT64_MAX;
     raft->quorum_free_bytes = UINT64_MAX;
@@ -73,18 +74,10 @@ void kvr_raft_free(kvr_raft *raft)
     kvr__raft_outbox_release(raft);
     kvr__raft_post_release(raft);
     kvr__ring_release(&raft->reads);
-    kvr__array_free(mem, KVR__MEM_CALL, (void **)&raft->read_results, &raft->read_result_capacity,
-                    sizeof *raft->read_results);
-    kvr__array_free(mem, KVR__MEM_CALL, (void **)&raft->shown_reads, &raft->shown_read_capacity,
-                    sizeof *raft->shown_reads);
-    kvr__array_free(mem, KVR__MEM_MESSAGE, (void **)&raft->committed, &raft->committed_capacity,
-                    sizeof *raft->committed);
-    kvr__array_free(mem, KVR__MEM_MESSAGE, (void **)&raft->committed_pins,
-                    &raft->committed_pin_capacity, sizeof(kvr_buf *));
-    kvr__array_free(mem, KVR__MEM_MESSAGE, (void **)&raft->traces, &raft->trace_capacity,
-                    sizeof *raft->traces);
-    kvr__array_free(mem, KVR__MEM_MESSAGE, (void **)&raft->shown_traces,
-                    &raft->shown_trace_capacity, sizeof *raft->shown_traces);
+    raft->read_result_count = 0;
+    raft->trace_count = 0;
+    kvr__raft_idle_release(raft);
+    kvr__mem_free(mem, KVR__MEM_HANDLE, raft->error_room, KVR__RAFT_ERROR_SIZE);
     kvr__mem_free_handle(raft, sizeof(kvr_raft), offsetof(kvr_raft, mem));
 }
 
@@ -332,12 +325,19 @@ void kvr__raft_fail(kvr_raft *raft, kvr_status status, const char *what, const c
     }
     raft->failed = status;
     raft->role = KVR_ROLE_FAILED;
+    raft->error = kvr_status_text(status); /* if there is no memory to say more */
+    char *text = kvr__mem_alloc(&raft->mem, KVR__MEM_HANDLE, KVR__RAFT_ERROR_SIZE);
+    if (text == NULL) {
+        return;
+    }
+    raft->error_room = text;
+    raft->error = text;
     size_t at = 0;
     const char *parts[] = {what, detail == NULL ? "" : ": ", detail == NULL ? "" : detail};
     for (int i = 0; i < 3; i++) {
-        for (const char *p = parts[i]; *p != '\0' && at + 1 < sizeof raft->error; p++) {
-            raft->error[at++] = *p;
+        for (const char *p = parts[i]; *p != '\0' && at + 1 < KVR__RAFT_ERROR_SIZE; p++) {
+            text[at++] = *p;
         }
     }
-    raft->error[at] = '\0';
+    text[at] = '\0';
 }

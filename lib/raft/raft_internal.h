@@ -62,6 +62,7 @@ void kvr__raft_members_truncate(kvr_raft *raft, uint64_t from);
 /* drops those not in force at or above it */
 void kvr__raft_members_forget(kvr_raft *raft, uint64_t index);
 void kvr__raft_members_clear(kvr_raft *raft); /* drops all; members stay */
+void kvr__raft_members_trim(kvr_raft *raft);  /* gives back what only a rollback would need */
 const kvr__raft_configured *kvr__raft_members_at(const kvr_raft *raft, uint64_t index);
 void kvr__raft_members_release(kvr_raft *raft);
 
@@ -74,6 +75,13 @@ void kvr__raft_progress_need_snapshot(kvr__raft_progress *progress, uint64_t ind
 void kvr__raft_progress_installed(kvr__raft_progress *progress, uint64_t index);
 bool kvr__raft_progress_may_send(const kvr_raft *raft, const kvr__raft_progress *progress);
 void kvr__raft_progress_sent(kvr__raft_progress *progress, uint64_t last);
+
+/* ------------------------------------------------------------------ raft_idle.c */
+
+void kvr__raft_idle_note(kvr_raft *raft);    /* a ready is shown */
+void kvr__raft_idle_advance(kvr_raft *raft); /* it is over */
+/* Gives back the arrays of readies, as far as nothing waits in them. */
+void kvr__raft_idle_release(kvr_raft *raft);
 
 /* ------------------------------------------------------------------ raft_election.c */
 

@@ -75,17 +75,20 @@ uint8_t kvr__raft_members_election(const kvr_raft *raft)
 
 kvr_status kvr__raft_members_reserve(kvr_raft *raft, uint32_t count)
 {
+    /* Both tables hold any configuration that a truncation may bring back. */
+    count = count < raft->member_capacity ? raft->member_capacity : count;
+    count = count < raft->spare_capacity ? raft->spare_capacity : count;
     kvr_status status =
-        kvr__array_grow(&raft->mem, KVR__MEM_HANDLE, (void **)&raft->configurations.items,
-                        &raft->configurations.capacity, raft->configurations.count + 1,
-                        sizeof *raft->configurations.items);
+        kvr__array_fit(&raft->mem, KVR__MEM_HANDLE, (void **)&raft->configurations.items,
+                       &raft->configurations.capacity, raft->configurations.count + 1,
+                       sizeof *raft->configurations.items);
     if (status == KVR_OK) {
-        status = kvr__array_grow(&raft->mem, KVR__MEM_HANDLE, (void **)&raft->members,
-                                 &raft->member_capacity, count, sizeof *raft->members);
+        status = kvr__array_fit(&raft->mem, KVR__MEM_HANDLE, (void **)&raft->members,
+                                &raft->member_capacity, count, sizeof *raft->members);
     }
     if (status == KVR_OK) {
-        status = kvr__array_grow(&raft->mem, KVR__MEM_HANDLE, (void **)&raft->spare_members,
-                                 &raft->spare_capacity, count, sizeof *raft->members);
+        status = kvr__array_fit(&raft->mem, KVR__MEM_HANDLE, (void **)&raft->spare_members,
+                                &raft->spare_capacity, count, sizeof *raft->members);
     }
     return status;
 }
@@ -165,6 +168,16 @@ void kvr__raft_members_truncate(kvr_raft *raft, uint64_t from)
     }
     if (rolled_back) {
         members_switch(raft);
+    }
+}
+
+/* With one configuration left there is none to go back to; but a snapshot that is being received
+ * has reserved room for its own. */
+void kvr__raft_members_trim(kvr_raft *raft)
+{
+    if (raft->configurations.count == 1 && !raft->incoming.active) {
+        kvr__array_free(&raft->mem, KVR__MEM_HANDLE, (void **)&raft->spare_members,
+                        &raft->spare_capacity, sizeof *raft->spare_members);
     }
 }
 

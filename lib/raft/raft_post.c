@@ -105,6 +105,7 @@ static void posts_free(kvr_raft *raft, kvr__raft_posts *posts)
     kvr__mem_free(&raft->mem, KVR__MEM_MESSAGE, posts->bytes, posts->capacity);
     kvr__array_free(&raft->mem, KVR__MEM_MESSAGE, (void **)&posts->items, &posts->item_capacity,
                     sizeof *posts->items);
+    *posts = (kvr__raft_posts){0};
 }
 
 void kvr__raft_post_release(kvr_raft *raft)

@@ -210,6 +210,7 @@ static void show(kvr_raft *raft)
     if (raft->posts.count > 0) {
         kvr__raft_post_show(raft);
     }
+    kvr__raft_idle_note(raft);
     raft->shown = true;
     raft->work = raft->hand_more || raft->send_due;
 }
@@ -320,6 +321,7 @@ void kvr_raft_advance(kvr_raft *raft)
 #endif
     raft->request_count = 0;
     forget_shown(&raft->ready);
+    kvr__raft_idle_advance(raft);
     KVR_CHECKED(kvr__raft_check(raft));
 }
 

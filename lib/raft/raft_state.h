@@ -265,6 +265,7 @@ struct kvr_raft {
     uint64_t election_deadline;
     uint64_t election_timeout_ns; /* drawn with each change of role */
     uint64_t heartbeat_deadline;  /* leader: heartbeats; others: repetitions */
+    uint64_t busy_ns;             /* of the last ready that showed more than messages */
     uint64_t leader_heard_ns;
     bool leader_heard; /* since the last ready */
     bool clock_started;
@@ -340,7 +341,8 @@ struct kvr_raft {
     uint64_t bad_messages;
     kvr_status failed; /* KVR_OK or why the role is FAILED */
     uint32_t reserved5;
-    char error[KVR__RAFT_ERROR_SIZE];
+    const char *error; /* "" until it failed */
+    char *error_room;  /* NULL, or KVR__RAFT_ERROR_SIZE bytes that it stands in */
 #ifdef KVR_CHECK
     struct { /* the state at the last check, for what may only grow */
         uint64_t term, vote, commit, applied, handed, last_index, leader;

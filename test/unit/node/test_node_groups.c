@@ -1,0 +1,250 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* test_node_groups.c: three processes that hold a thousand groups each, every one with a member in
+ * all three. What an idle group costs: memory, calls, messages. The host here is as small as one
+ * can be: a queue is the network, a clock that the test moves, storage that keeps nothing. */
+#include <kvraft/node.h>
+
+#include "support/test_alloc.h"
+
+#include <criterion/criterion.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define SECOND UINT64_C(1000000000)
+
+enum { PROCESSES = 3, GROUPS = 1000, BYTES_MAX = 8192 };
+
+typedef struct packet {
+    struct packet *next;
+    uint64_t to;
+    size_t size;
+    uint8_t bytes[];
+} packet;
+
+typedef struct process {
+    test_alloc alloc;
+    kvr_node *nodes[GROUPS];
+    uint64_t deadlines[GROUPS]; /* as told after the last call */
+} process;
+
+static struct {
+    process processes[PROCESSES];
+    uint64_t now;
+    packet *first, *last;
+    uint64_t messages, requests, runs; /* counted since the test cleared them */
+} world;
+
+static kvr_status submit(void *ctx, const kvr_store_request *request, kvr_store_result *out_result)
+{
+    (void)ctx;
+    (void)request;
+    out_result->status = KVR_OK;
+    out_result->free_bytes = UINT64_MAX;
+    world.requests++;
+    return KVR_DONE;
+}
+
+static void send_later(void *ctx, const kvr_message *message)
+{
+    (void)ctx;
+    packet *p = malloc(sizeof *p + message->bytes.size);
+    cr_assert_not_null(p);
+    *p = (packet){.to = message->to, .size = message->bytes.size};
+    memcpy(p->bytes, message->bytes.data, p->size);
+    if (world.first == NULL) {
+        world.first = p;
+    } else {
+        world.last->next = p;
+    }
+    world.last = p;
+    world.messages++;
+}
+
+static uint64_t read_clock(void *ctx)
+{
+    (void)ctx;
+    return world.now;
+}
+
+static const kvr_storage storage = {.size = sizeof storage, .submit = submit};
+static const kvr_transport transport = {.size = sizeof transport, .send = send_later};
+static const kvr_clock virtual_clock = {.size = sizeof virtual_clock, .now = read_clock};
+
+static void boot(uint32_t i, uint32_t group)
+{
+    const kvr_member members[PROCESSES] = {{.id = 1}, {.id = 2}, {.id = 3}};
+    kvr_node_config config;
+    cr_assert_eq(kvr_node_config_init(&config, sizeof config), KVR_OK);
+    config.cluster_id = 7;
+    config.group_id = group + 1;
+    config.member_id = i + 1;
+    config.members = members;
+    config.member_count = PROCESSES;
+    config.seed = 11 + group;
+    config.storage = &storage;
+    config.transport = &transport;
+    config.clock = &virtual_clock;
+    config.allocator = &test_alloc_table;
+    config.allocator_ctx = &world.processes[i].alloc;
+    cr_assert_eq(kvr_node_new(&config, &world.processes[i].nodes[group]), KVR_OK);
+}
+
+static void setup(void)
+{
+    memset(&world, 0, sizeof world);
+    world.now = 1;
+    for (uint32_t i = 0; i < PROCESSES; i++) {
+        test_alloc_init(&world.processes[i].alloc);
+        world.processes[i].alloc.quiet = 1;
+        for (uint32_t group = 0; group < GROUPS; group++) {
+            boot(i, group);
+        }
+    }
+}
+
+static void teardown(void)
+{
+    while (world.first != NULL) {
+        packet *p = world.first;
+        world.first = p->next;
+        free(p);
+    }
+    for (uint32_t i = 0; i < PROCESSES; i++) {
+        for (uint32_t group = 0; group < GROUPS; group++) {
+            cr_assert_eq(kvr_node_free(world.processes[i].nodes[group]), KVR_OK);
+        }
+        TEST_ALLOC_ASSERT_EMPTY(&world.processes[i].alloc);
+    }
+}
+
+TestSuite(node_groups, .init = setup, .fini = teardown);
+
+/* ------------------------------------------------------------------ a host's loop */
+
+static void note_deadline(process *p, uint32_t group)
+{
+    p->deadlines[group] = kvr_node_deadline(p->nodes[group]);
+}
+
+static bool run_due(void)
+{
+    bool any = false;
+    for (process *p = world.processes; p < world.processes + PROCESSES; p++) {
+        for (uint32_t group = 0; group < GROUPS; group++) {
+            if (p->deadlines[group] <= world.now) {
+                kvr_node *node = p->nodes[group];
+                cr_assert_geq(kvr_node_run(node, 0), 0, "%s", kvr_node_error(node));
+                note_deadline(p, group);
+                world.runs++;
+                any = true;
+            }
+        }
+    }
+    return any;
+}
+
+static void receive(uint64_t to, const kvr_slice *message)
+{
+    kvr_message_info info;
+    cr_assert_eq(kvr_message_peek(message, 1 << 20, &info), KVR_OK);
+    cr_assert_eq(info.to, to);
+    process *p = &world.processes[to - 1];
+    cr_assert_geq(kvr_node_receive(p->nodes[info.group_id - 1], message), 0);
+    note_deadline(p, (uint32_t)info.group_id - 1);
+}
+
+static bool deliver(void)
+{
+    bool any = world.first != NULL;
+    while (world.first != NULL) {
+        packet *p = world.first;
+        world.first = p->next;
+        receive(p->to, &(kvr_slice){p->bytes, p->size});
+        free(p);
+    }
+    return any;
+}
+
+static uint64_t next_deadline(void)
+{
+    uint64_t next = UINT64_MAX;
+    for (const process *p = world.processes; p < world.processes + PROCESSES; p++) {
+        for (uint32_t group = 0; group < GROUPS; group++) {
+            next = p->deadlines[group] < next ? p->deadlines[group] : next;
+        }
+    }
+    return next;
+}
+
+static void pass(uint64_t ns)
+{
+    const uint64_t end = world.now + ns;
+    for (;;) {
+        while (run_due() || deliver()) {
+        }
+        uint64_t next = next_deadline();
+        if (next > end) {
+            world.now = end;
+            return;
+        }
+        world.now = next;
+    }
+}
+
+static void clear_counts(void)
+{
+    world.messages = world.requests = world.runs = 0;
+}
+
+static kvr_node_status status_of(uint32_t i, uint32_t group)
+{
+    kvr_node_status status = {.size = sizeof status};
+    kvr_node_get_status(world.processes[i].nodes[group], &status);
+    return status;
+}
+
+/* ------------------------------------------------------------------ claims */
+
+Test(node_groups, an_idle_group_costs_less_than_eight_kibibytes)
+{
+    pass(10 * SECOND);
+
+    for (uint32_t i = 0; i < PROCESSES; i++) {
+        const test_alloc *alloc = &world.processes[i].alloc;
+        cr_assert_lt(alloc->live_bytes / GROUPS, BYTES_MAX, "%llu bytes a group",
+                     (unsigned long long)(alloc->live_bytes / GROUPS));
+        for (uint32_t group = 0; group < GROUPS; group++) {
+            kvr_node_status status = status_of(i, group);
+            cr_assert_neq(status.raft.leader, 0);
+            cr_assert_eq(status.raft.commit_index, 1);
+            cr_assert_lt(status.memory_bytes, BYTES_MAX, "group %u of process %u", group, i);
+        }
+    }
+}
+
+/* Nothing is due before the deadline, and whoever runs a node all the same causes nothing: no
+ * message, no request, no allocation. */
+Test(node_groups, idle_groups_do_nothing_between_deadlines)
+{
+    pass(10 * SECOND);
+    uint64_t next = next_deadline();
+    cr_assert_gt(next, world.now);
+    world.now = next - 1;
+    clear_counts();
+    uint64_t allocations = 0, after = 0;
+    for (uint32_t i = 0; i < PROCESSES; i++) {
+        allocations += world.processes[i].alloc.call_count;
+    }
+
+    for (uint32_t i = 0; i < PROCESSES; i++) {
+        for (uint32_t group = 0; group < GROUPS; group++) {
+            cr_assert_eq(kvr_node_run(world.processes[i].nodes[group], 0), KVR_OK);
+        }
+        after += world.processes[i].alloc.call_count;
+    }
+
+    cr_assert_eq(world.messages, 0);
+    cr_assert_eq(world.requests, 0);
+    cr_assert_eq(after, allocations);
+    cr_assert_eq(next_deadline(), next);
+}
