@@ -442,3 +442,18 @@ void check_raft_progress(check_raft *check, uint32_t member, const kvr_raft_prog
                    member + 1, U(progress->id), U(match), U(ours), U(ghost_term(durable, match)));
     }
 }
+
+/* ------------------------------------------------------------------ configuration: R11 */
+
+void check_raft_configuration(check_raft *check, uint32_t member,
+                              const kvr_raft_progress *configured, uint32_t count)
+{
+    bool is_ours = count == check->ghost->member_count;
+    for (uint32_t i = 0; i < count && is_ours; i++) {
+        is_ours = configured[i].id == i + 1 && configured[i].role == KVR_MEMBER_VOTER;
+    }
+    if (!is_ours) {
+        check_fail(check->report, "R11", "member %u counts %u members; all %u are voters",
+                   member + 1, count, check->ghost->member_count);
+    }
+}

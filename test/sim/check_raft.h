@@ -6,8 +6,8 @@
  * votes only for logs that are not behind. R3 is the ghost's. W9: what a message says is durable
  * when it is sent; W3: what a member says of its disk is true.
  *
- * R11 (quorums as configured) is here the rule that all members are voters; it must grow with
- * membership changes. */
+ * R11: quorums are counted in the configuration of that index. Nothing changes it here yet, so it
+ * is that all members are voters, and none is missing. */
 #ifndef KVRAFT_TEST_SIM_CHECK_RAFT_H
 #define KVRAFT_TEST_SIM_CHECK_RAFT_H
 
@@ -69,6 +69,9 @@ void check_raft_commit(check_raft *check, uint32_t member, const kvr_raft_status
 
 /* What leader `member` believes of the others. */
 void check_raft_progress(check_raft *check, uint32_t member, const kvr_raft_progress *progress);
+/* The configuration that the member counts quorums in. */
+void check_raft_configuration(check_raft *check, uint32_t member,
+                              const kvr_raft_progress *configured, uint32_t count);
 void check_raft_stopped(check_raft *check, uint32_t member);
 
 /* The entry committed at `index`, up to committed_index. */

@@ -274,7 +274,12 @@ static void apply(check_store *check, uint64_t index)
         }
         wire_command_release(&command);
     }
+    uint64_t before = check->points[index - 1].revision;
     point->revision = check->model->revision;
+    if (point->revision != before && point->revision != before + 1) {
+        check_fail(check->report, "K2", "entry %llu moves the model from revision %llu to %llu",
+                   U(index), U(before), U(point->revision));
+    }
     point->compacted = check->model->compacted;
     point->store_chain = check->model->hash_chain;
     point->lease_count = check->live_leases;
@@ -295,6 +300,27 @@ void check_store_advance(check_store *check)
 
 /* ------------------------------------------------------------------ members */
 
+/* K2, in all lives of the member: at no lower an index, no lower a revision. */
+static void check_told(check_store *check, uint32_t member, const kvr_node_status *status)
+{
+    uint64_t index = check->told[member].index;
+    if (status->hash_index < index) {
+        return; /* it has started anew, and applies again what it had applied */
+    }
+    if (status->store.revision < check->told[member].revision ||
+        status->store.compacted < check->told[member].compacted) {
+        check_fail(check->report, "K2",
+                   "member %u goes from revision %llu, compacted %llu, at index %llu to %llu, %llu "
+                   "at %llu",
+                   member + 1, U(check->told[member].revision), U(check->told[member].compacted),
+                   U(index), U(status->store.revision), U(status->store.compacted),
+                   U(status->hash_index));
+    }
+    check->told[member].index = status->hash_index;
+    check->told[member].revision = status->store.revision;
+    check->told[member].compacted = status->store.compacted;
+}
+
 void check_store_status(check_store *check, uint32_t member, const kvr_node_status *status)
 {
     uint64_t index = status->hash_index;
@@ -302,6 +328,7 @@ void check_store_status(check_store *check, uint32_t member, const kvr_node_stat
     if (status->loading != 0 || check->report->failed) {
         return;
     }
+    check_told(check, member, status);
     if (index > check->applied) {
         check_fail(check->report, "K1", "member %u has applied %llu; committed is %llu", member + 1,
                    U(index), U(check->applied));
@@ -340,10 +367,30 @@ static bool is_same_kv(const kvr_kv *kv, const model_version *version)
             memcmp(kv->value.data, version->value.data, kv->value.size) == 0);
 }
 
+/* K3: what is true of every version, whatever the model says. */
+static void check_kv(check_store *check, uint32_t member, uint64_t revision, const kvr_kv *kv)
+{
+    bool is_ordered = kv->create_revision <= kv->mod_revision && kv->mod_revision <= revision;
+    bool is_counted = kv->version >= 1 && kv->create_revision >= 2 &&
+                      kv->version - 1 <= kv->mod_revision - kv->create_revision &&
+                      (kv->version == 1) == (kv->create_revision == kv->mod_revision);
+    if (!is_ordered || !is_counted || (kv->lease != 0 && find_lease(check, kv->lease) == NULL)) {
+        check_fail(check->report, "K3",
+                   "member %u at revision %llu shows key '%.*s' created at %llu, changed at %llu, "
+                   "version %llu, lease %lld",
+                   member + 1, U(revision), (int)kv->key.size, (const char *)kv->key.data,
+                   U(kv->create_revision), U(kv->mod_revision), U(kv->version),
+                   (long long)kv->lease);
+    }
+}
+
 void check_store_read(check_store *check, uint32_t member, uint64_t revision, const kvr_slice *key,
                       const kvr_kv *kv)
 {
     check_store_advance(check);
+    if (kv != NULL) {
+        check_kv(check, member, revision, kv);
+    }
     if (revision > check->model->revision) {
         check_fail(check->report, "K4", "member %u reads at revision %llu; the head is %llu",
                    member + 1, U(revision), U(check->model->revision));
@@ -388,6 +435,7 @@ void check_store_view(check_store *check, uint32_t member, const kvr_mvcc_view *
     uint32_t seen = 0;
     kvr_kv kv;
     while (kvr_mvcc_cursor_next(&cursor, &kv) == KVR_OK) {
+        check_kv(check, member, revision, &kv);
         if (seen >= count || !model_kv_equal(&kv, &kvs[seen])) {
             check_fail(check->report, "K4",
                        "member %u at revision %llu shows another key number %u", member + 1,

@@ -62,6 +62,11 @@ typedef struct check_store {
     uint32_t lease_capacity;
     uint32_t live_leases;
     store_origin origins[CHECK_MEMBERS_MAX];
+    struct {
+        uint64_t index; /* the highest that it ever told, and its revisions there */
+        uint64_t revision;
+        uint64_t compacted;
+    } told[CHECK_MEMBERS_MAX];
 } check_store;
 
 void check_store_init(check_store *check, check_raft *raft, check_report *report);

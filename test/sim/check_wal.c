@@ -23,8 +23,16 @@ void check_wal_settle(check_wal *check, uint32_t member)
     ghost_settle(of, chosen);
 }
 
+void check_wal_flush_failed(check_wal *check, uint32_t member)
+{
+    check->members[member].flush_failed = true;
+}
+
 void check_wal_submitted(check_wal *check, uint32_t member, const kvr_store_request *request)
 {
+    if (request->kind == KVR_STORE_LOAD) {
+        check->members[member].flush_failed = false; /* a new life, on what is there */
+    }
     if (request->kind != KVR_STORE_LOAD && request->kind != KVR_STORE_VOTE &&
         request->kind != KVR_STORE_READ && request->kind != KVR_STORE_SNAPSHOT_READ) {
         check_wal_settle(check, member);
@@ -203,6 +211,13 @@ void check_wal_stored(check_wal *check, uint32_t member, const kvr_store_request
 {
     if (result->status != KVR_OK) {
         return;
+    }
+    bool claims = request->kind == KVR_STORE_APPEND || request->kind == KVR_STORE_VOTE ||
+                  request->kind == KVR_STORE_SNAPSHOT_WRITE || request->kind == KVR_STORE_DISCARD;
+    if (claims && check->members[member].flush_failed) {
+        check_fail(check->report, "W8",
+                   "member %u does a request of kind %u though a flush of its disk has failed",
+                   member + 1, request->kind);
     }
     if (request->kind == KVR_STORE_LOAD) {
         check_load(check, member, result);

@@ -101,8 +101,8 @@ static void draw_faults(run_plan *plan, dice *d)
         plan->disk.short_ppm = (uint32_t)draw_scale(d, 1000, 200000);
     }
     if (dice_one_in(d, 6)) {
-        plan->disk.write_error_ppm = dice_one_in(d, 2) ? (uint32_t)draw_scale(d, 10, 1000) : 0;
-        plan->disk.sync_error_ppm = dice_one_in(d, 2) ? (uint32_t)draw_scale(d, 10, 1000) : 0;
+        plan->disk.write_error_ppm = dice_one_in(d, 2) ? (uint32_t)draw_scale(d, 10, 10000) : 0;
+        plan->disk.sync_error_ppm = dice_one_in(d, 2) ? (uint32_t)draw_scale(d, 100, 20000) : 0;
         plan->disk.read_error_ppm = dice_one_in(d, 2) ? (uint32_t)draw_scale(d, 10, 1000) : 0;
     }
     if (dice_one_in(d, 8)) {

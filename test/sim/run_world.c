@@ -8,7 +8,6 @@
 #include <string.h>
 
 enum {
-    PROGRESS_EVERY = 32, /* events between two looks at what leaders believe */
     LEASES_EVERY = 1024,
     SPINS_MAX = 100000 /* events without time passing */
 };
@@ -133,10 +132,14 @@ void run_world_status(const run_world *world, uint32_t member, kvr_node_status *
 static void look_at_progress(run_world *world, uint32_t member)
 {
     const kvr_node *node = kvr_sim_look(world->sim, member);
-    kvr_raft_progress progress;
-    for (uint32_t i = 0; kvr_node_get_progress(node, i, &progress) == KVR_OK; i++) {
-        check_raft_progress(&world->raft, member, &progress);
+    kvr_raft_progress members[CHECK_MEMBERS_MAX];
+    uint32_t count = 0;
+    while (count < CHECK_MEMBERS_MAX &&
+           kvr_node_get_progress(node, count, &members[count]) == KVR_OK) {
+        check_raft_progress(&world->raft, member, &members[count]);
+        count++;
     }
+    check_raft_configuration(&world->raft, member, members, count);
 }
 
 static void look_at(run_world *world, const kvr_sim_event *event)
@@ -148,8 +151,7 @@ static void look_at(run_world *world, const kvr_sim_event *event)
     }
     check_raft_status(&world->raft, event->member, &status.raft, event->message_type);
     check_store_status(&world->store, event->member, &status);
-    if (status.raft.role == KVR_ROLE_LEADER &&
-        kvr_sim_event_count(world->sim) % PROGRESS_EVERY == 0) {
+    if (status.raft.role != KVR_ROLE_LOADING) {
         look_at_progress(world, event->member);
     }
 }
@@ -176,6 +178,15 @@ static void look_at_failure(run_world *world, uint32_t member)
     }
 }
 
+/* The disk's own word, whatever the member made of it. */
+static void look_at_disk(run_world *world, uint32_t member)
+{
+    const char *error = kvr_sim_disk_ops()->error(kvr_sim_member_disk(world->sim, member));
+    if (error != NULL && strcmp(error, "simulated flush error") == 0) {
+        check_wal_flush_failed(&world->wal, member);
+    }
+}
+
 static void on_event(void *ctx, const kvr_sim_event *event)
 {
     run_world *world = ctx;
@@ -194,8 +205,13 @@ static void on_event(void *ctx, const kvr_sim_event *event)
         run_clients_stopped(world, event->member);
         look_at_failure(world, event->member);
         break;
-    case KVR_SIM_MESSAGE:
+    case KVR_SIM_UPKEEP:
+        look_at_disk(world, event->member);
+        break;
     case KVR_SIM_STORAGE:
+        look_at_disk(world, event->member);
+        /* fall through */
+    case KVR_SIM_MESSAGE:
     case KVR_SIM_TIMER:
         if (run_world_is_up(world, event->member)) {
             look_at(world, event);

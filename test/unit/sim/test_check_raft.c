@@ -371,3 +371,20 @@ Test(check_raft, W3_an_append_that_leaves_a_gap)
     say_append(1, 3, 1, ones, 0);
     EXPECT_VIOLATION("W3");
 }
+
+Test(check_raft, R11_a_quorum_of_other_members)
+{
+    kvr_raft_progress members[] = {{.id = 1}, {.id = 2}, {.id = 3}};
+    check_raft_configuration(&raft, 0, members, FIXTURE_MEMBERS);
+    EXPECT_NONE();
+    members[2].role = KVR_MEMBER_LEARNER;
+    check_raft_configuration(&raft, 0, members, FIXTURE_MEMBERS);
+    EXPECT_VIOLATION("R11");
+}
+
+Test(check_raft, R11_a_quorum_of_fewer_members)
+{
+    const kvr_raft_progress members[] = {{.id = 1}, {.id = 2}};
+    check_raft_configuration(&raft, 1, members, 2);
+    EXPECT_VIOLATION("R11");
+}

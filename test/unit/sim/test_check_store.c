@@ -152,6 +152,63 @@ Test(check_store, what_is_read_is_what_was_there)
     EXPECT_NONE();
 }
 
+/* FAULTS 93 */
+Test(check_store, K2_a_revision_that_goes_back)
+{
+    (void)put(1, "a");
+    kvr_node_status status = sound_status();
+    check_store_status(&store, 0, &status);
+    EXPECT_NONE();
+    status.store.revision--;
+    check_store_status(&store, 0, &status);
+    EXPECT_VIOLATION("K2");
+}
+
+/* FAULTS 102 */
+Test(check_store, K2_a_compaction_is_forgotten)
+{
+    (void)put(1, "a");
+    kvr_slice command = command_numbers(WIRE_COMMAND_COMPACT, 2, 2, 0);
+    (void)commit_command(&command);
+    kvr_node_status status = sound_status();
+    cr_assert_eq(status.store.compacted, 2);
+    check_store_status(&store, 0, &status);
+    EXPECT_NONE();
+    status.store.compacted = 0;
+    check_store_status(&store, 0, &status);
+    EXPECT_VIOLATION("K2");
+}
+
+Test(check_store, K3_a_key_is_older_than_its_creation)
+{
+    (void)put(1, "a");
+    kvr_slice key = slice("a");
+    kvr_kv kv = kv_of_put(1);
+    kv.create_revision = kv.mod_revision + 1;
+    check_store_read(&store, 0, 2, &key, &kv);
+    EXPECT_VIOLATION("K3");
+}
+
+Test(check_store, K3_more_versions_than_revisions)
+{
+    (void)put(1, "a");
+    kvr_slice key = slice("a");
+    kvr_kv kv = kv_of_put(1);
+    kv.version = 2;
+    check_store_read(&store, 0, 2, &key, &kv);
+    EXPECT_VIOLATION("K3");
+}
+
+Test(check_store, K3_a_lease_that_nobody_granted)
+{
+    (void)put(1, "a");
+    kvr_slice key = slice("a");
+    kvr_kv kv = kv_of_put(1);
+    kv.lease = 77;
+    check_store_read(&store, 0, 2, &key, &kv);
+    EXPECT_VIOLATION("K3");
+}
+
 Test(check_store, K4_an_old_value_at_a_new_revision)
 {
     (void)put(1, "a");

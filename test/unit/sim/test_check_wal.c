@@ -181,3 +181,25 @@ Test(check_wal, an_append_that_found_no_room_never_was)
     say_loaded(1, &(load){1, 0, 1, 1, 2, 0, 0});
     EXPECT_VIOLATION("W2");
 }
+
+/* FAULTS 78 */
+Test(check_wal, W8_a_flush_after_one_that_failed)
+{
+    say_begun(1);
+    check_wal_flush_failed(&wal, 1);
+    say_append(1, 2, 1, ones, 0);
+    say_flushed(1);
+    EXPECT_VIOLATION("W8");
+}
+
+Test(check_wal, a_new_life_may_write_again)
+{
+    say_begun(1);
+    check_wal_flush_failed(&wal, 1);
+    say_crashed(1);
+    say_loaded(1, &(load){1, 0, 1, 1, 1, 0, 0});
+    say_read(1, 1, 1, ones, 0);
+    say_append(1, 2, 1, ones, 0);
+    say_flushed(1);
+    EXPECT_NONE();
+}
