@@ -83,8 +83,7 @@ enum {
     KVR_EPERMISSION = -35,           /* the user may not do this */
     KVR_ENOROOTUSER = -36,           /* there is no user root */
     KVR_EROOTROLE = -37,             /* user root does not have role root */
-    KVR_EAUTHMANAGE =
-        -38, /* a change of users or roles that would lock everybody out, or makes no sense */
+    KVR_EAUTHMANAGE = -38,           /* a change that would lock everybody out, or makes no sense */
     KVR_EAUTHOLD = -39,    /* decided under an auth revision that is not the present one */
     KVR_ENOPASSWORD = -40, /* the user has no password */
 

@@ -164,9 +164,9 @@ typedef struct kvr_sim_config {
     uint32_t size;
     uint32_t member_count; /* default 3, 1..9; ids are 1.. in order */
     uint64_t seed;
-    const kvr_node_config
-        *node; /* NULL, or the pattern for each member (ids, seed and tables are the simulator's):
-                                    timeouts, thresholds; borrowed */
+    /* NULL, or the pattern for each member (ids, seed and tables are the simulator's): timeouts,
+     * thresholds; borrowed */
+    const kvr_node_config *node;
     uint32_t run_budget;    /* of each kvr_node_ready_get, default 10,000 */
     uint32_t batch_bytes;   /* of the wal, default 64 KiB */
     uint64_t segment_bytes; /* of the wal, default 64 KiB */

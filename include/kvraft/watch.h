@@ -90,9 +90,9 @@ typedef struct kvr_watch_target {
 } kvr_watch_target;
 
 enum {
-    KVR_WATCH_PART =
-        1 /* one revision has more events than a batch holds: more of it follow for these targets,
-                          and nothing else before them */
+    /* one revision has more events than a batch holds: more of it follow for these targets, and
+     * nothing else before them */
+    KVR_WATCH_PART = 1
 };
 
 /* The same events for one or many watchers of the same interval and flags. Lends until the next
