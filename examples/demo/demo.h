@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* demo.h: what the files of the demo share. To be read in this order: demo_serve.c (a member, its
  * main loop first), demo_peers.c, demo_clients.c, demo_disk.c (its three concerns), demo_net.c and
- * demo_wire.c (sockets, bytes), demo_client.c (the other end), demo_main.c and demo_flags.c (the
- * command line), demo_commands.c, demo_tour.c.
+ * demo_wire.c (sockets, bytes), demo_client.c (the other end), demo_main.c (the command line),
+ * demo_commands.c, demo_tour.c.
  *
  * Only public headers of libkvraft are used. When this program is out of memory it says so and
  * ends; the library itself never does that. */
@@ -61,6 +61,8 @@ typedef struct waits {
 void waits_add(waits *all, stream *one, short events); /* POLLOUT is added if it must write */
 void waits_poll(waits *all);
 uint64_t now_ns(void); /* monotonic */
+void catch_interrupts(void);
+bool was_interrupted(void); /* by SIGINT or SIGTERM */
 
 /* -------------------------------------------------- demo_wire.c: bytes between clients and members
  *
@@ -87,13 +89,9 @@ typedef struct wire {
     bool failed; /* reading: a field was not there; it and all behind it are zero */
 } wire;
 
-/* Which fields of a struct travel, in order: so one function reads and writes them all. */
-typedef struct shape {
-    struct {
-        uint16_t offset;
-        uint16_t size; /* of the number; SHAPE_BYTES: a kvr_slice; 0: the end */
-    } fields[32];
-} shape;
+/* Which fields of a struct travel, in order: so one function reads and writes them all. Of each the
+ * offset, then the size of a number, or SHAPE_BYTES; 0, 0 is the end. */
+typedef uint16_t shape;
 enum { SHAPE_BYTES = 255 };
 
 /* A transaction with room for its parts; one level, as the command line writes it. */
@@ -133,7 +131,8 @@ typedef struct member_status {
     kvr_node_status node;
 } member_status;
 
-extern const shape shape_kv, shape_event, shape_reply, shape_result, shape_status, shape_progress;
+extern const shape shape_kv[], shape_event[], shape_reply[], shape_result[], shape_status[],
+    shape_progress[];
 
 wire wire_begin(buffer *out, uint64_t kind, uint64_t id);
 void wire_end(wire *frame);
@@ -167,15 +166,14 @@ bool client_send(connection *link, request *asked); /* to the next endpoint that
 reply client_receive(connection *link, uint64_t timeout_ns);
 reply client_ask(connection *link, request *asked); /* both */
 bool client_status(connection *link, member_status *out_status, reply *out_reply);
-/* The next key of a read's answer. False at its end, when *answer has become the reply. */
-bool client_next_kv(connection *link, reply *answer, kvr_kv *out_kv);
 bool reply_is_good(const reply *answer); /* done, and with success */
 
-/* -------------------------------------------------- demo_main.c, demo_flags.c: the command line */
+/* ---------------------------------------------------------------- demo_main.c: the command line */
 
 typedef struct options {
-    connection link; /* its endpoints */
-    struct sockaddr_in client;
+    char **words;       /* what is no flag; ends with NULL */
+    connection link;    /* --endpoints */
+    member_list client; /* one */
     member_list peers;
     const char *data_dir, *load, *end;
     uint64_t id, cluster_id, heartbeat_ns, election_ns, snapshot_entries;
@@ -183,38 +181,10 @@ typedef struct options {
     bool prefix, from, stale, keys_only, count, prev, help;
 } options;
 
-typedef struct flag {
-    const char *name;   /* without the dashes */
-    int kind;           /* FLAG_* */
-    void *value;        /* of the kind's type */
-    const char *preset; /* as one would write it; NULL: zero */
-    const char *help;
-} flag;
+bool parse_number(const char *string, uint64_t *out_number);
+bool parse_time(const char *string, uint64_t *out_ns); /* 10s, 250ms, 2m, 5 */
 
-/* const char *, uint64_t, uint64_t, bool, struct sockaddr_in, member_list (without ids), same */
-enum { FLAG_TEXT, FLAG_NUMBER, FLAG_TIME, FLAG_SWITCH, FLAG_ADDRESS, FLAG_ENDPOINTS, FLAG_PEERS };
-
-typedef int command_run(options *chosen, char **words); /* words end with NULL; returns EXIT_* */
-
-typedef struct command {
-    const char *name;
-    const char *words; /* that follow it */
-    const char *help;
-    const char *flags; /* that it takes: " name name " */
-    int words_min;
-    int words_max;
-    command_run *run;
-} command;
-
-/* Takes flags out of argv; what is left are words. Returns how many, or -1 after one line on
- * standard error that says what is wrong and the nearest right flag. */
-int flags_parse(const command *of, const flag *flags, size_t count, int argc, char **argv);
-void flags_help(const command *of, const flag *flags, size_t count);
-/* "; did you mean" the nearest of `names`, or where to look: ends a line that says what is
- * wrong. */
-void suggest(const char *word, const char *const *names, size_t count, const char *dashes);
-bool parse_time(const char *string, void *out_ns); /* uint64_t; from 10s, 250ms, 2m, 5 */
-
+typedef int command_run(options *chosen); /* returns EXIT_* */
 command_run run_put, run_get, run_del, run_txn, run_watch, run_lease, run_compact, run_status,
     run_members, run_serve, run_tour;
 

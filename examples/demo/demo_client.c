@@ -34,7 +34,7 @@ reply client_receive(connection *link, uint64_t timeout_ns)
         struct pollfd wait = {.fd = link->io.fd, .events = POLLIN};
         int found = wire_next(&link->io.in, &got.kind, &got.id, &got.rest);
         if (found == 1) {
-            wire_all(&got.rest, &shape_reply, &got);
+            wire_all(&got.rest, shape_reply, &got);
             got.answered = !got.rest.failed;
         }
         if (found < 0 || got.rest.failed ||
@@ -58,23 +58,11 @@ reply client_ask(connection *link, request *asked)
     return got;
 }
 
-bool client_next_kv(connection *link, reply *answer, kvr_kv *out_kv)
-{
-    while (answer->answered && answer->kind == SAY_KV) {
-        if (wire_left(&answer->rest)) {
-            wire_all(&answer->rest, &shape_kv, out_kv);
-            return true;
-        }
-        *answer = client_receive(link, link->timeout_ns);
-    }
-    return false;
-}
-
 bool client_status(connection *link, member_status *out_status, reply *out_reply)
 {
     request asked = {.kind = ASK_STATUS};
     *out_reply = client_ask(link, &asked);
-    wire_all(&out_reply->rest, &shape_status, out_status);
+    wire_all(&out_reply->rest, shape_status, out_status);
     return out_reply->answered && !out_reply->rest.failed;
 }
 

@@ -57,11 +57,11 @@ static call *new_call(client *owner, const request *asked)
 
 static void free_call(call *of)
 {
-    call **at = of->owner == NULL ? NULL : &of->owner->calls;
-    while (at != NULL && *at != of) {
-        at = &(*at)->next;
-    }
-    if (at != NULL) {
+    if (of->owner != NULL) {
+        call **at = &of->owner->calls;
+        while (*at != of) {
+            at = &(*at)->next;
+        }
         *at = of->next;
     }
     kvr_mvcc_view_free(of->view);
@@ -71,7 +71,7 @@ static void free_call(call *of)
 static wire begin(const call *of, uint64_t kind, reply head)
 {
     wire to = wire_begin(&of->owner->io.out, kind, of->asked.id);
-    wire_all(&to, &shape_reply, &head);
+    wire_all(&to, shape_reply, &head);
     return to;
 }
 
@@ -90,32 +90,30 @@ static void answer(call *of, kvr_status status, uint8_t outcome)
 
 /* ---------------------------------------------------------------- reads */
 
-static bool next_kv(call *of, kvr_kv *out_kv)
-{
-    bool enough = (of->asked.flags & READ_COUNT_ONLY) != 0 ||
-                  (of->asked.limit > 0 && of->sent == of->asked.limit);
-    return !enough && kvr_mvcc_cursor_next(&of->cursor, out_kv) == KVR_OK;
-}
-
 /* As much as the client takes now; the rest when its buffer is low again. */
 static void continue_read(call *of)
 {
+    const request *asked = &of->asked;
     reply head = {.revision = kvr_mvcc_view_revision(of->view)};
-    kvr_kv kv;
-    while (buffer_size(&of->owner->io.out) < OUT_HIGH) {
-        if (!next_kv(of, &kv)) {
-            uint64_t total = 0;
-            head.status = kvr_mvcc_count(of->view, &of->asked.range, &total);
-            wire to = begin(of, SAY_REPLY, head);
-            wire_number(&to, total);
-            end_call(of, &to);
-            return;
+    bool more = (asked->flags & READ_COUNT_ONLY) == 0;
+    while (more && buffer_size(&of->owner->io.out) < OUT_HIGH) {
+        kvr_kv kv;
+        more = (asked->limit == 0 || of->sent < asked->limit) &&
+               kvr_mvcc_cursor_next(&of->cursor, &kv) == KVR_OK;
+        if (more) {
+            kv.value.size = (asked->flags & READ_KEYS_ONLY) != 0 ? 0 : kv.value.size;
+            wire to = begin(of, SAY_KV, head);
+            wire_all(&to, shape_kv, &kv);
+            wire_end(&to);
+            of->sent++;
         }
-        wire to = begin(of, SAY_KV, head);
-        kv.value.size = (of->asked.flags & READ_KEYS_ONLY) != 0 ? 0 : kv.value.size;
-        wire_all(&to, &shape_kv, &kv);
-        wire_end(&to);
-        of->sent++;
+    }
+    if (!more) {
+        uint64_t total = 0;
+        head.status = kvr_mvcc_count(of->view, &asked->range, &total);
+        wire to = begin(of, SAY_REPLY, head);
+        wire_number(&to, total);
+        end_call(of, &to);
     }
 }
 
@@ -158,7 +156,7 @@ void clients_watched(void *ctx, const kvr_watch_batch *batch)
         for (uint32_t i = 0; i < batch->event_count; i++) {
             kvr_event event = batch->events[i];
             wire to = begin(of, SAY_EVENT, (reply){.revision = batch->revision});
-            wire_all(&to, &shape_event, &event);
+            wire_all(&to, shape_event, &event);
             wire_end(&to);
         }
         if (batch->status != KVR_OK) { /* it was overtaken by a compaction and has ended */
@@ -181,9 +179,9 @@ static void answer_status(call *of)
     kvr_node_get_status(home->node, &said.node);
     said.garbage = home->garbage + said.node.raft.bad_messages;
     wire to = begin(of, SAY_REPLY, (reply){.revision = said.node.store.revision});
-    wire_all(&to, &shape_status, &said);
+    wire_all(&to, shape_status, &said);
     for (uint32_t i = 0; kvr_node_get_progress(home->node, i, &progress) == KVR_OK; i++) {
-        wire_all(&to, &shape_progress, &progress);
+        wire_all(&to, shape_progress, &progress);
     }
     end_call(of, &to);
 }
@@ -228,10 +226,10 @@ static void add_result(wire *to, const kvr_op_result *result)
 {
     kvr_op_result head = *result;
     head.kv_count = result->kvs == NULL ? 0 : result->kv_count;
-    wire_all(to, &shape_result, &head);
+    wire_all(to, shape_result, &head);
     for (uint32_t i = 0; i < head.kv_count; i++) {
         kvr_kv kv = result->kvs[i];
-        wire_all(to, &shape_kv, &kv);
+        wire_all(to, shape_kv, &kv);
     }
     for (uint32_t i = 0; i < head.result_count; i++) {
         add_result(to, &result->results[i]);

@@ -7,23 +7,21 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* ---------------------------------------------------------------- shared */
-
 /* Says what became of a request that did not succeed. */
-static int failed(const reply *answer, bool writes)
+static bool succeeded(const reply *answer, bool writes)
 {
     if (!answer->answered) {
         fprintf(stderr, "kvraft-demo: no member answered at --endpoints%s\n",
                 writes ? "; it may have been executed: look before you repeat it" : "");
     } else if (answer->outcome == KVR_OUTCOME_UNKNOWN) {
         fprintf(stderr, "kvraft-demo: the outcome is unknown: look before you repeat it\n");
-    } else {
+    } else if (!reply_is_good(answer)) {
         fprintf(stderr, "kvraft-demo: %s: %s%s\n",
                 answer->outcome == KVR_OUTCOME_REFUSED ? "refused" : "failed",
                 kvr_status_text(answer->status),
                 answer->status == KVR_ETOOBIG ? " (a key: 65,535 bytes, a value: 1,572,864)" : "");
     }
-    return EXIT_FAILED;
+    return reply_is_good(answer);
 }
 
 static void print_bytes(const char *before, kvr_slice bytes, const char *after)
@@ -39,7 +37,7 @@ static kvr_range interval(const options *chosen, const char *word)
     static const uint8_t zero[1] = {0};
     static uint8_t room[KVR_KEY_BYTES_MAX];
     kvr_range range = {.size = sizeof range, .key = text(word), .revision = chosen->revision};
-    if (chosen->from || (chosen->prefix && word[0] == '\0')) {
+    if (chosen->from) {
         range.range_end = (kvr_slice){zero, 1};
     } else if (chosen->prefix && range.key.size <= sizeof room) {
         kvr_prefix_end(&range.key, room, &range.range_end);
@@ -55,7 +53,7 @@ static kvr_range interval(const options *chosen, const char *word)
 static void print_result(wire *in, int depth)
 {
     kvr_op_result result = {0};
-    wire_all(in, &shape_result, &result);
+    wire_all(in, shape_result, &result);
     if (result.kind == KVR_OP_TXN) {
         printf("%s\n", result.succeeded ? "the compares held" : "a compare failed");
     } else if (result.kind == KVR_OP_DELETE) {
@@ -63,7 +61,7 @@ static void print_result(wire *in, int depth)
     }
     for (uint32_t i = 0; i < result.kv_count && wire_left(in); i++) {
         kvr_kv kv;
-        wire_all(in, &shape_kv, &kv);
+        wire_all(in, shape_kv, &kv);
         printf("%*s%s", depth, "", result.kind == KVR_OP_RANGE ? "" : "before: ");
         print_bytes("", kv.key, "\t");
         print_bytes("", kv.value, "\n");
@@ -77,115 +75,109 @@ static int write_op(connection *link, request *asked)
 {
     asked->kind = KVR_CALL_WRITE;
     reply answer = client_ask(link, asked);
-    if (!reply_is_good(&answer)) {
-        return failed(&answer, true);
+    if (!succeeded(&answer, true)) {
+        return EXIT_FAILED;
     }
     print_result(&answer.rest, 0);
     printf("revision %" PRIu64 "\n", answer.revision);
     return EXIT_OK;
 }
 
-/* ---------------------------------------------------------------- keys */
-
-int run_put(options *chosen, char **words)
+int run_put(options *chosen)
 {
-    request asked = {.op = {.kind = KVR_OP_PUT, .key = text(words[0]), .value = text(words[1])}};
+    request asked = {
+        .op = {.kind = KVR_OP_PUT, .key = text(chosen->words[0]), .value = text(chosen->words[1])}};
     asked.op.flags = chosen->prev ? KVR_OP_PREV_KV : 0;
     asked.op.lease = (int64_t)chosen->lease;
     return write_op(&chosen->link, &asked);
 }
 
-int run_get(options *chosen, char **words)
+int run_get(options *chosen)
 {
     request asked = {.kind = KVR_CALL_READ_LINEAR, .limit = chosen->limit};
-    asked.range = interval(chosen, words[0]);
+    asked.range = interval(chosen, chosen->words[0]);
     asked.flags = (chosen->stale ? READ_STALE : 0u) | (chosen->count ? READ_COUNT_ONLY : 0u) |
                   (chosen->keys_only ? READ_KEYS_ONLY : 0u);
     reply answer = client_ask(&chosen->link, &asked);
-    for (kvr_kv kv; client_next_kv(&chosen->link, &answer, &kv);) {
+    for (; answer.kind == SAY_KV; answer = client_receive(&chosen->link, chosen->link.timeout_ns)) {
+        kvr_kv kv;
+        wire_all(&answer.rest, shape_kv, &kv);
         print_bytes("", kv.key, chosen->keys_only ? "\n" : "\t");
         print_bytes("", kv.value, chosen->keys_only ? "" : "\n");
     }
-    if (!reply_is_good(&answer)) {
-        return failed(&answer, false);
-    }
-    if (chosen->count) {
+    if (chosen->count && reply_is_good(&answer)) {
         printf("%" PRIu64 "\n", wire_number(&answer.rest, 0));
     }
-    return EXIT_OK;
+    return succeeded(&answer, false) ? EXIT_OK : EXIT_FAILED;
 }
 
-int run_del(options *chosen, char **words)
+int run_del(options *chosen)
 {
-    kvr_range range = interval(chosen, words[0]);
+    kvr_range range = interval(chosen, chosen->words[0]);
     request asked = {.op = {.kind = KVR_OP_DELETE, .key = range.key, .range_end = range.range_end}};
     asked.op.flags = chosen->prev ? KVR_OP_PREV_KV : 0;
     return write_op(&chosen->link, &asked);
 }
 
-static uint8_t find_word(const char *word, const char *const *words, uint8_t count)
+/* Its place in a list that ends with NULL: that end, if it is not in there. */
+static uint8_t place_of(const char *word, const char *const *list)
 {
-    uint8_t i = 0;
-    while (i < count && strcmp(word, words[i]) != 0) {
-        i++;
+    uint8_t place = 0;
+    while (list[place] != NULL && strcmp(word, list[place]) != 0) {
+        place++;
     }
-    return i;
+    return place;
 }
 
-/* How many of the words it took; 0: it is no compare. */
-static int parse_compare(int left, char **words, kvr_compare *out_compare)
+static bool parse_compare(char **words, kvr_compare *out_compare)
 {
-    static const char *const targets[] = {"version", "create", "mod", "value", "lease"};
-    static const char *const results[] = {"=", ">", "<", "!="};
-    if (left < 4) {
-        return 0;
-    }
-    *out_compare = (kvr_compare){.key = text(words[1])};
-    out_compare->target = find_word(words[0], targets, COUNT_OF(targets));
-    out_compare->result = find_word(words[2], results, COUNT_OF(results));
-    bool good = out_compare->target < COUNT_OF(targets) && out_compare->result < COUNT_OF(results);
-    if (out_compare->target == KVR_COMPARE_VALUE) {
-        out_compare->value = text(words[3]);
-    } else {
-        char *end = words[3];
-        out_compare->number = strtoll(words[3], &end, 10);
-        good = good && end != words[3] && *end == '\0';
-    }
-    return good ? 4 : 0;
+    static const char *const targets[] = {"version", "create", "mod", "value", "lease", NULL};
+    static const char *const results[] = {"=", ">", "<", "!=", NULL};
+    char *end = words[3];
+    *out_compare = (kvr_compare){.key = text(words[1]), .value = text(words[3])};
+    out_compare->target = place_of(words[0], targets);
+    out_compare->result = place_of(words[2], results);
+    out_compare->number = strtoll(words[3], &end, 10);
+    return targets[out_compare->target] != NULL && results[out_compare->result] != NULL &&
+           (out_compare->target == KVR_COMPARE_VALUE || (end != words[3] && *end == '\0'));
 }
 
-/* The same of an operation. */
-static int parse_op(int left, char **words, kvr_op *out_op)
+/* What follows "then" or "else"; returns how many words that are, 0 if it is no operation. */
+static int parse_op(char **words, int left, kvr_op *out_op)
 {
-    static const char *const verbs[] = {"put", "get", "del"};
-    uint8_t verb = left < 2 ? 3 : find_word(words[0], verbs, COUNT_OF(verbs));
-    if (verb == 3 || (verb == 0 && left < 3)) {
+    static const char *const verbs[] = {"put", "get", "del", NULL};
+    uint8_t verb = left > 0 ? place_of(words[0], verbs) : 0;
+    int took = verb == 0 ? 3 : 2;
+    if (left < took || verbs[verb] == NULL) {
         return 0;
     }
     *out_op = (kvr_op){.kind = (uint8_t)(KVR_OP_PUT + verb), .key = text(words[1])};
     out_op->value = verb == 0 ? text(words[2]) : (kvr_slice){NULL, 0};
-    return verb == 0 ? 3 : 2;
+    return took;
 }
 
-int run_txn(options *chosen, char **words)
+int run_txn(options *chosen)
 {
     static txn_room room;
-    kvr_txn *txn = &room.txn;
+    static const char *const parts[] = {"if", "then", "else", NULL};
+    uint32_t *counts[] = {&room.txn.compare_count, &room.txn.then_count, &room.txn.else_count};
     request asked = {.op = {.kind = KVR_OP_TXN}, .room = &room};
+    char **words = chosen->words;
     int left = 0;
     while (words[left] != NULL) {
         left++;
     }
-    for (int took = 0; left > 0; words += 1 + took, left -= 1 + took) {
+    for (int took = 0; left > 0; words += took, left -= took) {
+        uint8_t part = place_of(words[0], parts);
+        uint32_t at = parts[part] == NULL ? KVR_TXN_OPS_MAX : (*counts[part])++;
         took = 0;
-        if (strcmp(words[0], "if") == 0 && txn->compare_count < KVR_TXN_OPS_MAX) {
-            took = parse_compare(left - 1, words + 1, &room.compares[txn->compare_count++]);
-        } else if (strcmp(words[0], "then") == 0 && txn->then_count < KVR_TXN_OPS_MAX) {
-            took = parse_op(left - 1, words + 1, &room.then_ops[txn->then_count++]);
-        } else if (strcmp(words[0], "else") == 0 && txn->else_count < KVR_TXN_OPS_MAX) {
-            took = parse_op(left - 1, words + 1, &room.else_ops[txn->else_count++]);
+        if (at < KVR_TXN_OPS_MAX && part == 0) {
+            took = left > 4 && parse_compare(words + 1, &room.compares[at]) ? 4 : 0;
+        } else if (at < KVR_TXN_OPS_MAX) {
+            kvr_op *op = part == 1 ? &room.then_ops[at] : &room.else_ops[at];
+            took = parse_op(words + 1, left - 1, op);
         }
-        if (took == 0) {
+        if (took++ == 0) {
             fprintf(stderr, "kvraft-demo txn: cannot read it from \"%s\" on; see --help\n",
                     words[0]);
             return EXIT_USAGE;
@@ -194,20 +186,21 @@ int run_txn(options *chosen, char **words)
     return write_op(&chosen->link, &asked);
 }
 
-int run_compact(options *chosen, char **words)
+int run_compact(options *chosen)
 {
     request asked = {.kind = KVR_CALL_COMPACT};
-    asked.range.revision = strtoull(words[0], NULL, 10);
+    if (!parse_number(chosen->words[0], &asked.range.revision)) {
+        fprintf(stderr, "kvraft-demo compact: takes a revision, not \"%s\"\n", chosen->words[0]);
+        return EXIT_USAGE;
+    }
     reply answer = client_ask(&chosen->link, &asked);
-    return reply_is_good(&answer) ? EXIT_OK : failed(&answer, true);
+    return succeeded(&answer, true) ? EXIT_OK : EXIT_FAILED;
 }
-
-/* ---------------------------------------------------------------- watch, lease */
 
 static void print_event(wire *in)
 {
     kvr_event event;
-    wire_all(in, &shape_event, &event);
+    wire_all(in, shape_event, &event);
     bool put = event.type == KVR_EVENT_PUT;
     printf("%" PRIu64 " %s ", event.kv.mod_revision, put ? "put" : "delete");
     print_bytes("", event.kv.key, put ? "\t" : "");
@@ -216,10 +209,10 @@ static void print_event(wire *in)
     fflush(stdout);
 }
 
-int run_watch(options *chosen, char **words)
+int run_watch(options *chosen)
 {
     request asked = {.kind = ASK_WATCH, .flags = chosen->prev ? KVR_WATCH_PREV_KV : 0};
-    asked.range = interval(chosen, words[0]);
+    asked.range = interval(chosen, chosen->words[0]);
     asked.range.revision = chosen->since;
     reply said = client_ask(&chosen->link, &asked);
     for (uint64_t seen = 0; reply_is_good(&said) && (seen == 0 || seen < chosen->events);) {
@@ -236,29 +229,31 @@ int run_watch(options *chosen, char **words)
                 said.revision);
         return EXIT_FAILED;
     }
-    return reply_is_good(&said) ? EXIT_OK : failed(&said, false);
+    return succeeded(&said, false) ? EXIT_OK : EXIT_FAILED;
 }
 
-int run_lease(options *chosen, char **words)
+int run_lease(options *chosen)
 {
-    static const char *const verbs[] = {"grant", "revoke", "keep-alive", "ttl"};
-    uint8_t verb = find_word(words[0], verbs, COUNT_OF(verbs));
+    static const char *const verbs[] = {"grant", "revoke", "keep-alive", "ttl", NULL};
+    uint8_t verb = place_of(chosen->words[0], verbs);
     request asked = {.kind = KVR_CALL_LEASE_GRANT + (uint64_t)verb};
-    if (verb == COUNT_OF(verbs) || (verb == 0 && !parse_time(words[1], &asked.ttl_ns))) {
+    uint64_t id = 0, ttl_ns = 0;
+    if (verbs[verb] == NULL || !(verb == 0 ? parse_time(chosen->words[1], &asked.ttl_ns)
+                                           : parse_number(chosen->words[1], &id))) {
         fprintf(stderr,
                 "kvraft-demo lease: \"%s %s\" is none of: grant 10s, revoke ID, keep-alive ID, "
                 "ttl ID\n",
-                words[0], words[1]);
+                chosen->words[0], chosen->words[1]);
         return EXIT_USAGE;
     }
-    asked.lease = verb == 0 ? 0 : (int64_t)strtoull(words[1], NULL, 10);
+    asked.lease = (int64_t)id;
     reply answer = client_ask(&chosen->link, &asked);
-    if (!reply_is_good(&answer)) {
-        return failed(&answer, true);
+    if (!succeeded(&answer, true)) {
+        return EXIT_FAILED;
     }
-    uint64_t lease = wire_number(&answer.rest, 0);
-    uint64_t ttl_ns = wire_number(&answer.rest, 0);
-    printf("lease %" PRIu64 ", granted for %.3f s, %.3f s left\n", lease, (double)ttl_ns / 1e9,
+    id = wire_number(&answer.rest, 0);
+    ttl_ns = wire_number(&answer.rest, 0);
+    printf("lease %" PRIu64 ", granted for %.3f s, %.3f s left\n", id, (double)ttl_ns / 1e9,
            (double)wire_number(&answer.rest, 0) / 1e9);
     while (wire_left(&answer.rest)) {
         print_bytes("  ", wire_bytes(&answer.rest, (kvr_slice){NULL, 0}), "\n");
@@ -294,7 +289,7 @@ static void show_members(const member_status *s, wire *rest)
     static const char *const states[] = {"probe", "replicate", "snapshot"};
     while (s->node.raft.role == KVR_ROLE_LEADER && wire_left(rest)) {
         kvr_raft_progress one;
-        wire_all(rest, &shape_progress, &one);
+        wire_all(rest, shape_progress, &one);
         if (one.id != s->id && one.state < COUNT_OF(states)) {
             printf("  member %" PRIu64 ": %s, holds entries up to %" PRIu64 " of %" PRIu64 "\n",
                    one.id, states[one.state], one.match, s->node.raft.last_index);
@@ -328,14 +323,12 @@ static int each_member(const member_list *all, void (*show)(const member_status 
     return result;
 }
 
-int run_status(options *chosen, char **words)
+int run_status(options *chosen)
 {
-    (void)words;
     return each_member(&chosen->link.endpoints, show_status);
 }
 
-int run_members(options *chosen, char **words)
+int run_members(options *chosen)
 {
-    (void)words;
     return each_member(&chosen->link.endpoints, show_members);
 }

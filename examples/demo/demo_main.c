@@ -1,10 +1,36 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* demo_main.c: the tables of commands and of their flags, and which command was meant. */
+/* demo_main.c: the command line: the tables of flags and of commands, then how words are held
+ * against them. A mistake gets one line that quotes it and says what would have been right. */
 #include "demo.h"
 
+#include <arpa/inet.h>
+#include <inttypes.h>
+#include <stdlib.h>
 #include <string.h>
 
 static options chosen = {.link.timeout_ns = 10000000000};
+
+enum { FLAG_TEXT, FLAG_NUMBER, FLAG_TIME, FLAG_SWITCH, FLAG_ENDPOINT, FLAG_ENDPOINTS, FLAG_PEERS };
+
+#define WITH_ADDRESS ", the host an IPv4 address in numbers or localhost, the port 1 to 65535"
+
+static const char *const takes[] = {
+    [FLAG_TEXT] = "a text",
+    [FLAG_NUMBER] = "a number",
+    [FLAG_TIME] = "a time such as 250ms or 10s",
+    [FLAG_SWITCH] = "no value",
+    [FLAG_ENDPOINT] = "HOST:PORT" WITH_ADDRESS,
+    [FLAG_ENDPOINTS] = "at most 9 of HOST:PORT" WITH_ADDRESS,
+    [FLAG_PEERS] = "at most 9 of ID=HOST:PORT, each ID once and above 0" WITH_ADDRESS,
+};
+
+typedef struct flag {
+    const char *name;
+    int kind;
+    void *value;        /* const char *, uint64_t, uint64_t (ns), bool, or member_list */
+    const char *preset; /* as one would write it; NULL: zero */
+    const char *help;
+} flag;
 
 static const flag flags[] = {
     {"endpoints", FLAG_ENDPOINTS, &chosen.link.endpoints, "127.0.0.1:7101",
@@ -24,7 +50,7 @@ static const flag flags[] = {
     {"id", FLAG_NUMBER, &chosen.id, NULL, "N: this member's id, one of those in --peers"},
     {"peers", FLAG_PEERS, &chosen.peers, NULL,
      "LIST: every member, as 1=HOST:PORT,2=HOST:PORT,..."},
-    {"client", FLAG_ADDRESS, &chosen.client, NULL, "HOST:PORT: where clients connect"},
+    {"client", FLAG_ENDPOINT, &chosen.client, NULL, "HOST:PORT: where clients connect"},
     {"data-dir", FLAG_TEXT, &chosen.data_dir, NULL, "DIR: where it keeps its log; made if missing"},
     {"cluster-id", FLAG_NUMBER, &chosen.cluster_id, "1", "N: the same on all members"},
     {"heartbeat", FLAG_TIME, &chosen.heartbeat_ns, "100ms", "TIME: between heartbeats"},
@@ -34,6 +60,16 @@ static const flag flags[] = {
     {"load", FLAG_TEXT, &chosen.load, "/var/lib/dpkg/status", "FILE: stanzas to load"},
     {"help", FLAG_SWITCH, &chosen.help, NULL, "this text"},
 };
+
+typedef struct command {
+    const char *name;
+    const char *words; /* that follow it */
+    const char *help;
+    const char *flags; /* that it takes: " name name " */
+    int words_min;
+    int words_max;
+    command_run *run;
+} command;
 
 static const command commands[] = {
     {"tour", "", "starts three members on this machine, shows and checks what they can do",
@@ -59,6 +95,168 @@ static const command commands[] = {
     {"members", "", "shows what the leader knows of the others", " endpoints ", 0, 0, run_members},
 };
 
+/* Letters of either word that are not, in the same order, in the other: as good as an edit distance
+ * for names this short. */
+static size_t letters_apart(const char *word, const char *name)
+{
+    size_t apart = strlen(name);
+    for (; *word != '\0'; word++) {
+        const char *found = strchr(name, *word);
+        apart = found == NULL ? apart + 1 : apart - 1;
+        name = found == NULL ? name : found + 1;
+    }
+    return apart;
+}
+
+static void suggest(const char *word, const char *const *names, size_t count, const char *dashes)
+{
+    const char *best = NULL;
+    size_t best_apart = strlen(word) / 2 + 2;
+    for (size_t i = 0; i < count; i++) {
+        size_t apart = letters_apart(word, names[i]);
+        best = apart < best_apart ? names[i] : best;
+        best_apart = apart < best_apart ? apart : best_apart;
+    }
+    fprintf(stderr, best == NULL ? "; see --help\n" : "; did you mean %s%s\n", dashes, best);
+}
+
+/* ---------------------------------------------------------------- values */
+
+bool parse_number(const char *string, uint64_t *out_number)
+{
+    char *end = NULL;
+    *out_number = strtoull(string, &end, 10);
+    return *string >= '0' && *string <= '9' && *end == '\0';
+}
+
+bool parse_time(const char *string, uint64_t *out_ns)
+{
+    static const char *const units[] = {"", "s", "ms", "us", "m"};
+    static const uint64_t ns[] = {1000000000, 1000000000, 1000000, 1000, 60000000000};
+    char *end = NULL;
+    uint64_t number = strtoull(string, &end, 10);
+    for (size_t i = 0; *string >= '0' && *string <= '9' && i < COUNT_OF(units); i++) {
+        if (strcmp(end, units[i]) == 0 && number <= UINT64_MAX / ns[i]) {
+            *out_ns = number * ns[i];
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool parse_list(const char *string, member_list *to, bool with_ids, uint32_t count_max)
+{
+    for (to->count = 0; to->count < count_max; string++) {
+        char host[64];
+        unsigned port = 0;
+        int used = 0;
+        uint64_t id = to->count + 1;
+        struct sockaddr_in *at = &to->addresses[to->count];
+        if (with_ids && (sscanf(string, "%" SCNu64 "=%n", &id, &used) != 1 || used == 0)) {
+            return false;
+        }
+        string += used;
+        bool good = id > 0 && sscanf(string, "%63[^:,]:%5u%n", host, &port, &used) == 2 &&
+                    port > 0 && port <= 65535;
+        for (uint32_t i = 0; i < to->count; i++) {
+            good = good && to->ids[i] != id;
+        }
+        *at = (struct sockaddr_in){.sin_family = AF_INET, .sin_port = htons((uint16_t)port)};
+        if (!good || inet_pton(AF_INET, strcmp(host, "localhost") == 0 ? "127.0.0.1" : host,
+                               &at->sin_addr) != 1) {
+            return false;
+        }
+        string += used;
+        to->ids[to->count++] = id;
+        if (*string != ',') {
+            return *string == '\0';
+        }
+    }
+    return false;
+}
+
+static bool parse(const flag *one, const char *string)
+{
+    switch (one->kind) {
+    case FLAG_SWITCH:
+        *(bool *)one->value = true;
+        return *string == '\0';
+    case FLAG_NUMBER:
+        return parse_number(string, one->value);
+    case FLAG_TIME:
+        return parse_time(string, one->value);
+    case FLAG_TEXT:
+        *(const char **)one->value = string;
+        return true;
+    default:
+        return parse_list(string, one->value, one->kind == FLAG_PEERS,
+                          one->kind == FLAG_ENDPOINT ? 1 : MEMBERS_MAX);
+    }
+}
+
+static bool set_value(const command *of, const flag *one, const char *string)
+{
+    if (string != NULL && parse(one, string)) {
+        return true;
+    }
+    fprintf(stderr, "kvraft-demo %s: --%s takes %s; not \"%s\"\n", of->name, one->name,
+            takes[one->kind], string == NULL ? "" : string);
+    return false;
+}
+
+/* ---------------------------------------------------------------- flags and commands */
+
+static bool is_of(const command *of, const flag *one)
+{
+    char word[32];
+    snprintf(word, sizeof word, " %s ", one->name);
+    return strcmp(one->name, "help") == 0 || strstr(of->flags, word) != NULL;
+}
+
+static const flag *find(const command *of, const char *name)
+{
+    const char *names[COUNT_OF(flags)];
+    size_t named = 0;
+    for (size_t i = 0; i < COUNT_OF(flags); i++) {
+        if (is_of(of, &flags[i])) {
+            names[named++] = flags[i].name;
+            if (strcmp(flags[i].name, name) == 0) {
+                return &flags[i];
+            }
+        }
+    }
+    fprintf(stderr, "kvraft-demo %s: unknown flag --%s", of->name, name);
+    suggest(name, names, named, "--");
+    return NULL;
+}
+
+/* Takes the flags out of argv, so that the words are left; how many, or -1: it said why. */
+static int take_flags(const command *of, int argc, char **argv)
+{
+    int words = 0;
+    bool only_words = false; /* after "--" */
+    for (int i = 0; i < argc; i++) {
+        if (only_words || strncmp(argv[i], "--", 2) != 0) {
+            argv[words++] = argv[i];
+        } else if (argv[i][2] == '\0') {
+            only_words = true;
+        } else {
+            char *equals = strchr(argv[i], '=');
+            if (equals != NULL) {
+                *equals = '\0';
+            }
+            const flag *one = find(of, argv[i] + 2);
+            bool is_switch = one != NULL && one->kind == FLAG_SWITCH;
+            const char *inside = equals != NULL ? equals + 1 : is_switch ? "" : NULL;
+            if (one == NULL || !set_value(of, one, inside != NULL ? inside : argv[++i])) {
+                return -1;
+            }
+        }
+    }
+    argv[words] = NULL;
+    return words;
+}
+
 static int help(FILE *to, int result)
 {
     fprintf(to, "usage: kvraft-demo COMMAND [FLAGS]\n\n"
@@ -70,21 +268,36 @@ static int help(FILE *to, int result)
     return result;
 }
 
-static int run(const command *which, int argc, char **argv)
+static int help_of(const command *of)
 {
-    int words = flags_parse(which, flags, COUNT_OF(flags), argc, argv);
-    if (words >= 0 && chosen.help) {
-        printf("usage: kvraft-demo %s %s [FLAGS]\n\n%s.\n\n", which->name, which->words,
-               which->help);
-        flags_help(which, flags, COUNT_OF(flags));
-        return EXIT_OK;
+    printf("usage: kvraft-demo %s %s [FLAGS]\n\n%s.\n\n", of->name, of->words, of->help);
+    for (size_t i = 0; i < COUNT_OF(flags); i++) {
+        const char *preset = flags[i].preset;
+        if (is_of(of, &flags[i])) {
+            printf("  --%-17s %s", flags[i].name, flags[i].help);
+            printf(preset == NULL ? "\n" : " (%s)\n", preset);
+        }
     }
-    if (words >= 0 && (words < which->words_min || words > which->words_max)) {
-        fprintf(stderr, "kvraft-demo: usage: kvraft-demo %s %s; see --help\n", which->name,
-                which->words);
+    return EXIT_OK;
+}
+
+static int run(const command *of, int argc, char **argv)
+{
+    for (size_t i = 0; i < COUNT_OF(flags); i++) {
+        if (flags[i].preset != NULL) {
+            parse(&flags[i], flags[i].preset);
+        }
+    }
+    int words = take_flags(of, argc, argv);
+    if (words >= 0 && chosen.help) {
+        return help_of(of);
+    }
+    if (words >= 0 && (words < of->words_min || words > of->words_max)) {
+        fprintf(stderr, "kvraft-demo: usage: kvraft-demo %s %s; see --help\n", of->name, of->words);
         words = -1;
     }
-    int result = words < 0 ? EXIT_USAGE : which->run(&chosen, argv);
+    chosen.words = argv;
+    int result = words < 0 ? EXIT_USAGE : of->run(&chosen);
     stream_close(&chosen.link.io);
     return result;
 }

@@ -4,16 +4,7 @@
 #include "demo.h"
 
 #include <inttypes.h>
-#include <signal.h>
 #include <string.h>
-
-static volatile sig_atomic_t stop_requested;
-
-static void request_stop(int signal_number)
-{
-    (void)signal_number;
-    stop_requested = 1;
-}
 
 static void report_failure(server *self)
 {
@@ -30,7 +21,7 @@ static void report_failure(server *self)
 static void main_loop(server *self)
 {
     static waits all;
-    while (!stop_requested) {
+    while (!was_interrupted()) {
         kvr_status status = self->failed ? KVR_OK : kvr_node_run(self->node, 0);
         if (kvr_status_is_fatal(status)) {
             report_failure(self);
@@ -93,7 +84,8 @@ static bool node_open(server *self)
 /* The directory comes first: if it is in use or another member's, nothing else was touched. */
 static bool open_all(server *self)
 {
-    return disk_open(self) && stream_listen(&self->client_listener, &self->chosen->client) &&
+    return disk_open(self) &&
+           stream_listen(&self->client_listener, &self->chosen->client.addresses[0]) &&
            peers_open(self) && node_open(self) && disk_start(self);
 }
 
@@ -105,12 +97,11 @@ static bool close_all(server *self)
     return kvr_node_free(self->node) == KVR_OK && good && !self->failed;
 }
 
-int run_serve(options *chosen, char **words)
+int run_serve(options *chosen)
 {
-    (void)words;
     static server self;
     self.chosen = chosen;
-    if (chosen->id == 0 || chosen->peers.count == 0 || chosen->client.sin_port == 0 ||
+    if (chosen->id == 0 || chosen->peers.count == 0 || chosen->client.count == 0 ||
         chosen->data_dir == NULL) {
         fprintf(stderr, "kvraft-demo serve: needs --id, --peers, --client and --data-dir; see "
                         "kvraft-demo serve --help\n");
@@ -124,13 +115,11 @@ int run_serve(options *chosen, char **words)
                 chosen->id);
         return EXIT_USAGE;
     }
-    struct sigaction action = {.sa_handler = request_stop};
-    sigaction(SIGINT, &action, NULL);
-    sigaction(SIGTERM, &action, NULL);
+    catch_interrupts();
     bool opened = open_all(&self);
     if (opened) {
         printf("member %" PRIu64 " of %" PRIu32 ": clients at port %u, data in %s\n", chosen->id,
-               chosen->peers.count, ntohs(chosen->client.sin_port), chosen->data_dir);
+               chosen->peers.count, ntohs(chosen->client.addresses[0].sin_port), chosen->data_dir);
         fflush(stdout);
         main_loop(&self);
     }

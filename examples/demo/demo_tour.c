@@ -4,7 +4,6 @@
  * All of it happens in a directory of its own, and nothing is left running or behind. */
 #include "demo.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <signal.h>
@@ -33,14 +32,6 @@ static struct {
     uint32_t acked;     /* writes of the writer */
     int dead;           /* the member that was killed */
 } tour = {.directory = "/tmp/kvraft-tour-XXXXXX"};
-
-static volatile sig_atomic_t interrupted;
-
-static void interrupt(int signal_number)
-{
-    (void)signal_number;
-    interrupted = 1;
-}
 
 /* ---------------------------------------------------------------- processes */
 
@@ -77,33 +68,14 @@ static int stop(int member, int signal_number)
     return status;
 }
 
-static void show_log(int member)
+/* Of what lies in the tour's directory, which mkdtemp has named. */
+static void shell(const char *format)
 {
-    char path[64], line[256];
-    snprintf(path, sizeof path, "%s/member%d.log", tour.directory, member + 1);
-    FILE *file = fopen(path, "r");
-    while (file != NULL && fgets(line, sizeof line, file) != NULL) {
-        fprintf(stderr, "  member %d said: %s", member + 1, line);
+    char command[128];
+    snprintf(command, sizeof command, format, tour.directory);
+    if (system(command) != 0) {
+        fprintf(stderr, "kvraft-demo tour: failed: %s\n", command);
     }
-    if (file != NULL) {
-        fclose(file);
-    }
-}
-
-static void remove_tree(const char *path)
-{
-    DIR *directory = opendir(path);
-    for (struct dirent *each; directory != NULL && (each = readdir(directory)) != NULL;) {
-        char below[512];
-        snprintf(below, sizeof below, "%s/%s", path, each->d_name);
-        if (each->d_name[0] != '.' && unlink(below) != 0) {
-            remove_tree(below);
-        }
-    }
-    if (directory != NULL) {
-        closedir(directory);
-    }
-    rmdir(path);
 }
 
 static void clean_up(void)
@@ -112,7 +84,7 @@ static void clean_up(void)
         stop(i, SIGKILL);
     }
     stream_close(&tour.all.io);
-    remove_tree(tour.directory);
+    shell("rm -rf %s");
 }
 
 /* The first expectation that does not hold ends the tour; so does the user. */
@@ -120,24 +92,22 @@ static _Noreturn void fail(const char *format, ...)
 {
     va_list arguments;
     va_start(arguments, format);
-    fprintf(stderr, "\nkvraft-demo tour: %s", interrupted ? "interrupted\n" : "failed: ");
-    if (!interrupted) {
+    fprintf(stderr, "\nkvraft-demo tour: %s", was_interrupted() ? "interrupted\n" : "failed: ");
+    if (!was_interrupted()) {
         vfprintf(stderr, format, arguments);
         fputc('\n', stderr);
-        for (int i = 0; i < MEMBERS; i++) {
-            show_log(i);
-        }
+        shell("tail -n 20 %s/*.log >&2");
     }
     va_end(arguments);
     clean_up();
     exit(EXIT_FAILED);
 }
 
-#define EXPECT(condition, ...)             \
-    do {                                   \
-        if (interrupted || !(condition)) { \
-            fail(__VA_ARGS__);             \
-        }                                  \
+#define EXPECT(condition, ...)                   \
+    do {                                         \
+        if (was_interrupted() || !(condition)) { \
+            fail(__VA_ARGS__);                   \
+        }                                        \
     } while (0)
 
 /* ---------------------------------------------------------------- questions and calls */
@@ -216,19 +186,12 @@ static void put_many(const char *key, const char *value)
     take_acks(WINDOW - 1);
 }
 
-/* What a read found: how many keys, a sum over keys and values, and the last value. */
+/* What a read found: how many keys, a sum over all of them, and the last value. */
 typedef struct reading {
     uint64_t count;
     uint64_t sum;
     char value[64];
 } reading;
-
-static void add_sum(uint64_t *sum, kvr_slice bytes)
-{
-    for (size_t i = 0; i < bytes.size; i++) {
-        *sum = (*sum ^ bytes.data[i]) * 1099511628211u;
-    }
-}
 
 /* Of one key (`end` is ""), or from `key` to `end`. */
 static reading read_keys(connection *link, const char *key, const char *end, uint64_t revision,
@@ -238,10 +201,14 @@ static reading read_keys(connection *link, const char *key, const char *end, uin
     request asked = {.kind = KVR_CALL_READ_LINEAR, .flags = flags};
     asked.range = (kvr_range){.key = text(key), .range_end = text(end), .revision = revision};
     reply answer = client_ask(link, &asked);
-    for (kvr_kv kv; client_next_kv(link, &answer, &kv); found.count++) {
-        add_sum(&found.sum, kv.key);
-        add_sum(&found.sum, kv.value);
+    for (; answer.kind == SAY_KV; answer = client_receive(link, link->timeout_ns)) {
+        kvr_kv kv;
+        for (const uint8_t *at = answer.rest.at; at < answer.rest.end; at++) {
+            found.sum = (found.sum ^ *at) * 1099511628211u;
+        }
+        wire_all(&answer.rest, shape_kv, &kv);
         snprintf(found.value, sizeof found.value, "%.*s", (int)kv.value.size, kv.value.data);
+        found.count++;
     }
     EXPECT(reply_is_good(&answer), "a read of %s was not answered", key);
     return found;
@@ -252,26 +219,25 @@ static reading read_keys(connection *link, const char *key, const char *end, uin
 /* Six free ports: held together, so that they differ, then let go. */
 static void choose_ports(void)
 {
-    int fds[2 * MEMBERS];
+    stream held[2 * MEMBERS];
     struct sockaddr_in at[2 * MEMBERS];
-    for (size_t i = 0; i < COUNT_OF(fds); i++) {
+    for (size_t i = 0; i < COUNT_OF(at); i++) {
         socklen_t size = sizeof at[i];
         at[i] =
             (struct sockaddr_in){.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-        fds[i] = socket(AF_INET, SOCK_STREAM, 0);
-        EXPECT(bind(fds[i], (struct sockaddr *)&at[i], size) == 0 &&
-                   getsockname(fds[i], (struct sockaddr *)&at[i], &size) == 0,
-               "no free port on 127.0.0.1: %s", strerror(errno));
+        EXPECT(stream_listen(&held[i], &at[i]) &&
+                   getsockname(held[i].fd, (struct sockaddr *)&at[i], &size) == 0,
+               "no free port on 127.0.0.1");
     }
-    tour.all = (connection){.endpoints.count = MEMBERS, .timeout_ns = 10 * second};
+    tour.all.timeout_ns = 10 * second;
     for (int i = 0; i < MEMBERS; i++) {
-        close(fds[i]);
-        close(fds[MEMBERS + i]);
-        tour.one[i] = (connection){.endpoints.count = 1, .timeout_ns = 10 * second};
-        tour.one[i].endpoints.addresses[0] = at[MEMBERS + i];
-        tour.all.endpoints.addresses[i] = at[MEMBERS + i];
+        stream_close(&held[i]);
+        stream_close(&held[MEMBERS + i]);
         snprintf(tour.clients[i], sizeof tour.clients[i], "127.0.0.1:%u",
                  ntohs(at[MEMBERS + i].sin_port));
+        tour.all.endpoints.addresses[tour.all.endpoints.count++] = at[MEMBERS + i];
+        tour.one[i] = (connection){.endpoints.count = 1, .timeout_ns = 10 * second};
+        tour.one[i].endpoints.addresses[0] = at[MEMBERS + i];
     }
     snprintf(tour.peers, sizeof tour.peers, "1=127.0.0.1:%u,2=127.0.0.1:%u,3=127.0.0.1:%u",
              ntohs(at[0].sin_port), ntohs(at[1].sin_port), ntohs(at[2].sin_port));
@@ -386,7 +352,7 @@ static bool swap(const char *expected, const char *wanted)
     room.else_ops[0] = (kvr_op){.kind = KVR_OP_RANGE, .key = text("tour/counter")};
     reply answer = client_ask(&tour.all, &asked);
     EXPECT(reply_is_good(&answer), "a transaction was not acknowledged");
-    wire_all(&answer.rest, &shape_result, &result);
+    wire_all(&answer.rest, shape_result, &result);
     return result.succeeded;
 }
 
@@ -415,7 +381,7 @@ static void take_events(connection *link, uint64_t revision, uint64_t count, con
         kvr_event event;
         reply said = client_receive(link, 5 * second);
         EXPECT(reply_is_good(&said), "no event of revision %" PRIu64 " within 5 s", revision);
-        wire_all(&said.rest, &shape_event, &event);
+        wire_all(&said.rest, shape_event, &event);
         EXPECT(event.kv.mod_revision == revision, "revision %" PRIu64 " instead of %" PRIu64,
                event.kv.mod_revision, revision);
         printf("%-10s revision %" PRIu64 ": %.*s = %.*s\n", label, revision, (int)event.kv.key.size,
@@ -545,13 +511,12 @@ static void step_snapshot(void)
 static void step_hash(void)
 {
     member_status s[MEMBERS];
-    for (uint64_t start_ns = now_ns();; pause_since(start_ns, "the members rest at one index")) {
-        bool same = true;
-        for (int i = 0; i < MEMBERS; i++) {
-            same = ask(i, &s[i]) && same && s[i].node.hash_index == s[0].node.hash_index;
-        }
-        if (same) {
-            break;
+    uint64_t start_ns = now_ns();
+    for (int i = 0; i < MEMBERS;) {
+        bool same = ask(i, &s[i]) && s[i].node.hash_index == s[0].node.hash_index;
+        i = same ? i + 1 : 0;
+        if (!same) {
+            pause_since(start_ns, "all members rest at one index");
         }
     }
     for (int i = 1; i < MEMBERS; i++) {
@@ -572,9 +537,8 @@ static void step_stop(void)
     }
 }
 
-int run_tour(options *chosen, char **words)
+int run_tour(options *chosen)
 {
-    (void)words;
     static void (*const steps[])(void) = {step_elect,       step_load,     step_read,  step_history,
                                           step_transaction, step_watch,    step_lease, step_kill,
                                           step_restart,     step_snapshot, step_hash,  step_stop};
@@ -584,8 +548,7 @@ int run_tour(options *chosen, char **words)
         fprintf(stderr, "kvraft-demo tour: %s: %s\n", tour.directory, strerror(errno));
         return EXIT_FAILED;
     }
-    signal(SIGINT, interrupt);
-    signal(SIGTERM, interrupt);
+    catch_interrupts();
     for (size_t i = 0; i < COUNT_OF(steps); i++) {
         steps[i]();
     }

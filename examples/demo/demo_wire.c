@@ -9,64 +9,39 @@
 
 enum { HEAD_BYTES = 3 * 8, FRAME_MAX = 4 << 20 };
 
-#define N(type, member)                                        \
-    {                                                          \
-        offsetof(type, member), sizeof(((type *)NULL)->member) \
-    }
-#define B(type, member)                     \
-    {                                       \
-        offsetof(type, member), SHAPE_BYTES \
-    }
-#define KV(type, at)                                                                           \
-    B(type, at key), B(type, at value), N(type, at create_revision), N(type, at mod_revision), \
-        N(type, at version), N(type, at lease)
-#define NODE(member) N(member_status, node.member)
+#define NUMBER(type, member) offsetof(type, member), sizeof(((type *)NULL)->member)
+#define BYTES(type, member) offsetof(type, member), SHAPE_BYTES
+#define SHAPE(name, ...) const shape name[] = {__VA_ARGS__, 0, 0}
+#define NODE(member) NUMBER(member_status, node.member)
+#define KV(type, at)                                                              \
+    BYTES(type, at key), BYTES(type, at value), NUMBER(type, at create_revision), \
+        NUMBER(type, at mod_revision), NUMBER(type, at version), NUMBER(type, at lease)
 
-const shape shape_kv = {{KV(kvr_kv, )}};
-const shape shape_event = {
-    {N(kvr_event, type), N(kvr_event, has_prev), KV(kvr_event, kv.), KV(kvr_event, prev.)}};
-const shape shape_reply = {{N(reply, status), N(reply, outcome), N(reply, revision)}};
-const shape shape_result = {{N(kvr_op_result, kind), N(kvr_op_result, succeeded),
-                             N(kvr_op_result, count), N(kvr_op_result, kv_count),
-                             N(kvr_op_result, result_count)}};
-const shape shape_progress = {
-    {N(kvr_raft_progress, id), N(kvr_raft_progress, match), N(kvr_raft_progress, state)}};
-const shape shape_status = {{N(member_status, id),
-                             N(member_status, garbage),
-                             NODE(failure),
-                             NODE(corrupt),
-                             NODE(no_space),
-                             NODE(hash_index),
-                             NODE(hash_chain),
-                             NODE(hash_live),
-                             NODE(snapshots_taken),
-                             NODE(snapshots_installed),
-                             NODE(memory_bytes),
-                             NODE(raft.role),
-                             NODE(raft.leader),
-                             NODE(raft.term),
-                             NODE(raft.first_index),
-                             NODE(raft.last_index),
-                             NODE(raft.commit_index),
-                             NODE(raft.applied_index),
-                             NODE(raft.snapshot_index),
-                             NODE(store.revision),
-                             NODE(store.compacted),
-                             NODE(store.live_keys),
-                             NODE(store.live_bytes),
-                             NODE(lease.leases),
-                             NODE(watch.watchers)}};
-
-static const shape shape_op = {{N(kvr_op, kind), N(kvr_op, flags), B(kvr_op, key),
-                                B(kvr_op, range_end), B(kvr_op, value), N(kvr_op, lease)}};
-static const shape shape_compare = {{N(kvr_compare, target), N(kvr_compare, result),
-                                     B(kvr_compare, key), B(kvr_compare, value),
-                                     N(kvr_compare, number)}};
-static const shape shape_counts = {
-    {N(kvr_txn, compare_count), N(kvr_txn, then_count), N(kvr_txn, else_count)}};
-static const shape shape_request = {{N(request, flags), B(request, range.key),
-                                     B(request, range.range_end), N(request, range.revision),
-                                     N(request, limit), N(request, lease), N(request, ttl_ns)}};
+SHAPE(shape_kv, KV(kvr_kv, ));
+SHAPE(shape_event, NUMBER(kvr_event, type), NUMBER(kvr_event, has_prev), KV(kvr_event, kv.),
+      KV(kvr_event, prev.));
+SHAPE(shape_reply, NUMBER(reply, status), NUMBER(reply, outcome), NUMBER(reply, revision));
+SHAPE(shape_result, NUMBER(kvr_op_result, kind), NUMBER(kvr_op_result, succeeded),
+      NUMBER(kvr_op_result, count), NUMBER(kvr_op_result, kv_count),
+      NUMBER(kvr_op_result, result_count));
+SHAPE(shape_progress, NUMBER(kvr_raft_progress, id), NUMBER(kvr_raft_progress, match),
+      NUMBER(kvr_raft_progress, state));
+SHAPE(shape_status, NUMBER(member_status, id), NUMBER(member_status, garbage), NODE(failure),
+      NODE(corrupt), NODE(no_space), NODE(hash_index), NODE(hash_chain), NODE(hash_live),
+      NODE(snapshots_taken), NODE(snapshots_installed), NODE(memory_bytes), NODE(raft.role),
+      NODE(raft.leader), NODE(raft.term), NODE(raft.first_index), NODE(raft.last_index),
+      NODE(raft.commit_index), NODE(raft.applied_index), NODE(raft.snapshot_index),
+      NODE(store.revision), NODE(store.compacted), NODE(store.live_keys), NODE(store.live_bytes),
+      NODE(lease.leases), NODE(watch.watchers));
+static SHAPE(shape_op, NUMBER(kvr_op, kind), NUMBER(kvr_op, flags), BYTES(kvr_op, key),
+             BYTES(kvr_op, range_end), BYTES(kvr_op, value), NUMBER(kvr_op, lease));
+static SHAPE(shape_compare, NUMBER(kvr_compare, target), NUMBER(kvr_compare, result),
+             BYTES(kvr_compare, key), BYTES(kvr_compare, value), NUMBER(kvr_compare, number));
+static SHAPE(shape_counts, NUMBER(kvr_txn, compare_count), NUMBER(kvr_txn, then_count),
+             NUMBER(kvr_txn, else_count));
+static SHAPE(shape_request, NUMBER(request, flags), BYTES(request, range.key),
+             BYTES(request, range.range_end), NUMBER(request, range.revision),
+             NUMBER(request, limit), NUMBER(request, lease), NUMBER(request, ttl_ns));
 
 kvr_slice text(const char *string)
 {
@@ -121,25 +96,16 @@ kvr_slice wire_bytes(wire *w, kvr_slice bytes)
 
 void wire_all(wire *w, const shape *of, void *object)
 {
-    for (size_t i = 0; i < COUNT_OF(of->fields) && of->fields[i].size != 0; i++) {
-        void *at = (uint8_t *)object + of->fields[i].offset;
-        uint8_t *byte = at;
-        uint32_t *word = at;
-        uint64_t *number = at;
-        kvr_slice *bytes = at;
-        switch (of->fields[i].size) {
-        case 1:
-            *byte = (uint8_t)wire_number(w, *byte);
-            break;
-        case 4:
-            *word = (uint32_t)wire_number(w, *word);
-            break;
-        case 8:
-            *number = wire_number(w, *number);
-            break;
-        default:
-            *bytes = wire_bytes(w, *bytes);
-            break;
+    for (; of[1] != 0; of += 2) {
+        void *at = (uint8_t *)object + of[0];
+        if (of[1] == SHAPE_BYTES) {
+            *(kvr_slice *)at = wire_bytes(w, *(kvr_slice *)at);
+        } else if (of[1] == sizeof(uint64_t)) {
+            *(uint64_t *)at = wire_number(w, *(uint64_t *)at);
+        } else if (of[1] == sizeof(uint32_t)) {
+            *(uint32_t *)at = (uint32_t)wire_number(w, *(uint32_t *)at);
+        } else {
+            *(uint8_t *)at = (uint8_t)wire_number(w, *(uint8_t *)at);
         }
     }
 }
@@ -192,7 +158,7 @@ static void wire_branch(wire *w, kvr_op *ops, uint32_t count)
 {
     for (uint32_t i = 0; i < count && !w->failed; i++) {
         ops[i].size = sizeof ops[i];
-        wire_all(w, &shape_op, &ops[i]);
+        wire_all(w, shape_op, &ops[i]);
         w->failed = w->failed || ops[i].kind == KVR_OP_TXN; /* nested: there is no room for it */
     }
 }
@@ -202,12 +168,12 @@ static void wire_txn(wire *w, txn_room *room)
     kvr_txn *txn = &room->txn;
     *txn = (kvr_txn){sizeof *txn,    txn->compare_count, txn->then_count, txn->else_count,
                      room->compares, room->then_ops,     room->else_ops};
-    wire_all(w, &shape_counts, txn);
+    wire_all(w, shape_counts, txn);
     w->failed = w->failed || txn->compare_count > KVR_TXN_OPS_MAX ||
                 txn->then_count > KVR_TXN_OPS_MAX || txn->else_count > KVR_TXN_OPS_MAX;
     for (uint32_t i = 0; i < txn->compare_count && !w->failed; i++) {
         room->compares[i].size = sizeof room->compares[i];
-        wire_all(w, &shape_compare, &room->compares[i]);
+        wire_all(w, shape_compare, &room->compares[i]);
     }
     wire_branch(w, room->then_ops, txn->then_count);
     wire_branch(w, room->else_ops, txn->else_count);
@@ -218,9 +184,9 @@ void wire_request(wire *w, request *asked)
     asked->range.size = sizeof asked->range;
     asked->op.size = sizeof asked->op;
     if (asked->kind == KVR_CALL_WRITE) {
-        wire_all(w, &shape_op, &asked->op);
+        wire_all(w, shape_op, &asked->op);
     } else {
-        wire_all(w, &shape_request, asked);
+        wire_all(w, shape_request, asked);
     }
     if (asked->op.kind == KVR_OP_TXN) {
         wire_txn(w, asked->room);
