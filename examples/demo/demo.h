@@ -13,6 +13,7 @@
 #include <kvraft/posix.h>
 #include <netinet/in.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdio.h>
 
 #define COUNT_OF(array) (sizeof(array) / sizeof((array)[0]))
@@ -62,7 +63,7 @@ void waits_add(waits *all, stream *one, short events); /* POLLOUT is added if it
 void waits_poll(waits *all);
 uint64_t now_ns(void); /* monotonic */
 void catch_interrupts(void);
-bool was_interrupted(void); /* by SIGINT or SIGTERM */
+extern volatile sig_atomic_t interrupted; /* by SIGINT or SIGTERM */
 
 /* -------------------------------------------------- demo_wire.c: bytes between clients and members
  *
@@ -96,10 +97,10 @@ enum { SHAPE_BYTES = 255 };
 
 /* A transaction with room for its parts; one level, as the command line writes it. */
 typedef struct txn_room {
-    kvr_txn txn;
+    kvr_txn txn; /* is filled in from what follows */
+    uint32_t counts[3];
     kvr_compare compares[KVR_TXN_OPS_MAX];
-    kvr_op then_ops[KVR_TXN_OPS_MAX];
-    kvr_op else_ops[KVR_TXN_OPS_MAX];
+    kvr_op ops[2][KVR_TXN_OPS_MAX]; /* then, else */
 } txn_room;
 
 typedef struct request {

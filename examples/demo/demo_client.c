@@ -28,21 +28,19 @@ bool client_send(connection *link, request *asked)
 
 reply client_receive(connection *link, uint64_t timeout_ns)
 {
-    reply got = {0};
     uint64_t start_ns = now_ns();
-    while (link->io.open && !got.answered && now_ns() - start_ns < timeout_ns) {
+    bool good = link->io.open;
+    while (good && now_ns() - start_ns < timeout_ns && !interrupted) {
+        reply got = {.answered = true};
         struct pollfd wait = {.fd = link->io.fd, .events = POLLIN};
         int found = wire_next(&link->io.in, &got.kind, &got.id, &got.rest);
         if (found == 1) {
             wire_all(&got.rest, shape_reply, &got);
-            got.answered = !got.rest.failed;
+            return got;
         }
-        if (found < 0 || got.rest.failed ||
-            (found == 0 && poll(&wait, 1, 100) > 0 && !stream_read(&link->io))) {
-            break;
-        }
+        good = found == 0 && (poll(&wait, 1, 100) <= 0 || stream_read(&link->io));
     }
-    return got;
+    return (reply){.answered = false};
 }
 
 reply client_ask(connection *link, request *asked)

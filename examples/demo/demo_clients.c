@@ -34,8 +34,6 @@ struct client {
     call *calls;
 };
 
-/* ---------------------------------------------------------------- calls and replies */
-
 static void keep(kvr_slice *bytes, uint8_t *room)
 {
     if (bytes->size > 0) {
@@ -88,8 +86,6 @@ static void answer(call *of, kvr_status status, uint8_t outcome)
     end_call(of, &to);
 }
 
-/* ---------------------------------------------------------------- reads */
-
 /* As much as the client takes now; the rest when its buffer is low again. */
 static void continue_read(call *of)
 {
@@ -130,8 +126,6 @@ static void start_read(call *of)
     }
 }
 
-/* ---------------------------------------------------------------- watches */
-
 static kvr_status start_watch(call *of)
 {
     const kvr_watch_request wanted = {.size = sizeof wanted,
@@ -168,8 +162,6 @@ void clients_watched(void *ctx, const kvr_watch_batch *batch)
         }
     }
 }
-
-/* ---------------------------------------------------------------- status */
 
 static void answer_status(call *of)
 {
@@ -271,8 +263,6 @@ void clients_completed(void *ctx, const kvr_completion *end)
         end_call(of, &to);
     }
 }
-
-/* ---------------------------------------------------------------- connections */
 
 /* A client that does not take its replies is not listened to. */
 static void take_requests(client *from)

@@ -8,7 +8,7 @@
 #include <string.h>
 
 /* Says what became of a request that did not succeed. */
-static bool succeeded(const reply *answer, bool writes)
+static int finish(const reply *answer, bool writes)
 {
     if (!answer->answered) {
         fprintf(stderr, "kvraft-demo: no member answered at --endpoints%s\n",
@@ -21,7 +21,7 @@ static bool succeeded(const reply *answer, bool writes)
                 kvr_status_text(answer->status),
                 answer->status == KVR_ETOOBIG ? " (a key: 65,535 bytes, a value: 1,572,864)" : "");
     }
-    return reply_is_good(answer);
+    return reply_is_good(answer) ? EXIT_OK : EXIT_FAILED;
 }
 
 static void print_bytes(const char *before, kvr_slice bytes, const char *after)
@@ -71,25 +71,24 @@ static void print_result(wire *in, int depth)
     }
 }
 
-static int write_op(connection *link, request *asked)
+static int write_op(options *chosen, request *asked)
 {
     asked->kind = KVR_CALL_WRITE;
-    reply answer = client_ask(link, asked);
-    if (!succeeded(&answer, true)) {
-        return EXIT_FAILED;
+    asked->op.flags = chosen->prev ? KVR_OP_PREV_KV : 0;
+    reply answer = client_ask(&chosen->link, asked);
+    if (reply_is_good(&answer)) {
+        print_result(&answer.rest, 0);
+        printf("revision %" PRIu64 "\n", answer.revision);
     }
-    print_result(&answer.rest, 0);
-    printf("revision %" PRIu64 "\n", answer.revision);
-    return EXIT_OK;
+    return finish(&answer, true);
 }
 
 int run_put(options *chosen)
 {
-    request asked = {
-        .op = {.kind = KVR_OP_PUT, .key = text(chosen->words[0]), .value = text(chosen->words[1])}};
-    asked.op.flags = chosen->prev ? KVR_OP_PREV_KV : 0;
-    asked.op.lease = (int64_t)chosen->lease;
-    return write_op(&chosen->link, &asked);
+    request asked = {.op = {.kind = KVR_OP_PUT, .lease = (int64_t)chosen->lease}};
+    asked.op.key = text(chosen->words[0]);
+    asked.op.value = text(chosen->words[1]);
+    return write_op(chosen, &asked);
 }
 
 int run_get(options *chosen)
@@ -108,15 +107,14 @@ int run_get(options *chosen)
     if (chosen->count && reply_is_good(&answer)) {
         printf("%" PRIu64 "\n", wire_number(&answer.rest, 0));
     }
-    return succeeded(&answer, false) ? EXIT_OK : EXIT_FAILED;
+    return finish(&answer, false);
 }
 
 int run_del(options *chosen)
 {
     kvr_range range = interval(chosen, chosen->words[0]);
     request asked = {.op = {.kind = KVR_OP_DELETE, .key = range.key, .range_end = range.range_end}};
-    asked.op.flags = chosen->prev ? KVR_OP_PREV_KV : 0;
-    return write_op(&chosen->link, &asked);
+    return write_op(chosen, &asked);
 }
 
 /* Its place in a list that ends with NULL: that end, if it is not in there. */
@@ -142,48 +140,38 @@ static bool parse_compare(char **words, kvr_compare *out_compare)
            (out_compare->target == KVR_COMPARE_VALUE || (end != words[3] && *end == '\0'));
 }
 
-/* What follows "then" or "else"; returns how many words that are, 0 if it is no operation. */
-static int parse_op(char **words, int left, kvr_op *out_op)
+static bool parse_op(char **words, uint8_t verb, kvr_op *out_op)
 {
-    static const char *const verbs[] = {"put", "get", "del", NULL};
-    uint8_t verb = left > 0 ? place_of(words[0], verbs) : 0;
-    int took = verb == 0 ? 3 : 2;
-    if (left < took || verbs[verb] == NULL) {
-        return 0;
-    }
     *out_op = (kvr_op){.kind = (uint8_t)(KVR_OP_PUT + verb), .key = text(words[1])};
     out_op->value = verb == 0 ? text(words[2]) : (kvr_slice){NULL, 0};
-    return took;
+    return verb < 3;
 }
 
 int run_txn(options *chosen)
 {
     static txn_room room;
     static const char *const parts[] = {"if", "then", "else", NULL};
-    uint32_t *counts[] = {&room.txn.compare_count, &room.txn.then_count, &room.txn.else_count};
+    static const char *const verbs[] = {"put", "get", "del", NULL};
     request asked = {.op = {.kind = KVR_OP_TXN}, .room = &room};
-    char **words = chosen->words;
     int left = 0;
-    while (words[left] != NULL) {
+    while (chosen->words[left] != NULL) {
         left++;
     }
-    for (int took = 0; left > 0; words += took, left -= took) {
+    for (char **words = chosen->words; left > 0;) {
         uint8_t part = place_of(words[0], parts);
-        uint32_t at = parts[part] == NULL ? KVR_TXN_OPS_MAX : (*counts[part])++;
-        took = 0;
-        if (at < KVR_TXN_OPS_MAX && part == 0) {
-            took = left > 4 && parse_compare(words + 1, &room.compares[at]) ? 4 : 0;
-        } else if (at < KVR_TXN_OPS_MAX) {
-            kvr_op *op = part == 1 ? &room.then_ops[at] : &room.else_ops[at];
-            took = parse_op(words + 1, left - 1, op);
-        }
-        if (took++ == 0) {
-            fprintf(stderr, "kvraft-demo txn: cannot read it from \"%s\" on; see --help\n",
-                    words[0]);
+        uint8_t verb = left > 1 ? place_of(words[1], verbs) : 3;
+        int took = part == 0 ? 5 : verb == 0 ? 4 : 3;
+        uint32_t at = part < 3 ? room.counts[part]++ : KVR_TXN_OPS_MAX;
+        if (left < took || at == KVR_TXN_OPS_MAX ||
+            !(part == 0 ? parse_compare(words + 1, &room.compares[at])
+                        : parse_op(words + 1, verb, &room.ops[part - 1][at]))) {
+            fprintf(stderr, "kvraft-demo txn: cannot read it from \"%s\" on; see --help\n", *words);
             return EXIT_USAGE;
         }
+        words += took;
+        left -= took;
     }
-    return write_op(&chosen->link, &asked);
+    return write_op(chosen, &asked);
 }
 
 int run_compact(options *chosen)
@@ -194,7 +182,7 @@ int run_compact(options *chosen)
         return EXIT_USAGE;
     }
     reply answer = client_ask(&chosen->link, &asked);
-    return succeeded(&answer, true) ? EXIT_OK : EXIT_FAILED;
+    return finish(&answer, true);
 }
 
 static void print_event(wire *in)
@@ -229,7 +217,7 @@ int run_watch(options *chosen)
                 said.revision);
         return EXIT_FAILED;
     }
-    return succeeded(&said, false) ? EXIT_OK : EXIT_FAILED;
+    return finish(&said, false);
 }
 
 int run_lease(options *chosen)
@@ -248,39 +236,33 @@ int run_lease(options *chosen)
     }
     asked.lease = (int64_t)id;
     reply answer = client_ask(&chosen->link, &asked);
-    if (!succeeded(&answer, true)) {
-        return EXIT_FAILED;
+    if (reply_is_good(&answer)) {
+        id = wire_number(&answer.rest, 0);
+        ttl_ns = wire_number(&answer.rest, 0);
+        printf("lease %" PRIu64 ", granted for %.3f s, %.3f s left\n", id, (double)ttl_ns / 1e9,
+               (double)wire_number(&answer.rest, 0) / 1e9);
     }
-    id = wire_number(&answer.rest, 0);
-    ttl_ns = wire_number(&answer.rest, 0);
-    printf("lease %" PRIu64 ", granted for %.3f s, %.3f s left\n", id, (double)ttl_ns / 1e9,
-           (double)wire_number(&answer.rest, 0) / 1e9);
-    while (wire_left(&answer.rest)) {
+    while (reply_is_good(&answer) && wire_left(&answer.rest)) {
         print_bytes("  ", wire_bytes(&answer.rest, (kvr_slice){NULL, 0}), "\n");
     }
-    return EXIT_OK;
+    return finish(&answer, true);
 }
 
-/* ---------------------------------------------------------------- status, members */
-
-static void show_status(const member_status *s, wire *rest)
+static void show_status(const kvr_node_status *s, uint64_t garbage)
 {
-    (void)rest;
     printf("  log %" PRIu64 "..%" PRIu64 ", committed %" PRIu64 ", applied %" PRIu64
-           ", snapshot %" PRIu64 "\n",
-           s->node.raft.first_index, s->node.raft.last_index, s->node.raft.commit_index,
-           s->node.raft.applied_index, s->node.raft.snapshot_index);
-    printf("  revision %" PRIu64 ", compacted %" PRIu64 ", keys %" PRIu64 ", bytes %" PRIu64
-           ", leases %" PRIu64 ", watchers %" PRIu64 "\n",
-           s->node.store.revision, s->node.store.compacted, s->node.store.live_keys,
-           s->node.store.live_bytes, s->node.lease.leases, s->node.watch.watchers);
-    printf("  state at %" PRIu64 ": hash %016" PRIx64 ", chain %016" PRIx64 "\n",
-           s->node.hash_index, s->node.hash_live, s->node.hash_chain);
-    printf("  snapshots taken %" PRIu64 ", installed %" PRIu64 "; memory %" PRIu64
+           ", snapshot %" PRIu64 "\n"
+           "  revision %" PRIu64 ", compacted %" PRIu64 ", keys %" PRIu64 ", bytes %" PRIu64
+           ", leases %" PRIu64 ", watchers %" PRIu64 "\n"
+           "  state at %" PRIu64 ": hash %016" PRIx64 ", chain %016" PRIx64 "\n"
+           "  snapshots taken %" PRIu64 ", installed %" PRIu64 "; memory %" PRIu64
            " KiB; garbage %" PRIu64 "%s%s\n",
-           s->node.snapshots_taken, s->node.snapshots_installed, s->node.memory_bytes >> 10,
-           s->garbage, s->node.no_space ? "; no space: takes no writes" : "",
-           s->node.corrupt ? "; state differs between members: takes no writes" : "");
+           s->raft.first_index, s->raft.last_index, s->raft.commit_index, s->raft.applied_index,
+           s->raft.snapshot_index, s->store.revision, s->store.compacted, s->store.live_keys,
+           s->store.live_bytes, s->lease.leases, s->watch.watchers, s->hash_index, s->hash_live,
+           s->hash_chain, s->snapshots_taken, s->snapshots_installed, s->memory_bytes >> 10,
+           garbage, s->no_space ? "; no space: takes no writes" : "",
+           s->corrupt ? "; state differs between members: takes no writes" : "");
 }
 
 /* What the leader knows of the others. */
@@ -297,7 +279,7 @@ static void show_members(const member_status *s, wire *rest)
     }
 }
 
-static int each_member(const member_list *all, void (*show)(const member_status *, wire *))
+static int each_member(const member_list *all, bool members)
 {
     static const char *const roles[] = {"loading",   "follower", "precandidate",
                                         "candidate", "leader",   "failed"};
@@ -308,12 +290,12 @@ static int each_member(const member_list *all, void (*show)(const member_status 
         reply answer;
         one.endpoints.addresses[0] = all->addresses[i];
         if (client_status(&one, &s, &answer) && s.node.raft.role < COUNT_OF(roles)) {
+            bool dead = s.node.failure != KVR_OK;
             printf("endpoint %" PRIu32 ": member %" PRIu64 ", %s, term %" PRIu64 ", leader %" PRIu64
                    "%s%s\n",
                    i + 1, s.id, roles[s.node.raft.role], s.node.raft.term, s.node.raft.leader,
-                   s.node.failure ? "; takes no part: " : "",
-                   s.node.failure ? kvr_status_text(s.node.failure) : "");
-            show(&s, &answer.rest);
+                   dead ? "; takes no part: " : "", dead ? kvr_status_text(s.node.failure) : "");
+            members ? show_members(&s, &answer.rest) : show_status(&s.node, s.garbage);
         } else {
             printf("endpoint %" PRIu32 ": does not answer\n", i + 1);
             result = EXIT_FAILED;
@@ -325,10 +307,10 @@ static int each_member(const member_list *all, void (*show)(const member_status 
 
 int run_status(options *chosen)
 {
-    return each_member(&chosen->link.endpoints, show_status);
+    return each_member(&chosen->link.endpoints, false);
 }
 
 int run_members(options *chosen)
 {
-    return each_member(&chosen->link.endpoints, show_members);
+    return each_member(&chosen->link.endpoints, true);
 }

@@ -31,13 +31,12 @@ bool disk_open(server *self)
     config.path = self->chosen->data_dir;
     config.wal = &wal;
     kvr_status status = kvr_posix_disk_new(&config, &self->disk);
-    const char *why = kvr_status_text(status);
     if (status == KVR_OK) {
         status = kvr_posix_disk_open(self->disk);
-        why = kvr_posix_disk_error(self->disk);
     }
     if (status != KVR_OK) {
-        fprintf(stderr, "kvraft-demo: --data-dir %s: %s\n", self->chosen->data_dir, why);
+        fprintf(stderr, "kvraft-demo: --data-dir %s: %s\n", self->chosen->data_dir,
+                self->disk == NULL ? kvr_status_text(status) : kvr_posix_disk_error(self->disk));
         return false;
     }
     self->disk_signal = (stream){.fd = kvr_posix_disk_fd(self->disk), .open = true};

@@ -120,8 +120,6 @@ static void suggest(const char *word, const char *const *names, size_t count, co
     fprintf(stderr, best == NULL ? "; see --help\n" : "; did you mean %s%s\n", dashes, best);
 }
 
-/* ---------------------------------------------------------------- values */
-
 bool parse_number(const char *string, uint64_t *out_number)
 {
     char *end = NULL;
@@ -178,23 +176,22 @@ static bool parse_list(const char *string, member_list *to, bool with_ids, uint3
 static bool parse(const flag *one, const char *string)
 {
     switch (one->kind) {
-    case FLAG_SWITCH:
-        *(bool *)one->value = true;
-        return *string == '\0';
+    case FLAG_TEXT:
+        *(const char **)one->value = string;
+        return true;
     case FLAG_NUMBER:
         return parse_number(string, one->value);
     case FLAG_TIME:
         return parse_time(string, one->value);
-    case FLAG_TEXT:
-        *(const char **)one->value = string;
-        return true;
+    case FLAG_SWITCH:
+        return false;
     default:
         return parse_list(string, one->value, one->kind == FLAG_PEERS,
                           one->kind == FLAG_ENDPOINT ? 1 : MEMBERS_MAX);
     }
 }
 
-static bool set_value(const command *of, const flag *one, const char *string)
+static bool set(const command *of, const flag *one, const char *string)
 {
     if (string != NULL && parse(one, string)) {
         return true;
@@ -203,8 +200,6 @@ static bool set_value(const command *of, const flag *one, const char *string)
             takes[one->kind], string == NULL ? "" : string);
     return false;
 }
-
-/* ---------------------------------------------------------------- flags and commands */
 
 static bool is_of(const command *of, const flag *one)
 {
@@ -238,19 +233,18 @@ static int take_flags(const command *of, int argc, char **argv)
     for (int i = 0; i < argc; i++) {
         if (only_words || strncmp(argv[i], "--", 2) != 0) {
             argv[words++] = argv[i];
-        } else if (argv[i][2] == '\0') {
-            only_words = true;
-        } else {
-            char *equals = strchr(argv[i], '=');
-            if (equals != NULL) {
-                *equals = '\0';
-            }
-            const flag *one = find(of, argv[i] + 2);
-            bool is_switch = one != NULL && one->kind == FLAG_SWITCH;
-            const char *inside = equals != NULL ? equals + 1 : is_switch ? "" : NULL;
-            if (one == NULL || !set_value(of, one, inside != NULL ? inside : argv[++i])) {
-                return -1;
-            }
+            continue;
+        }
+        only_words = argv[i][2] == '\0';
+        char *value = strchr(argv[i], '=');
+        if (value != NULL) {
+            *value++ = '\0';
+        }
+        const flag *one = only_words ? NULL : find(of, argv[i] + 2);
+        if (one != NULL && one->kind == FLAG_SWITCH && value == NULL) {
+            *(bool *)one->value = true;
+        } else if (!only_words && (one == NULL || !set(of, one, value ? value : argv[++i]))) {
+            return -1;
         }
     }
     argv[words] = NULL;
@@ -281,14 +275,28 @@ static int help_of(const command *of)
     return EXIT_OK;
 }
 
-static int run(const command *of, int argc, char **argv)
+int main(int argc, char **argv)
 {
+    const char *names[COUNT_OF(commands)];
+    const command *of = NULL;
+    if (argc < 2 || strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "help") == 0) {
+        return argc < 2 ? help(stderr, EXIT_USAGE) : help(stdout, EXIT_OK);
+    }
+    for (size_t i = 0; i < COUNT_OF(commands); i++) {
+        names[i] = commands[i].name;
+        of = strcmp(argv[1], names[i]) == 0 ? &commands[i] : of;
+    }
+    if (of == NULL) {
+        fprintf(stderr, "kvraft-demo: unknown command \"%s\"", argv[1]);
+        suggest(argv[1], names, COUNT_OF(names), "");
+        return EXIT_USAGE;
+    }
     for (size_t i = 0; i < COUNT_OF(flags); i++) {
         if (flags[i].preset != NULL) {
-            parse(&flags[i], flags[i].preset);
+            set(of, &flags[i], flags[i].preset);
         }
     }
-    int words = take_flags(of, argc, argv);
+    int words = take_flags(of, argc - 2, argv + 2);
     if (words >= 0 && chosen.help) {
         return help_of(of);
     }
@@ -296,28 +304,8 @@ static int run(const command *of, int argc, char **argv)
         fprintf(stderr, "kvraft-demo: usage: kvraft-demo %s %s; see --help\n", of->name, of->words);
         words = -1;
     }
-    chosen.words = argv;
+    chosen.words = argv + 2;
     int result = words < 0 ? EXIT_USAGE : of->run(&chosen);
     stream_close(&chosen.link.io);
     return result;
-}
-
-int main(int argc, char **argv)
-{
-    const char *names[COUNT_OF(commands)];
-    if (argc < 2) {
-        return help(stderr, EXIT_USAGE);
-    }
-    if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "help") == 0) {
-        return help(stdout, EXIT_OK);
-    }
-    for (size_t i = 0; i < COUNT_OF(commands); i++) {
-        names[i] = commands[i].name;
-        if (strcmp(argv[1], names[i]) == 0) {
-            return run(&commands[i], argc - 2, argv + 2);
-        }
-    }
-    fprintf(stderr, "kvraft-demo: unknown command \"%s\"", argv[1]);
-    suggest(argv[1], names, COUNT_OF(names), "");
-    return EXIT_USAGE;
 }

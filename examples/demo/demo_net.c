@@ -6,7 +6,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/tcp.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -60,11 +59,9 @@ static bool adopt(stream *one, int fd, bool blocking)
     int on = 1;
     *one = (stream){.fd = fd, .open = fd >= 0};
     if (fd >= 0 && (fcntl(fd, F_SETFD, FD_CLOEXEC) != 0 ||
-                    (!blocking && fcntl(fd, F_SETFL, O_NONBLOCK) != 0))) {
+                    (!blocking && fcntl(fd, F_SETFL, O_NONBLOCK) != 0) ||
+                    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on) != 0)) {
         stream_close(one);
-    }
-    if (one->open) {
-        setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
     }
     return one->open;
 }
@@ -133,7 +130,7 @@ void stream_close(stream *one)
 
 /* ---------------------------------------------------------------- waiting */
 
-static volatile sig_atomic_t interrupted;
+volatile sig_atomic_t interrupted;
 
 static void interrupt(int signal_number)
 {
@@ -146,11 +143,6 @@ void catch_interrupts(void)
     const struct sigaction action = {.sa_handler = interrupt};
     sigaction(SIGINT, &action, NULL);
     sigaction(SIGTERM, &action, NULL);
-}
-
-bool was_interrupted(void)
-{
-    return interrupted != 0;
 }
 
 uint64_t now_ns(void)

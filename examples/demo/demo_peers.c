@@ -74,8 +74,6 @@ static void accept_peers(server *self)
     }
 }
 
-/* ---------------------------------------------------------------- the main loop's side */
-
 void peers_wait(server *self, waits *all)
 {
     bool full = true;

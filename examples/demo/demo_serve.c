@@ -21,15 +21,13 @@ static void report_failure(server *self)
 static void main_loop(server *self)
 {
     static waits all;
-    while (!was_interrupted()) {
+    while (!interrupted) {
         kvr_status status = self->failed ? KVR_OK : kvr_node_run(self->node, 0);
         if (kvr_status_is_fatal(status)) {
             report_failure(self);
         }
         all.count = 0;
-        all.deadline_ns = self->failed          ? UINT64_MAX
-                          : status == KVR_AGAIN ? 0
-                                                : kvr_node_deadline(self->node);
+        all.deadline_ns = kvr_node_deadline(self->node);
         waits_add(&all, &self->disk_signal, POLLIN);
         peers_wait(self, &all);
         clients_wait(self, &all);
@@ -39,8 +37,6 @@ static void main_loop(server *self)
         clients_ready(self);
     }
 }
-
-/* ---------------------------------------------------------------- start and end */
 
 static bool node_open(server *self)
 {

@@ -6,7 +6,6 @@
 
 #include <errno.h>
 #include <inttypes.h>
-#include <signal.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,7 +15,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { MEMBERS = 3, WINDOW = 64, SNAPSHOT_ENTRIES = 1000 };
+enum { MEMBERS = 3, WINDOW = 64, SNAPSHOT_ENTRIES = 1000, WRITES = 200 };
 static const uint64_t second = 1000000000;
 
 static struct {
@@ -27,10 +26,11 @@ static struct {
     connection one[MEMBERS]; /* to each member */
     connection all;          /* to whichever answers */
     const char *load;
-    uint64_t packages;
+    uint32_t packages;
     uint32_t in_flight; /* writes sent on `all` and not acknowledged yet */
     uint32_t acked;     /* writes of the writer */
-    int dead;           /* the member that was killed */
+    int dead;           /* the member that was killed, */
+    uint64_t missed;    /* and the first index that it does not have */
 } tour = {.directory = "/tmp/kvraft-tour-XXXXXX"};
 
 /* ---------------------------------------------------------------- processes */
@@ -92,22 +92,22 @@ static _Noreturn void fail(const char *format, ...)
 {
     va_list arguments;
     va_start(arguments, format);
-    fprintf(stderr, "\nkvraft-demo tour: %s", was_interrupted() ? "interrupted\n" : "failed: ");
-    if (!was_interrupted()) {
-        vfprintf(stderr, format, arguments);
-        fputc('\n', stderr);
+    fprintf(stderr, "\nkvraft-demo tour: ");
+    vfprintf(stderr, interrupted ? "interrupted" : format, arguments);
+    va_end(arguments);
+    fprintf(stderr, "\n");
+    if (!interrupted) {
         shell("tail -n 20 %s/*.log >&2");
     }
-    va_end(arguments);
     clean_up();
     exit(EXIT_FAILED);
 }
 
-#define EXPECT(condition, ...)                   \
-    do {                                         \
-        if (was_interrupted() || !(condition)) { \
-            fail(__VA_ARGS__);                   \
-        }                                        \
+#define EXPECT(condition, ...)             \
+    do {                                   \
+        if (interrupted || !(condition)) { \
+            fail("failed: " __VA_ARGS__);  \
+        }                                  \
     } while (0)
 
 /* ---------------------------------------------------------------- questions and calls */
@@ -188,7 +188,7 @@ static void put_many(const char *key, const char *value)
 
 /* What a read found: how many keys, a sum over all of them, and the last value. */
 typedef struct reading {
-    uint64_t count;
+    uint32_t count;
     uint64_t sum;
     char value[64];
 } reading;
@@ -221,10 +221,10 @@ static void choose_ports(void)
 {
     stream held[2 * MEMBERS];
     struct sockaddr_in at[2 * MEMBERS];
+    struct sockaddr_in any = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     for (size_t i = 0; i < COUNT_OF(at); i++) {
         socklen_t size = sizeof at[i];
-        at[i] =
-            (struct sockaddr_in){.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+        at[i] = any;
         EXPECT(stream_listen(&held[i], &at[i]) &&
                    getsockname(held[i].fd, (struct sockaddr *)&at[i], &size) == 0,
                "no free port on 127.0.0.1");
@@ -283,7 +283,7 @@ static void load_line(stanza *to, const char *line, size_t size)
         buffer_release(&to->text);
         *to = (stanza){.many = false};
         if (++tour.packages % 64 == 0 && isatty(fileno(stdout))) {
-            printf("\rload       %" PRIu64 " stanzas", tour.packages);
+            printf("\rload       %u stanzas", tour.packages);
             fflush(stdout);
         }
     }
@@ -305,11 +305,9 @@ static void step_load(void)
     free(line);
     fclose(file);
     EXPECT(tour.packages > 0, "%s holds no stanza", tour.load);
-    uint64_t count = read_keys(&tour.all, "pkg/", "pkg0", 0, READ_KEYS_ONLY).count;
-    EXPECT(count == tour.packages, "%" PRIu64 " keys are there of %" PRIu64 " stanzas", count,
-           tour.packages);
-    printf("\rload       %" PRIu64
-           " stanzas of %s, %zu KiB, each one on a majority's disks: %.2f s\n",
+    uint32_t count = read_keys(&tour.all, "pkg/", "pkg0", 0, READ_KEYS_ONLY).count;
+    EXPECT(count == tour.packages, "%u keys are there of %u stanzas", count, tour.packages);
+    printf("\rload       %u stanzas of %s, %zu KiB, each one on a majority's disks: %.2f s\n",
            count, tour.load, size >> 10, since(start_ns));
 }
 
@@ -322,8 +320,7 @@ static void step_read(void)
         EXPECT(linear.count == tour.packages && linear.sum == first.sum && stale.sum == first.sum,
                "member %d reads other bytes", i + 1);
     }
-    printf("read       the same %" PRIu64 " from each member, linearizable and serializable\n",
-           first.count);
+    printf("read       the same %u from each member, linearizable and serializable\n", first.count);
 }
 
 static void step_history(void)
@@ -345,11 +342,11 @@ static bool swap(const char *expected, const char *wanted)
     static txn_room room;
     kvr_op_result result = {0};
     request asked = {.kind = KVR_CALL_WRITE, .op = {.kind = KVR_OP_TXN}, .room = &room};
-    room.txn = (kvr_txn){.compare_count = 1, .then_count = 1, .else_count = 1};
+    room.counts[0] = room.counts[1] = room.counts[2] = 1;
     room.compares[0] = (kvr_compare){.target = KVR_COMPARE_VALUE, .key = text("tour/counter")};
     room.compares[0].value = text(expected);
-    room.then_ops[0] = put_request("tour/counter", wanted, 0).op;
-    room.else_ops[0] = (kvr_op){.kind = KVR_OP_RANGE, .key = text("tour/counter")};
+    room.ops[0][0] = put_request("tour/counter", wanted, 0).op;
+    room.ops[1][0] = (kvr_op){.kind = KVR_OP_RANGE, .key = text("tour/counter")};
     reply answer = client_ask(&tour.all, &asked);
     EXPECT(reply_is_good(&answer), "a transaction was not acknowledged");
     wire_all(&answer.rest, shape_result, &result);
@@ -403,8 +400,6 @@ static void step_watch(void)
     }
     watch(past, first);
     take_events(past, first, COUNT_OF(values), "  again");
-    stream_close(&live->io);
-    stream_close(&past->io);
 }
 
 static void step_lease(void)
@@ -424,17 +419,27 @@ static void step_lease(void)
     printf("lease      a key with a lease of %.1f s went by itself after %.2f s\n", ttl, gone);
 }
 
-/* Puts tour/acked/N for one N after another, each until it is acknowledged; at least one. */
-static void write_for(double seconds)
+/* Puts tour/acked/N for one N after another, each until it is acknowledged. */
+static void write_more(uint32_t count)
 {
     char key[32];
     uint64_t start_ns = now_ns();
-    for (uint64_t revision = 0; revision == 0 || since(start_ns) < seconds;) {
-        EXPECT(since(start_ns) < 20, "no write was acknowledged within 20 s");
+    for (uint32_t end = tour.acked + count; tour.acked < end;) {
+        EXPECT(since(start_ns) < 20, "%u writes were not acknowledged within 20 s", count);
         snprintf(key, sizeof key, "tour/acked/%05u", tour.acked);
-        revision = try_put(key, "x", 0);
-        tour.acked += revision > 0;
+        tour.acked += try_put(key, "x", 0) > 0;
     }
+}
+
+/* Returns when. */
+static uint64_t kill_dead(void)
+{
+    member_status s;
+    EXPECT(ask(tour.dead, &s), "member %d does not answer", tour.dead + 1);
+    tour.missed = s.node.raft.last_index + 1;
+    uint64_t killed_ns = now_ns();
+    stop(tour.dead, SIGKILL);
+    return killed_ns;
 }
 
 static void step_kill(void)
@@ -442,31 +447,27 @@ static void step_kill(void)
     tour.dead = find_leader();
     stream_close(&tour.all.io); /* from now on through a follower, which forwards */
     tour.all.endpoint = (uint32_t)(tour.dead + 1) % MEMBERS;
-    write_for(0.3);
-    uint32_t before = tour.acked;
-    uint64_t killed_ns = now_ns();
-    stop(tour.dead, SIGKILL);
-    write_for(0);
+    write_more(WRITES);
+    uint64_t killed_ns = kill_dead();
+    write_more(1);
     double failover = since(killed_ns);
-    write_for(0.3);
-    uint64_t found = read_keys(&tour.all, "tour/acked/", "tour/acked0", 0, 0).count;
-    EXPECT(found == tour.acked, "%" PRIu64 " of %u acknowledged writes are there", found,
-           tour.acked);
+    write_more(WRITES);
+    uint32_t found = read_keys(&tour.all, "tour/acked/", "tour/acked0", 0, 0).count;
+    EXPECT(found == tour.acked, "%u of %u acknowledged writes are there", found, tour.acked);
     printf(
         "kill -9    the leader, member %d, under a writer: the next write was acknowledged %.2f s "
-        "later\n           and all %u acknowledged ones, %u of them before, are there\n",
-        tour.dead + 1, failover, tour.acked, before);
+        "later\n           and all %u acknowledged ones, %d of them before, are there\n",
+        tour.dead + 1, failover, found, WRITES);
 }
 
 /* Starts the dead member and waits until it has applied what the leader has committed by now. */
-static void bring_back(member_status *out_status)
+static void bring_back(member_status *leader, member_status *back)
 {
-    member_status s;
-    int leader = find_leader();
     uint64_t start_ns = now_ns();
-    EXPECT(ask(leader, &s) && start(tour.dead), "member %d did not start", tour.dead + 1);
-    while (!ask(tour.dead, out_status) ||
-           out_status->node.raft.applied_index < s.node.raft.commit_index) {
+    EXPECT(ask(find_leader(), leader) && start(tour.dead), "member %d did not start",
+           tour.dead + 1);
+    while (!ask(tour.dead, back) ||
+           back->node.raft.applied_index < leader->node.raft.commit_index) {
         pause_since(start_ns, "a member catches up");
     }
 }
@@ -474,23 +475,20 @@ static void bring_back(member_status *out_status)
 static void step_restart(void)
 {
     uint64_t start_ns = now_ns();
-    member_status s;
-    bring_back(&s);
+    member_status leader, back;
+    bring_back(&leader, &back);
+    EXPECT(leader.node.raft.first_index <= tour.missed, "what it missed is not in the log");
     printf("restart    member %d is back and caught up by log to index %" PRIu64 " after %.2f s\n",
-           tour.dead + 1, s.node.raft.applied_index, since(start_ns));
+           tour.dead + 1, back.node.raft.applied_index, since(start_ns));
 }
 
 static void step_snapshot(void)
 {
-    member_status before, leaders, after;
-    EXPECT(ask(tour.dead, &before), "no answer");
-    stop(tour.dead, SIGKILL);
-    int leader = find_leader();
+    member_status leader, back;
+    uint64_t start_ns = kill_dead();
     stream_close(&tour.all.io);
-    tour.all.endpoint = (uint32_t)leader;
-    uint64_t start_ns = now_ns();
-    while (ask(leader, &leaders) &&
-           leaders.node.raft.first_index <= before.node.raft.last_index + 1) {
+    tour.all.endpoint = (uint32_t)find_leader();
+    while (!ask((int)tour.all.endpoint, &leader) || leader.node.raft.first_index <= tour.missed) {
         for (int i = 0; i < SNAPSHOT_ENTRIES; i++) {
             put_many("tour/filler", "text that fills the log, again and again");
         }
@@ -498,14 +496,14 @@ static void step_snapshot(void)
         pause_since(start_ns, "the log is compacted");
     }
     start_ns = now_ns();
-    bring_back(&after);
-    EXPECT(after.node.raft.snapshot_index + 1 >= leaders.node.raft.first_index,
-           "it holds no such snapshot");
+    bring_back(&leader, &back);
+    const kvr_raft_status *raft = &back.node.raft;
+    EXPECT(raft->snapshot_index + 1 >= leader.node.raft.first_index, "it holds no such snapshot");
     printf("snapshot   member %d missed %" PRIu64 "..%" PRIu64
            ", compacted away meanwhile; the snapshot at %" PRIu64
            "\n           and the log behind it brought it up in %.2f s\n",
-           tour.dead + 1, before.node.raft.last_index + 1, leaders.node.raft.first_index - 1,
-           after.node.raft.snapshot_index, since(start_ns));
+           tour.dead + 1, tour.missed, leader.node.raft.first_index - 1, raft->snapshot_index,
+           since(start_ns));
 }
 
 static void step_hash(void)

@@ -37,8 +37,6 @@ static SHAPE(shape_op, NUMBER(kvr_op, kind), NUMBER(kvr_op, flags), BYTES(kvr_op
              BYTES(kvr_op, range_end), BYTES(kvr_op, value), NUMBER(kvr_op, lease));
 static SHAPE(shape_compare, NUMBER(kvr_compare, target), NUMBER(kvr_compare, result),
              BYTES(kvr_compare, key), BYTES(kvr_compare, value), NUMBER(kvr_compare, number));
-static SHAPE(shape_counts, NUMBER(kvr_txn, compare_count), NUMBER(kvr_txn, then_count),
-             NUMBER(kvr_txn, else_count));
 static SHAPE(shape_request, NUMBER(request, flags), BYTES(request, range.key),
              BYTES(request, range.range_end), NUMBER(request, range.revision),
              NUMBER(request, limit), NUMBER(request, lease), NUMBER(request, ttl_ns));
@@ -47,8 +45,6 @@ kvr_slice text(const char *string)
 {
     return (kvr_slice){(const uint8_t *)string, strlen(string)};
 }
-
-/* ---------------------------------------------------------------- fields */
 
 static const uint8_t *take(wire *w, uint64_t size)
 {
@@ -115,8 +111,6 @@ bool wire_left(const wire *w)
     return !w->failed && w->at < w->end;
 }
 
-/* ---------------------------------------------------------------- frames and requests */
-
 /* The mark counts from the buffer's start, which buffer_room may move. */
 wire wire_begin(buffer *out, uint64_t kind, uint64_t id)
 {
@@ -154,29 +148,25 @@ int wire_next(buffer *in, uint64_t *out_kind, uint64_t *out_id, wire *out_rest)
     return 1;
 }
 
-static void wire_branch(wire *w, kvr_op *ops, uint32_t count)
-{
-    for (uint32_t i = 0; i < count && !w->failed; i++) {
-        ops[i].size = sizeof ops[i];
-        wire_all(w, shape_op, &ops[i]);
-        w->failed = w->failed || ops[i].kind == KVR_OP_TXN; /* nested: there is no room for it */
-    }
-}
-
 static void wire_txn(wire *w, txn_room *room)
 {
-    kvr_txn *txn = &room->txn;
-    *txn = (kvr_txn){sizeof *txn,    txn->compare_count, txn->then_count, txn->else_count,
-                     room->compares, room->then_ops,     room->else_ops};
-    wire_all(w, shape_counts, txn);
-    w->failed = w->failed || txn->compare_count > KVR_TXN_OPS_MAX ||
-                txn->then_count > KVR_TXN_OPS_MAX || txn->else_count > KVR_TXN_OPS_MAX;
-    for (uint32_t i = 0; i < txn->compare_count && !w->failed; i++) {
-        room->compares[i].size = sizeof room->compares[i];
-        wire_all(w, shape_compare, &room->compares[i]);
+    for (int part = 0; part < 3; part++) {
+        uint64_t count = wire_number(w, room->counts[part]);
+        w->failed = w->failed || count > KVR_TXN_OPS_MAX;
+        room->counts[part] = w->failed ? 0 : (uint32_t)count;
+        for (uint32_t i = 0; i < room->counts[part] && part == 0; i++) {
+            room->compares[i].size = sizeof room->compares[i];
+            wire_all(w, shape_compare, &room->compares[i]);
+        }
+        for (uint32_t i = 0; i < room->counts[part] && part > 0; i++) {
+            kvr_op *op = &room->ops[part - 1][i];
+            op->size = sizeof *op;
+            wire_all(w, shape_op, op);
+            w->failed = w->failed || op->kind == KVR_OP_TXN; /* nested: there is no room for it */
+        }
     }
-    wire_branch(w, room->then_ops, txn->then_count);
-    wire_branch(w, room->else_ops, txn->else_count);
+    room->txn = (kvr_txn){sizeof room->txn, room->counts[0], room->counts[1], room->counts[2],
+                          room->compares,   room->ops[0],    room->ops[1]};
 }
 
 void wire_request(wire *w, request *asked)

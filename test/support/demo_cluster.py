@@ -61,9 +61,10 @@ def put_op(key, value, lease=0):
 
 def swap_op(key, expected, wanted):
     """If `key` holds `expected`, put `wanted`."""
+    one = struct.pack("<Q", 1)
     head = struct.pack("<QQ", OP_TXN, 0) + _bytes(b"") * 3 + struct.pack("<q", 0)
     compare = struct.pack("<QQ", 3, 0) + _bytes(key) + _bytes(expected) + struct.pack("<q", 0)
-    return head + struct.pack("<QQQ", 1, 1, 0) + compare + put_op(key, wanted)
+    return head + one + compare + one + put_op(key, wanted) + struct.pack("<Q", 0)
 
 
 class Lost(Exception):
