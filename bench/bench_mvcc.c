@@ -66,12 +66,18 @@ static double range_all(const kvr_mvcc_view *view, const bench_key *lookups)
             .size = sizeof range, .key = key_slice(&lookups[i]), .range_end = to_the_end};
         kvr_mvcc_cursor cursor;
         kvr_kv kv;
+        kvr_status status = KVR_OK;
+        size_t n = 0;
         must(kvr_mvcc_cursor_init(&cursor, view, &range));
-        for (size_t n = 0; n < RANGE_KEYS && kvr_mvcc_cursor_next(&cursor, &kv) == KVR_OK; n++) {
+        while (n < RANGE_KEYS && (status = kvr_mvcc_cursor_next(&cursor, &kv)) == KVR_OK) {
             uint64_t number;
+            bench_require(n > 0 || memcmp(kv.key.data, lookups[i].text, BENCH_KEY_SIZE) == 0,
+                          "a range begins with its first key");
             memcpy(&number, kv.value.data, sizeof number);
             sum += number;
+            n++;
         }
+        bench_require(n == RANGE_KEYS || status == KVR_END, "a range has its keys");
     }
     bench_consume(sum);
     return (double)(bench_cpu_ns() - begin) / RANGES;

@@ -124,10 +124,10 @@ static kvr_status begin(kvr_node *node)
     apply->remembered = false;
     apply->command = (kvr__command){0};
     apply->stage = KVR__APPLY_FINISH; /* unless the store has work to do */
-    if (apply->entry.kind == KVR_ENTRY_COMMAND) {
-        status = begin_command(node);
-    } else if (apply->entry.kind > KVR_ENTRY_COMMAND) {
+    if (apply->entry.kind > KVR_ENTRY_COMMAND || apply->entry.flags != 0) {
         status = kvr__execute_too_new(node);
+    } else if (apply->entry.kind == KVR_ENTRY_COMMAND) {
+        status = begin_command(node);
     }
     if (status != KVR_OK) {
         kvr__execute_release(node);

@@ -193,11 +193,28 @@ static kvr_status hand_over(kvr_node *node, kvr__call *call)
     return KVR_OK;
 }
 
-/* Raft did not take it. True if the next one may be tried. */
+/* Those that raft never had hear at once why it takes nothing, whoever waits before them. */
+static void refuse_fresh(kvr_node *node, kvr_status status)
+{
+    kvr__list *pending = &node->calls.pending;
+    for (kvr__list *place = pending->next; place != pending;) {
+        kvr__call *call = CALL_OF(place);
+        place = place->next;
+        if (call->sequence == 0) {
+            kvr__calls_finish(node, call, KVR_OUTCOME_REFUSED, status);
+        }
+    }
+}
+
+/* Raft did not take it. True if the next one may be tried. What raft had once may still happen, so
+ * it waits and is tried again. */
 static bool note_refused(kvr_node *node, kvr__call *call, kvr_status status)
 {
     call->reason = status;
     bool may_wait = status == KVR_ENOLEADER || status == KVR_EBUSY;
+    if (!may_wait && call->sequence != 0) {
+        refuse_fresh(node, status);
+    }
     if (may_wait || call->sequence != 0) {
         node->calls.blocked_until = node->now_ns + node->config.heartbeat_ns;
         return false;

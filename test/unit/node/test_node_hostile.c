@@ -6,6 +6,7 @@
 
 #include "../../../lib/node/node_internal.h"
 
+#include "base/entry.h"
 #include "base/random.h"
 
 #include <criterion/criterion.h>
@@ -118,6 +119,31 @@ Test(node_hostile, a_kind_of_a_newer_version_stops_who_meets_it)
     }
 
     cr_assert_geq(stopped, 2, "two met it; without them nobody can commit it");
+}
+
+/* The same for a flag of an entry, set in the logs of all three while they are down. */
+Test(node_hostile, a_flag_of_a_newer_version_stops_who_meets_it)
+{
+    cluster_pass(&c, 1 * SECOND);
+    for (uint32_t i = 0; i < 3; i++) {
+        disk *d = &c.members[i].disk;
+        kvr_entry entry;
+        cluster_crash(&c, i);
+        cr_assert_geq(d->last, d->first);
+        disk_entry *first = &d->entries[0];
+        cr_assert_eq(kvr__entry_read((kvr_slice){first->bytes, first->size}, true, &entry), KVR_OK);
+        entry.flags = 1u << 31;
+        kvr__entry_write_header(first->bytes, &entry);
+    }
+    for (uint32_t i = 0; i < 3; i++) {
+        cluster_boot(&c, i);
+    }
+    cluster_pass(&c, 20 * SECOND);
+    uint32_t stopped = 0;
+    for (uint32_t i = 0; i < 3; i++) {
+        stopped += cluster_status(&c, i).failure == KVR_FVERSION;
+    }
+    cr_assert_geq(stopped, 2);
 }
 
 /* ------------------------------------------------------------------ posts */

@@ -236,6 +236,25 @@ Test(node_life, a_full_cluster_takes_writes_again_when_there_is_room)
     cluster_expect_same(&c);
 }
 
+/* A write that may still happen waits for room; those behind it that were never tried hear why. */
+Test(node_life, a_write_that_waits_for_room_does_not_silence_the_others)
+{
+    cluster_start(&c, 3);
+    uint32_t leader = cluster_leader(&c);
+    for (uint32_t i = 0; i < 3; i++) {
+        c.members[i].disk.full = true;
+    }
+    uint32_t first = cluster_put(&c, leader, "a", "1");
+    cluster_pass(&c, 500 * MILLISECOND);
+    cr_assert_not(cluster_ended(&c, first));
+    kvr__calls_repropose(c.members[leader].node); /* as after a change of leaders */
+    uint32_t second = cluster_put(&c, leader, "b", "1");
+    cluster_settle(&c);
+
+    cr_assert_not(cluster_ended(&c, first));
+    cluster_expect(&c, second, KVR_OUTCOME_REFUSED, KVR_ENOSPACE);
+}
+
 /* ------------------------------------------------------------------ no callbacks at all */
 
 Test(node_life, ready_and_advance_are_enough)
