@@ -87,7 +87,7 @@ typedef struct wire {
     const uint8_t *at; /* from here */
     const uint8_t *end;
     size_t mark; /* writing: where the frame began */
-    bool failed; /* reading: a field was not there; it and all behind it are zero */
+    bool failed; /* reading: a field was not there; it and all behind it are zero, at is end */
 } wire;
 
 /* Which fields of a struct travel, in order: so one function reads and writes them all. Of each the
@@ -123,6 +123,7 @@ typedef struct reply {
     uint64_t revision;
     kvr_status status;
     bool answered; /* false: no member did, and nothing else counts */
+    bool good;     /* done, and with success */
     wire rest;
 } reply;
 
@@ -139,7 +140,6 @@ wire wire_begin(buffer *out, uint64_t kind, uint64_t id);
 void wire_end(wire *frame);
 /* 1: one frame was taken, its fields lie in the buffer until it grows; 0: not yet; -1: no frame. */
 int wire_next(buffer *in, uint64_t *out_kind, uint64_t *out_id, wire *out_rest);
-bool wire_left(const wire *w);
 /* These write what they are given, or return or fill in what they read. */
 uint64_t wire_number(wire *w, uint64_t value);
 kvr_slice wire_bytes(wire *w, kvr_slice bytes);
@@ -166,8 +166,7 @@ typedef struct connection {
 bool client_send(connection *link, request *asked); /* to the next endpoint that answers */
 reply client_receive(connection *link, uint64_t timeout_ns);
 reply client_ask(connection *link, request *asked); /* both */
-bool client_status(connection *link, member_status *out_status, reply *out_reply);
-bool reply_is_good(const reply *answer); /* done, and with success */
+reply client_status(connection *link, member_status *out_status);
 
 /* ---------------------------------------------------------------- demo_main.c: the command line */
 
@@ -207,7 +206,6 @@ typedef struct server {
     bool failed;      /* the member has said why it takes no further part */
 } server;
 
-bool peers_open(server *self);
 void peers_wait(server *self, waits *all);
 void peers_ready(server *self);
 void peers_send(void *ctx, const kvr_message *message); /* kvr_transport */
@@ -218,8 +216,8 @@ void clients_completed(void *ctx, const kvr_completion *completion); /* kvr_node
 void clients_watched(void *ctx, const kvr_watch_batch *batch);
 void clients_close(server *self);
 
+bool disk_look(server *self); /* false: another process has the directory, and it said so */
 bool disk_open(server *self);
-bool disk_start(server *self);
 void disk_reap(server *self);
 void disk_close(server *self);
 

@@ -36,6 +36,7 @@ reply client_receive(connection *link, uint64_t timeout_ns)
         int found = wire_next(&link->io.in, &got.kind, &got.id, &got.rest);
         if (found == 1) {
             wire_all(&got.rest, shape_reply, &got);
+            got.good = got.outcome == KVR_OUTCOME_DONE && got.status == KVR_OK;
             return got;
         }
         good = found == 0 && (poll(&wait, 1, 100) <= 0 || stream_read(&link->io));
@@ -56,15 +57,11 @@ reply client_ask(connection *link, request *asked)
     return got;
 }
 
-bool client_status(connection *link, member_status *out_status, reply *out_reply)
+reply client_status(connection *link, member_status *out_status)
 {
     request asked = {.kind = ASK_STATUS};
-    *out_reply = client_ask(link, &asked);
-    wire_all(&out_reply->rest, shape_status, out_status);
-    return out_reply->answered && !out_reply->rest.failed;
-}
-
-bool reply_is_good(const reply *answer)
-{
-    return answer->answered && answer->outcome == KVR_OUTCOME_DONE && answer->status == KVR_OK;
+    reply got = client_ask(link, &asked);
+    wire_all(&got.rest, shape_status, out_status);
+    got.good = got.good && !got.rest.failed;
+    return got;
 }

@@ -15,13 +15,13 @@ static int finish(const reply *answer, bool writes)
                 writes ? "; it may have been executed: look before you repeat it" : "");
     } else if (answer->outcome == KVR_OUTCOME_UNKNOWN) {
         fprintf(stderr, "kvraft-demo: the outcome is unknown: look before you repeat it\n");
-    } else if (!reply_is_good(answer)) {
+    } else if (!answer->good) {
         fprintf(stderr, "kvraft-demo: %s: %s%s\n",
                 answer->outcome == KVR_OUTCOME_REFUSED ? "refused" : "failed",
                 kvr_status_text(answer->status),
                 answer->status == KVR_ETOOBIG ? " (a key: 65,535 bytes, a value: 1,572,864)" : "");
     }
-    return reply_is_good(answer) ? EXIT_OK : EXIT_FAILED;
+    return answer->good ? EXIT_OK : EXIT_FAILED;
 }
 
 static void print_bytes(const char *before, kvr_slice bytes, const char *after)
@@ -44,9 +44,7 @@ static kvr_range interval(const options *chosen, const char *word)
     } else if (chosen->end != NULL) {
         range.range_end = text(chosen->end);
     }
-    if (word[0] == '\0') {
-        range.key = (kvr_slice){zero, 1};
-    }
+    range.key = word[0] == '\0' ? (kvr_slice){zero, 1} : range.key;
     return range;
 }
 
@@ -59,14 +57,14 @@ static void print_result(wire *in, int depth)
     } else if (result.kind == KVR_OP_DELETE) {
         printf("%*sdeleted %" PRIu64 "\n", depth, "", result.count);
     }
-    for (uint32_t i = 0; i < result.kv_count && wire_left(in); i++) {
+    for (uint32_t i = 0; i < result.kv_count && in->at < in->end; i++) {
         kvr_kv kv;
         wire_all(in, shape_kv, &kv);
         printf("%*s%s", depth, "", result.kind == KVR_OP_RANGE ? "" : "before: ");
         print_bytes("", kv.key, "\t");
         print_bytes("", kv.value, "\n");
     }
-    for (uint32_t i = 0; i < result.result_count && wire_left(in); i++) {
+    for (uint32_t i = 0; i < result.result_count && in->at < in->end; i++) {
         print_result(in, depth + 2);
     }
 }
@@ -76,7 +74,7 @@ static int write_op(options *chosen, request *asked)
     asked->kind = KVR_CALL_WRITE;
     asked->op.flags = chosen->prev ? KVR_OP_PREV_KV : 0;
     reply answer = client_ask(&chosen->link, asked);
-    if (reply_is_good(&answer)) {
+    if (answer.good) {
         print_result(&answer.rest, 0);
         printf("revision %" PRIu64 "\n", answer.revision);
     }
@@ -104,7 +102,7 @@ int run_get(options *chosen)
         print_bytes("", kv.key, chosen->keys_only ? "\n" : "\t");
         print_bytes("", kv.value, chosen->keys_only ? "" : "\n");
     }
-    if (chosen->count && reply_is_good(&answer)) {
+    if (chosen->count && answer.good) {
         printf("%" PRIu64 "\n", wire_number(&answer.rest, 0));
     }
     return finish(&answer, false);
@@ -203,7 +201,7 @@ int run_watch(options *chosen)
     asked.range = interval(chosen, chosen->words[0]);
     asked.range.revision = chosen->since;
     reply said = client_ask(&chosen->link, &asked);
-    for (uint64_t seen = 0; reply_is_good(&said) && (seen == 0 || seen < chosen->events);) {
+    for (uint64_t seen = 0; said.good && (seen == 0 || seen < chosen->events);) {
         said = client_receive(&chosen->link, UINT64_MAX);
         if (said.answered && said.kind == SAY_EVENT) {
             print_event(&said.rest);
@@ -211,9 +209,7 @@ int run_watch(options *chosen)
         }
     }
     if (said.answered && said.status == KVR_ECOMPACTED) {
-        fprintf(stderr,
-                "kvraft-demo: history up to revision %" PRIu64 " is compacted: use a later "
-                "--since\n",
+        fprintf(stderr, "kvraft-demo: compacted: --since must be %" PRIu64 " or more\n",
                 said.revision);
         return EXIT_FAILED;
     }
@@ -229,20 +225,20 @@ int run_lease(options *chosen)
     if (verbs[verb] == NULL || !(verb == 0 ? parse_time(chosen->words[1], &asked.ttl_ns)
                                            : parse_number(chosen->words[1], &id))) {
         fprintf(stderr,
-                "kvraft-demo lease: \"%s %s\" is none of: grant 10s, revoke ID, keep-alive ID, "
-                "ttl ID\n",
+                "kvraft-demo lease: takes grant 10s, revoke ID, keep-alive ID or ttl ID; not \"%s "
+                "%s\"\n",
                 chosen->words[0], chosen->words[1]);
         return EXIT_USAGE;
     }
     asked.lease = (int64_t)id;
     reply answer = client_ask(&chosen->link, &asked);
-    if (reply_is_good(&answer)) {
+    if (answer.good) {
         id = wire_number(&answer.rest, 0);
         ttl_ns = wire_number(&answer.rest, 0);
         printf("lease %" PRIu64 ", granted for %.3f s, %.3f s left\n", id, (double)ttl_ns / 1e9,
                (double)wire_number(&answer.rest, 0) / 1e9);
     }
-    while (reply_is_good(&answer) && wire_left(&answer.rest)) {
+    while (answer.good && answer.rest.at < answer.rest.end) {
         print_bytes("  ", wire_bytes(&answer.rest, (kvr_slice){NULL, 0}), "\n");
     }
     return finish(&answer, true);
@@ -269,7 +265,7 @@ static void show_status(const kvr_node_status *s, uint64_t garbage)
 static void show_members(const member_status *s, wire *rest)
 {
     static const char *const states[] = {"probe", "replicate", "snapshot"};
-    while (s->node.raft.role == KVR_ROLE_LEADER && wire_left(rest)) {
+    while (s->node.raft.role == KVR_ROLE_LEADER && rest->at < rest->end) {
         kvr_raft_progress one;
         wire_all(rest, shape_progress, &one);
         if (one.id != s->id && one.state < COUNT_OF(states)) {
@@ -287,9 +283,9 @@ static int each_member(const member_list *all, bool members)
     for (uint32_t i = 0; i < all->count; i++) {
         connection one = {.endpoints.count = 1, .timeout_ns = 2000000000};
         member_status s;
-        reply answer;
         one.endpoints.addresses[0] = all->addresses[i];
-        if (client_status(&one, &s, &answer) && s.node.raft.role < COUNT_OF(roles)) {
+        reply answer = client_status(&one, &s);
+        if (answer.good && s.node.raft.role < COUNT_OF(roles)) {
             bool dead = s.node.failure != KVR_OK;
             printf("endpoint %" PRIu32 ": member %" PRIu64 ", %s, term %" PRIu64 ", leader %" PRIu64
                    "%s%s\n",

@@ -16,6 +16,24 @@ static void *perform(void *disk)
     return NULL;
 }
 
+static bool failed(const server *self, const char *why)
+{
+    fprintf(stderr, "kvraft-demo: --data-dir %s: %s\n", self->chosen->data_dir, why);
+    return false;
+}
+
+bool disk_look(server *self)
+{
+    kvr_posix_directory *directory = NULL;
+    kvr_status status = kvr_posix_directory_new(NULL, NULL, &directory);
+    if (status == KVR_OK) {
+        status = kvr_posix_directory_open(directory, self->chosen->data_dir, KVR_POSIX_READ_ONLY);
+    }
+    bool good = status != KVR_ELOCKED || failed(self, kvr_posix_directory_error(directory));
+    kvr_posix_directory_free(directory);
+    return good;
+}
+
 bool disk_open(server *self)
 {
     kvr_wal_config wal;
@@ -35,21 +53,12 @@ bool disk_open(server *self)
         status = kvr_posix_disk_open(self->disk);
     }
     if (status != KVR_OK) {
-        fprintf(stderr, "kvraft-demo: --data-dir %s: %s\n", self->chosen->data_dir,
-                self->disk == NULL ? kvr_status_text(status) : kvr_posix_disk_error(self->disk));
-        return false;
+        return failed(self, self->disk == NULL ? kvr_status_text(status)
+                                               : kvr_posix_disk_error(self->disk));
     }
     self->disk_signal = (stream){.fd = kvr_posix_disk_fd(self->disk), .open = true};
-    return true;
-}
-
-bool disk_start(server *self)
-{
     running = pthread_create(&thread, NULL, perform, self->disk) == 0;
-    if (!running) {
-        fprintf(stderr, "kvraft-demo: no thread for the disk\n");
-    }
-    return running;
+    return running || failed(self, "no thread for it");
 }
 
 void disk_reap(server *self)

@@ -12,18 +12,6 @@ static options chosen = {.link.timeout_ns = 10000000000};
 
 enum { FLAG_TEXT, FLAG_NUMBER, FLAG_TIME, FLAG_SWITCH, FLAG_ENDPOINT, FLAG_ENDPOINTS, FLAG_PEERS };
 
-#define WITH_ADDRESS ", the host an IPv4 address in numbers or localhost, the port 1 to 65535"
-
-static const char *const takes[] = {
-    [FLAG_TEXT] = "a text",
-    [FLAG_NUMBER] = "a number",
-    [FLAG_TIME] = "a time such as 250ms or 10s",
-    [FLAG_SWITCH] = "no value",
-    [FLAG_ENDPOINT] = "HOST:PORT" WITH_ADDRESS,
-    [FLAG_ENDPOINTS] = "at most 9 of HOST:PORT" WITH_ADDRESS,
-    [FLAG_PEERS] = "at most 9 of ID=HOST:PORT, each ID once and above 0" WITH_ADDRESS,
-};
-
 typedef struct flag {
     const char *name;
     int kind;
@@ -173,32 +161,40 @@ static bool parse_list(const char *string, member_list *to, bool with_ids, uint3
     return false;
 }
 
-static bool parse(const flag *one, const char *string)
+#define ADDRESS "HOST:PORT, the host an IPv4 address in numbers or localhost, the port 1 to 65535"
+
+/* NULL, or what the flag takes instead. */
+static const char *parse(const flag *one, const char *string)
 {
     switch (one->kind) {
     case FLAG_TEXT:
         *(const char **)one->value = string;
-        return true;
+        return NULL;
     case FLAG_NUMBER:
-        return parse_number(string, one->value);
+        return parse_number(string, one->value) ? NULL : "a number";
     case FLAG_TIME:
-        return parse_time(string, one->value);
-    case FLAG_SWITCH:
-        return false;
+        return parse_time(string, one->value) ? NULL : "a time such as 250ms or 10s";
+    case FLAG_ENDPOINT:
+        return parse_list(string, one->value, false, 1) ? NULL : ADDRESS;
+    case FLAG_ENDPOINTS:
+        return parse_list(string, one->value, false, MEMBERS_MAX) ? NULL : "at most 9 of " ADDRESS;
+    case FLAG_PEERS:
+        return parse_list(string, one->value, true, MEMBERS_MAX) ? NULL
+                                                                 : "at most 9 of ID=" ADDRESS
+                                                                   ", each ID once and above 0";
     default:
-        return parse_list(string, one->value, one->kind == FLAG_PEERS,
-                          one->kind == FLAG_ENDPOINT ? 1 : MEMBERS_MAX);
+        return "no value";
     }
 }
 
 static bool set(const command *of, const flag *one, const char *string)
 {
-    if (string != NULL && parse(one, string)) {
-        return true;
+    const char *takes = string == NULL ? "a value" : parse(one, string);
+    if (takes != NULL) {
+        fprintf(stderr, "kvraft-demo %s: --%s takes %s; not \"%s\"\n", of->name, one->name, takes,
+                string == NULL ? "" : string);
     }
-    fprintf(stderr, "kvraft-demo %s: --%s takes %s; not \"%s\"\n", of->name, one->name,
-            takes[one->kind], string == NULL ? "" : string);
-    return false;
+    return takes == NULL;
 }
 
 static bool is_of(const command *of, const flag *one)

@@ -10,11 +10,6 @@
 
 enum { OUT_MAX = 16 << 20, MESSAGE_MAX = 8 << 20, RETRY_NS = 100000000 };
 
-bool peers_open(server *self)
-{
-    return stream_listen(&self->peer_listener, &self->chosen->peers.addresses[self->place]);
-}
-
 /* Only collects: all messages of one run leave together, in peers_wait. */
 void peers_send(void *ctx, const kvr_message *message)
 {

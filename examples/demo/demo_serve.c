@@ -77,12 +77,13 @@ static bool node_open(server *self)
     return fault == NULL && kvr_node_new(&config, &self->node) == KVR_OK;
 }
 
-/* The directory comes first: if it is in use or another member's, nothing else was touched. */
+/* Whatever is in use, by whomever, is found before anything on disk is changed. */
 static bool open_all(server *self)
 {
-    return disk_open(self) &&
-           stream_listen(&self->client_listener, &self->chosen->client.addresses[0]) &&
-           peers_open(self) && node_open(self) && disk_start(self);
+    const options *chosen = self->chosen;
+    return disk_look(self) && stream_listen(&self->client_listener, &chosen->client.addresses[0]) &&
+           stream_listen(&self->peer_listener, &chosen->peers.addresses[self->place]) &&
+           disk_open(self) && node_open(self);
 }
 
 static bool close_all(server *self)

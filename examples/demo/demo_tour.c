@@ -124,12 +124,6 @@ static void pause_since(uint64_t start_ns, const char *what)
     EXPECT(since(start_ns) < 20, "not within 20 s: %s", what);
 }
 
-static bool ask(int member, member_status *out_status)
-{
-    reply answer;
-    return tour.pids[member] > 0 && client_status(&tour.one[member], out_status, &answer);
-}
-
 /* The member that a majority knows as leader and that knows it too. */
 static int find_leader(void)
 {
@@ -137,9 +131,11 @@ static int find_leader(void)
         member_status s;
         int votes[MEMBERS] = {0};
         for (int i = 0; i < MEMBERS; i++) {
-            if (ask(i, &s) && s.node.raft.leader > 0 && ++votes[s.node.raft.leader - 1] == 2) {
+            if (client_status(&tour.one[i], &s).good && s.node.raft.leader > 0 &&
+                ++votes[s.node.raft.leader - 1] == 2) {
                 int leader = (int)s.node.raft.leader - 1;
-                if (ask(leader, &s) && s.node.raft.role == KVR_ROLE_LEADER) {
+                if (client_status(&tour.one[leader], &s).good &&
+                    s.node.raft.role == KVR_ROLE_LEADER) {
                     return leader;
                 }
             }
@@ -159,7 +155,7 @@ static uint64_t try_put(const char *key, const char *value, int64_t lease)
 {
     request asked = put_request(key, value, lease);
     reply answer = client_ask(&tour.all, &asked);
-    return reply_is_good(&answer) ? answer.revision : 0;
+    return answer.good ? answer.revision : 0;
 }
 
 static uint64_t put(const char *key, const char *value, int64_t lease)
@@ -173,7 +169,7 @@ static void take_acks(uint32_t left)
 {
     for (; tour.in_flight > left; tour.in_flight--) {
         reply answer = client_receive(&tour.all, 10 * second);
-        EXPECT(reply_is_good(&answer), "a write was not acknowledged");
+        EXPECT(answer.good, "a write was not acknowledged");
     }
 }
 
@@ -210,7 +206,7 @@ static reading read_keys(connection *link, const char *key, const char *end, uin
         snprintf(found.value, sizeof found.value, "%.*s", (int)kv.value.size, kv.value.data);
         found.count++;
     }
-    EXPECT(reply_is_good(&answer), "a read of %s was not answered", key);
+    EXPECT(answer.good, "a read of %s was not answered", key);
     return found;
 }
 
@@ -348,7 +344,7 @@ static bool swap(const char *expected, const char *wanted)
     room.ops[0][0] = put_request("tour/counter", wanted, 0).op;
     room.ops[1][0] = (kvr_op){.kind = KVR_OP_RANGE, .key = text("tour/counter")};
     reply answer = client_ask(&tour.all, &asked);
-    EXPECT(reply_is_good(&answer), "a transaction was not acknowledged");
+    EXPECT(answer.good, "a transaction was not acknowledged");
     wire_all(&answer.rest, shape_result, &result);
     return result.succeeded;
 }
@@ -368,7 +364,7 @@ static void watch(connection *link, uint64_t since_revision)
     request asked = {.kind = ASK_WATCH, .range.key = text("tour/watched")};
     asked.range.revision = since_revision;
     reply answer = client_ask(link, &asked);
-    EXPECT(reply_is_good(&answer), "a watch was refused");
+    EXPECT(answer.good, "a watch was refused");
 }
 
 /* Prints the next events and expects one a revision, in order, from `revision` on. */
@@ -377,7 +373,7 @@ static void take_events(connection *link, uint64_t revision, uint64_t count, con
     for (uint64_t end = revision + count; revision < end; revision++) {
         kvr_event event;
         reply said = client_receive(link, 5 * second);
-        EXPECT(reply_is_good(&said), "no event of revision %" PRIu64 " within 5 s", revision);
+        EXPECT(said.good, "no event of revision %" PRIu64 " within 5 s", revision);
         wire_all(&said.rest, shape_event, &event);
         EXPECT(event.kv.mod_revision == revision, "revision %" PRIu64 " instead of %" PRIu64,
                event.kv.mod_revision, revision);
@@ -409,7 +405,7 @@ static void step_lease(void)
     request grant = {.kind = KVR_CALL_LEASE_GRANT};
     grant.ttl_ns = (uint64_t)(ttl * 1e9);
     reply answer = client_ask(&tour.all, &grant);
-    EXPECT(reply_is_good(&answer), "no lease was granted");
+    EXPECT(answer.good, "no lease was granted");
     put("tour/session", "alive", (int64_t)wire_number(&answer.rest, 0));
     while (read_keys(&tour.all, "tour/session", "", 0, 0).count > 0) {
         pause_since(start_ns, "the key goes");
@@ -435,7 +431,8 @@ static void write_more(uint32_t count)
 static uint64_t kill_dead(void)
 {
     member_status s;
-    EXPECT(ask(tour.dead, &s), "member %d does not answer", tour.dead + 1);
+    EXPECT(client_status(&tour.one[tour.dead], &s).good, "member %d does not answer",
+           tour.dead + 1);
     tour.missed = s.node.raft.last_index + 1;
     uint64_t killed_ns = now_ns();
     stop(tour.dead, SIGKILL);
@@ -464,9 +461,9 @@ static void step_kill(void)
 static void bring_back(member_status *leader, member_status *back)
 {
     uint64_t start_ns = now_ns();
-    EXPECT(ask(find_leader(), leader) && start(tour.dead), "member %d did not start",
-           tour.dead + 1);
-    while (!ask(tour.dead, back) ||
+    EXPECT(client_status(&tour.one[find_leader()], leader).good && start(tour.dead),
+           "member %d did not start", tour.dead + 1);
+    while (!client_status(&tour.one[tour.dead], back).good ||
            back->node.raft.applied_index < leader->node.raft.commit_index) {
         pause_since(start_ns, "a member catches up");
     }
@@ -488,7 +485,8 @@ static void step_snapshot(void)
     uint64_t start_ns = kill_dead();
     stream_close(&tour.all.io);
     tour.all.endpoint = (uint32_t)find_leader();
-    while (!ask((int)tour.all.endpoint, &leader) || leader.node.raft.first_index <= tour.missed) {
+    while (!client_status(&tour.one[tour.all.endpoint], &leader).good ||
+           leader.node.raft.first_index <= tour.missed) {
         for (int i = 0; i < SNAPSHOT_ENTRIES; i++) {
             put_many("tour/filler", "text that fills the log, again and again");
         }
@@ -511,7 +509,8 @@ static void step_hash(void)
     member_status s[MEMBERS];
     uint64_t start_ns = now_ns();
     for (int i = 0; i < MEMBERS;) {
-        bool same = ask(i, &s[i]) && s[i].node.hash_index == s[0].node.hash_index;
+        bool same =
+            client_status(&tour.one[i], &s[i]).good && s[i].node.hash_index == s[0].node.hash_index;
         i = same ? i + 1 : 0;
         if (!same) {
             pause_since(start_ns, "all members rest at one index");

@@ -50,6 +50,7 @@ static const uint8_t *take(wire *w, uint64_t size)
 {
     if (w->failed || size > (size_t)(w->end - w->at)) {
         w->failed = true;
+        w->at = w->end;
         return NULL;
     }
     w->at += size;
@@ -104,11 +105,6 @@ void wire_all(wire *w, const shape *of, void *object)
             *(uint8_t *)at = (uint8_t)wire_number(w, *(uint8_t *)at);
         }
     }
-}
-
-bool wire_left(const wire *w)
-{
-    return !w->failed && w->at < w->end;
 }
 
 /* The mark counts from the buffer's start, which buffer_room may move. */

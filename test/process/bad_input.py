@@ -69,6 +69,7 @@ def port_in_use(cluster):
         other.listen()
         taken = "127.0.0.1:%d" % other.getsockname()[1]
         expect(run(*serve_words(cluster, 0, client=taken)), 1, taken, "in use")
+        assert not os.path.exists(cluster.data(0)), "a directory was made for a member that cannot listen"
 
 
 def directory_of_another(cluster):
@@ -81,6 +82,11 @@ def directory_of_another(cluster):
     before = image(cluster.data(0))
     expect(run(*serve_words(cluster, 1, data_dir=cluster.data(0))), 1, cluster.data(0), "member")
     expect(run(*serve_words(cluster, 0, cluster_id="77")), 1, cluster.data(0), "cluster", "77")
+    with socket.socket() as other:
+        other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        other.bind(("127.0.0.1", cluster.peer_ports[0]))
+        other.listen()
+        expect(run(*serve_words(cluster, 0)), 1, "127.0.0.1:%d" % cluster.peer_ports[0], "in use")
     assert image(cluster.data(0)) == before, "the refused directory was changed"
 
 
