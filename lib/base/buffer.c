@@ -57,23 +57,20 @@ kvr_status kvr_buf_new(const kvr_allocator *allocator, void *allocator_ctx, cons
 
 kvr_buf *kvr_buf_retain(kvr_buf *buf)
 {
-    KVR_ASSERT(buf->count > 0);
-    KVR_ASSERT(buf->count < UINT32_MAX);
-    buf->count++;
-    return buf;
+    return kvr__buf_retain(buf);
 }
 
 void kvr_buf_release(kvr_buf *buf)
 {
-    if (buf == NULL) {
-        return;
+    if (buf != NULL) {
+        kvr__buf_release(buf);
     }
-    KVR_ASSERT(buf->count > 0);
+}
+
+void kvr__buf_free(kvr_buf *buf)
+{
+    KVR_ASSERT(buf->count == 0);
     KVR_ASSERT(buf->size <= buf->capacity);
-    buf->count--;
-    if (buf->count > 0) {
-        return;
-    }
     size_t block_size = sizeof *buf + buf->capacity;
     kvr__mem own = {.table = buf->table, .ctx = buf->ctx, .blocks = 1};
     own.bytes_by_kind[buf->kind] = block_size; /* as kvr_buf_new left its own */

@@ -5,6 +5,7 @@
 #ifndef KVRAFT_LIB_BASE_BUFFER_H
 #define KVRAFT_LIB_BASE_BUFFER_H
 
+#include "base/assertion.h"
 #include "base/memory.h"
 
 /* With its head a buffer still fits a 32-bit machine. */
@@ -24,5 +25,24 @@ struct kvr_buf {
 /* A buffer with count 1, size 0 and room for `capacity` bytes, charged to `mem` (which must outlive
  * it). NULL: no memory, or more than KVR__BUF_SIZE_MAX. */
 kvr_buf *kvr__buf_new_room(kvr__mem *mem, uint32_t kind, size_t capacity);
+void kvr__buf_free(kvr_buf *buf); /* whose last count went */
+
+/* kvr_buf_retain and kvr_buf_release in line; `buf` is not NULL. */
+static inline kvr_buf *kvr__buf_retain(kvr_buf *buf)
+{
+    KVR_ASSERT(buf->count > 0);
+    KVR_ASSERT(buf->count < UINT32_MAX);
+    buf->count++;
+    return buf;
+}
+
+static inline void kvr__buf_release(kvr_buf *buf)
+{
+    KVR_ASSERT(buf->count > 0);
+    buf->count--;
+    if (buf->count == 0) {
+        kvr__buf_free(buf);
+    }
+}
 
 #endif

@@ -26,11 +26,8 @@ void kvr__ring_release(kvr__ring *ring)
     kvr__ring_init(ring, ring->mem, ring->kind, ring->item_size);
 }
 
-kvr_status kvr__ring_reserve(kvr__ring *ring, uint32_t more)
+kvr_status kvr__ring_grow(kvr__ring *ring, uint32_t more)
 {
-    if (more <= ring->capacity - ring->count) {
-        return KVR_OK;
-    }
     uint64_t capacity = ring->capacity == 0 ? FIRST_ITEMS : ring->capacity;
     while (capacity < (uint64_t)ring->count + more) {
         capacity *= 2;
@@ -54,35 +51,4 @@ kvr_status kvr__ring_reserve(kvr__ring *ring, uint32_t more)
     ring->head = 0;
     ring->capacity = (uint32_t)capacity;
     return KVR_OK;
-}
-
-void *kvr__ring_push(kvr__ring *ring)
-{
-    if (kvr__ring_reserve(ring, 1) != KVR_OK) {
-        return NULL;
-    }
-    ring->count++;
-    return kvr__ring_at(ring, ring->count - 1);
-}
-
-void *kvr__ring_at(const kvr__ring *ring, uint32_t i)
-{
-    KVR_ASSERT(i < ring->count);
-    uint32_t place = (ring->head + i) & (ring->capacity - 1);
-    return ring->items + (size_t)place * ring->item_size;
-}
-
-void kvr__ring_pop_front(kvr__ring *ring, uint32_t n)
-{
-    KVR_ASSERT(n <= ring->count);
-    if (n > 0) {
-        ring->head = (ring->head + n) & (ring->capacity - 1);
-        ring->count -= n;
-    }
-}
-
-void kvr__ring_pop_back(kvr__ring *ring, uint32_t n)
-{
-    KVR_ASSERT(n <= ring->count);
-    ring->count -= n;
 }

@@ -4,6 +4,7 @@
  * ends in one, what was made stays and the next ready goes on. Nothing is sent while term or vote
  * are not durable. */
 #include "base/array.h"
+#include "base/buffer.h"
 #include "raft_internal.h"
 
 /* ------------------------------------------------------------------ time */
@@ -134,7 +135,7 @@ static kvr_status hand_out(kvr_raft *raft)
         if (entry->buffer != previous) {
             previous = entry->buffer;
             KVR_ASSERT(raft->committed_pin_count < pins);
-            raft->committed_pins[raft->committed_pin_count++] = kvr_buf_retain(entry->buffer);
+            raft->committed_pins[raft->committed_pin_count++] = kvr__buf_retain(entry->buffer);
         }
     }
     raft->handed = last;
@@ -297,7 +298,7 @@ void kvr_raft_advance(kvr_raft *raft)
     }
     raft->shown = false;
     for (uint32_t i = 0; i < raft->committed_pin_count; i++) {
-        kvr_buf_release(raft->committed_pins[i]);
+        kvr__buf_release(raft->committed_pins[i]);
     }
     raft->committed_pin_count = 0;
     if (raft->install_pin != NULL) {

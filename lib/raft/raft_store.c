@@ -8,6 +8,7 @@
  * log was replaced by a snapshot before storage has discarded the old one. Start at
  * kvr__raft_store_issue. */
 #include "base/array.h"
+#include "base/buffer.h"
 #include "base/sized.h"
 #include "raft_internal.h"
 
@@ -93,7 +94,7 @@ static kvr_status pin_pieces(kvr_raft *raft, uint64_t first, uint64_t last)
     for (uint64_t index = first; index <= last; store->piece_count++) {
         index = kvr__raft_log_piece(&raft->log, index, last, &store->pieces[store->piece_count],
                                     &buffer);
-        store->pins[store->piece_count] = kvr_buf_retain(buffer);
+        store->pins[store->piece_count] = kvr__buf_retain(buffer);
     }
     return KVR_OK;
 }
@@ -101,7 +102,7 @@ static kvr_status pin_pieces(kvr_raft *raft, uint64_t first, uint64_t last)
 static void unpin_pieces(kvr_raft *raft)
 {
     for (uint32_t i = 0; i < raft->store.piece_count; i++) {
-        kvr_buf_release(raft->store.pins[i]);
+        kvr__buf_release(raft->store.pins[i]);
     }
     raft->store.piece_count = 0;
 }
@@ -331,7 +332,7 @@ static void chunk_written(kvr_raft *raft, const kvr_store_result *result)
     }
 }
 
-static kvr_status dispatch(kvr_raft *raft, const kvr_store_result *result)
+static kvr_status dispatch_result(kvr_raft *raft, const kvr_store_result *result)
 {
     kvr__raft_store *store = &raft->store;
     uint64_t token = result->token;
@@ -373,7 +374,7 @@ kvr_status kvr_raft_storage_done(kvr_raft *raft, const kvr_store_result *result)
     if (raft->failed != KVR_OK) {
         return raft->failed;
     }
-    kvr_status status = dispatch(raft, result);
+    kvr_status status = dispatch_result(raft, result);
     if (raft->failed != KVR_OK) {
         return raft->failed;
     }
