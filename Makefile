@@ -60,7 +60,8 @@ plain_o = $(patsubst %.c,$(BUILD)/%.o,$(1))
 check_o = $(patsubst %.c,$(BUILD)/check/%.o,$(1))
 
 LIB_C := $(wildcard lib/*/*.c)
-LIB_O := $(call plain_o,$(LIB_C))
+RAFT_C := $(wildcard lib/raft/*.c)
+LIB_O := $(call plain_o,$(filter-out $(RAFT_C),$(LIB_C))) $(BUILD)/lib/raft.o
 LIB_CHECK_O := $(call check_o,$(LIB_C))
 # An archive, so that a program takes from test/support only what it names.
 SUPPORT := $(BUILD)/check/libsupport.a
@@ -90,6 +91,13 @@ $(BUILD)/lib/posix/%.o: lib/posix/%.c
 	$(call compile,$(LIBRARY) $(POSIX))
 $(BUILD)/lib/%.o: lib/%.c
 	$(call compile,$(LIBRARY))
+# One message passes through most files of raft: as one unit they are inlined into each other, as in
+# SQLite's amalgamation, and only then does -O3 gain something.
+$(BUILD)/lib/raft.o: $(BUILD)/lib/raft.c
+	$(call compile,$(LIBRARY) $(if $(filter -O2,$(OPT)),-O3))
+$(BUILD)/lib/raft.c: $(RAFT_C)
+	@mkdir -p $(@D)
+	$(Q)printf '#include "%s"\n' $(RAFT_C:lib/%=%) >$@
 $(BUILD)/check/lib/posix/%.o: lib/posix/%.c
 	$(call compile,-Ilib -DKVR_CHECK $(POSIX))
 $(BUILD)/check/lib/%.o: lib/%.c
@@ -155,7 +163,7 @@ $(BUILD)/test/thread/%: $(BUILD)/check/test/thread/%.o $(LIB_CHECK_O) $(SUPPORT)
 $(BUILD)/test/process/%: $(BUILD)/check/test/process/%.o $(LIB_CHECK_O) $(SUPPORT)
 	$(call link,-pthread $(SODIUM))
 
--include $(wildcard $(addprefix $(BUILD)/,lib/*/*.d examples/*/*.d bench/*.d bench/peers/*.d \
+-include $(wildcard $(addprefix $(BUILD)/,lib/*.d lib/*/*.d examples/*/*.d bench/*.d bench/peers/*.d \
     check/lib/*/*.d check/test/*/*.d check/test/unit/*/*.d))
 
 # ------------------------------------------------------------------ commands

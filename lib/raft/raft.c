@@ -83,7 +83,7 @@ void kvr_raft_free(kvr_raft *raft)
 
 /* ------------------------------------------------------------------ intake: messages */
 
-static kvr_status dispatch(kvr_raft *raft, const kvr__raft_message *message)
+static kvr_status dispatch_message(kvr_raft *raft, const kvr__raft_message *message)
 {
     switch (message->head.type) {
     case KVR__RAFT_PREVOTE:
@@ -144,7 +144,7 @@ kvr_status kvr_raft_receive(kvr_raft *raft, const kvr_slice *bytes)
     if (head->term > raft->term && head->term - raft->term > KVR__RAFT_TERM_JUMP_MAX) {
         return kvr__raft_recv_bad(raft);
     }
-    status = dispatch(raft, &message);
+    status = dispatch_message(raft, &message);
     KVR_CHECKED(kvr__raft_check(raft));
     return status;
 }

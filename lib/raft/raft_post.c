@@ -5,7 +5,7 @@
 #include "base/array.h"
 #include "raft_internal.h"
 
-enum { FIRST_BYTES = 256, BYTES_MAX = 4 * 1024 * 1024 };
+enum { FIRST_POST_BYTES = 256, BYTES_MAX = 4 * 1024 * 1024 };
 
 kvr_status kvr_raft_post(kvr_raft *raft, uint64_t to, uint8_t type, const kvr_slice *body)
 {
@@ -36,7 +36,7 @@ kvr_status kvr_raft_post(kvr_raft *raft, uint64_t to, uint8_t type, const kvr_sl
 static kvr_status reserve(kvr_raft *raft, kvr__raft_posts *posts, size_t size)
 {
     if (posts->size + size > posts->capacity) {
-        size_t capacity = posts->capacity == 0 ? FIRST_BYTES : posts->capacity;
+        size_t capacity = posts->capacity == 0 ? FIRST_POST_BYTES : posts->capacity;
         while (capacity < posts->size + size) {
             capacity *= 2;
         }

@@ -5,8 +5,8 @@
  * 7). */
 #include "raft_internal.h"
 
-static kvr_status answer(kvr_raft *raft, const kvr__raft_message *message, uint64_t asked_term,
-                         bool granted)
+static kvr_status send_answer(kvr_raft *raft, const kvr__raft_message *message, uint64_t asked_term,
+                              bool granted)
 {
     bool pre = message->head.type == KVR__RAFT_PREVOTE;
     uint8_t *body = kvr__raft_outbox_open(raft, message->head.from,
@@ -37,7 +37,7 @@ static kvr_status answer_prevote(kvr_raft *raft, const kvr__raft_message *messag
     bool free = asked > raft->term ||
                 (asked == raft->term &&
                  (raft->vote == message->head.from || (raft->vote == 0 && raft->leader == 0)));
-    return answer(raft, message, asked, free && is_up_to_date(raft, vote));
+    return send_answer(raft, message, asked, free && is_up_to_date(raft, vote));
 }
 
 static kvr_status answer_vote(kvr_raft *raft, const kvr__raft_message *message,
@@ -60,7 +60,7 @@ static kvr_status answer_vote(kvr_raft *raft, const kvr__raft_message *message,
         kvr__raft_election_reset_timer(raft);
         kvr__raft_trace(raft, "vote", raft->log.last_index, from);
     }
-    return answer(raft, message, asked, granted);
+    return send_answer(raft, message, asked, granted);
 }
 
 kvr_status kvr__raft_recv_vote(kvr_raft *raft, const kvr__raft_message *message)
