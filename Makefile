@@ -167,8 +167,8 @@ $(BUILD)/test/process/%: $(BUILD)/check/test/process/%.o $(LIB_CHECK_O) $(SUPPOR
     check/lib/*/*.d check/test/*/*.d check/test/unit/*/*.d))
 
 # ------------------------------------------------------------------ commands
-.PHONY: demo check check-full check-hostile soak bench lint format analyze accept deps install \
-    uninstall clean help
+.PHONY: demo check check-full check-hostile soak faults-proof mutants bench lint format analyze \
+    accept deps install uninstall clean help
 
 demo: ## three members on this machine and a tour of what they can do (LOAD=file)
 	@sh test/tools/deps.sh library
@@ -194,6 +194,16 @@ soak: ## fresh seeds through the simulator for HOURS=1
 	@sh test/tools/deps.sh library
 	@$(MAKE) $(BUILD)/kvr-sim
 	@sh test/tools/soak.sh $(HOURS)
+
+faults-proof: ## plant the bugs of test/faults.txt; the tests must find each (ROWS='17 26' for some)
+	@sh test/tools/deps.sh check
+	+@$(MAKE) $(UNITS)
+	@python3 test/tools/plant.py proof $(ROWS)
+
+mutants: ## plant those that the simulator must find, within their seeds (ROWS='m02 17'); minutes
+	@sh test/tools/deps.sh check
+	+@$(MAKE) $(BUILD)/kvr-sim
+	@python3 test/tools/plant.py mutants $(ROWS)
 
 bench: ## measure beside the peers; one table and build/bench.json (ARGS='--only raft')
 	@sh test/tools/deps.sh bench
@@ -261,15 +271,15 @@ uninstall: ## removes what install put there
 # only if what it tests is there.
 PROCESS_PARTS := $(patsubst test/process/%,process-%,$(basename $(wildcard test/process/*.sh \
     test/process/*.py test/process/*.c)))
-CHECK_PARTS := build $(UNIT_ROOMS:%=unit-%) headers symbols without-seal panic install \
+CHECK_PARTS := build faults $(UNIT_ROOMS:%=unit-%) headers symbols without-seal panic install \
     $(if $(wildcard README.md),readme) $(if $(wildcard man/*.[1-9]),man) \
     $(THREADS:$(BUILD)/test/thread/%=thread-%) $(if $(SIM),sim) $(PROCESS_PARTS) $(if $(DEMO),demo)
 HOSTILE_PARTS := hostile-build $(UNIT_ROOMS:%=hostile-unit-%) $(if $(SIM),hostile-sim)
 ADDRESS_PARTS := address-planted address-build $(UNIT_ROOMS:%=address-unit-%) \
     $(THREADS:$(BUILD)/test/thread/%=address-thread-%) $(if $(SIM),address-sim)
 RACE_PARTS := race-planted $(THREADS:$(BUILD)/test/thread/%=race-%)
-FULL_PARTS := lint clang-build $(UNIT_ROOMS:%=clang-unit-%) $(if $(SIM),clang-sim sim-more) bench-build \
-    $(ADDRESS_PARTS) $(RACE_PARTS) $(HOSTILE_PARTS) $(PROCESS_PARTS)
+FULL_PARTS := lint faults-proof clang-build $(UNIT_ROOMS:%=clang-unit-%) \
+    $(if $(SIM),clang-sim sim-more) bench-build $(ADDRESS_PARTS) $(RACE_PARTS) $(HOSTILE_PARTS) $(PROCESS_PARTS)
 
 part-%: FORCE
 	@echo 'no such part: $*'; exit 2
@@ -277,6 +287,10 @@ FORCE:
 .PHONY: FORCE
 
 part-build: everything
+	@:
+part-faults:
+	@python3 test/tools/faults.py
+part-faults-proof: faults-proof
 	@:
 part-headers:
 	@sh test/tools/check_headers.sh

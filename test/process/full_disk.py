@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""full_disk.py: a member whose disk is full says so and takes no writes; with room again, after a restart too,
-nothing that it acknowledged is missing. The disk is a small tmpfs in a mount namespace of our own."""
+"""full_disk.py (FAULTS 83): a member whose disk is full says so and takes no writes; with room
+again, after a restart too, nothing that it acknowledged is missing. The disk is a small tmpfs in a
+mount namespace of our own."""
 import os
 import subprocess
 import sys

@@ -56,6 +56,7 @@ static void teardown(void)
 
 TestSuite(mvcc_snapshot, .init = setup, .fini = teardown);
 
+/* FAULTS 93: the revision comes from the stream, and is not counted from what is left. */
 Test(mvcc_snapshot, everything_above_the_compaction_point_comes_back)
 {
     kvr_mvcc *first = store, *second = new_store();

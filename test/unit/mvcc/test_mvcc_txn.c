@@ -262,6 +262,14 @@ Test(mvcc_txn, the_store_does_not_know_who_waits_for_the_answer)
     cr_assert_eq(status.hash_chain, status_now().hash_chain);
     cr_assert_eq(status.hash_live, status_now().hash_live);
     kvr_mvcc_result_free(result);
+
+    kvr_op read = op_range(ALL, ALL); /* it is refused, and so is what stands beside it */
+    read.revision = 99;
+    kvr_op refused_ops[] = {op_put("a", "2"), read};
+    kvr_txn refused = TXN(.then_count = 2, .then_ops = refused_ops);
+    op = op_txn(&refused);
+    cr_assert_eq(kvr_mvcc_apply(store, &op, &result), KVR_EFUTURE);
+    cr_assert_eq(kvr_mvcc_apply(other, &op, NULL), KVR_EFUTURE);
     kvr_mvcc_free(other);
 }
 

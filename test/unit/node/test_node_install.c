@@ -70,6 +70,22 @@ static void release_one(uint32_t i)
     cluster_settle(&c);
 }
 
+/* Brings the oldest request of the kind to the front, if there is one. */
+static bool bring_forward(uint32_t i, uint8_t kind)
+{
+    disk *d = &c.members[i].disk;
+    for (struct held **at = &d->held; *at != NULL; at = &(*at)->next) {
+        struct held *found = *at;
+        if (found->request.kind == kind) {
+            *at = found->next;
+            found->next = d->held;
+            d->held = found;
+            return true;
+        }
+    }
+    return false;
+}
+
 /* Brings a follower, whose disk answers only by hand, to read the snapshot that it was sent. */
 static uint32_t follower_reads(uint32_t leader)
 {
@@ -100,6 +116,7 @@ Test(node_install, a_newer_snapshot_takes_the_place_of_the_one_being_read)
     kvr_snapshot_meta newer = {.index = first + 50, .term = 9, .bytes = 100};
     cr_assert_eq(kvr__installing_begin(c.members[follower].node, &newer), KVR_OK);
     cr_assert_eq(kvr__installing_begin(c.members[follower].node, &newer), KVR_OK, "said twice");
+    cr_assert(bring_forward(follower, KVR_STORE_SNAPSHOT_READ));
     release_one(follower); /* the answer to the first read */
     kvr_node_status status = cluster_status(&c, follower);
 
@@ -147,22 +164,6 @@ Test(node_install, it_ends_a_snapshot_that_is_being_taken)
     cr_assert_eq(cluster_status(&c, follower).snapshots_taken, taken);
 }
 
-/* Brings the oldest request of the kind to the front, if there is one. */
-static bool bring_forward(uint32_t i, uint8_t kind)
-{
-    disk *d = &c.members[i].disk;
-    for (struct held **at = &d->held; *at != NULL; at = &(*at)->next) {
-        struct held *found = *at;
-        if (found->request.kind == kind) {
-            *at = found->next;
-            found->next = d->held;
-            d->held = found;
-            return true;
-        }
-    }
-    return false;
-}
-
 /* What it has to tell the others waits for the log: the member sleeps meanwhile (settling would
  * find one that does not). */
 Test(node_install, a_member_whose_snapshot_is_read_before_its_log_waits_at_rest)
@@ -192,6 +193,27 @@ Test(node_install, a_member_whose_snapshot_is_read_before_its_log_waits_at_rest)
     c.members[follower].cut = false;
     cluster_pass(&c, 2 * SECOND);
     cluster_expect_same(&c);
+}
+
+/* FAULTS 59: raft lets go of the log only when what replaces it is stored. */
+Test(node_install, the_log_stays_until_the_snapshot_is_stored)
+{
+    start(1);
+    fill(0, "k", 50);
+    uint64_t before = c.members[0].node->snapshots.last_index;
+    c.members[0].disk.holds = true;
+    cr_assert_eq(kvr_node_snapshot(c.members[0].node), KVR_OK);
+    cluster_settle(&c);
+    for (bool stored = false; !stored;) {
+        cr_assert_not_null(c.members[0].disk.held);
+        cr_assert_eq(c.members[0].node->snapshots.last_index, before);
+        cr_assert_not(holds(0, KVR_STORE_DISCARD));
+        stored = (c.members[0].disk.held->request.flags & KVR_STORE_LAST) != 0;
+        release_one(0);
+    }
+
+    cr_assert_gt(c.members[0].node->snapshots.last_index, before);
+    disk_release(&c, 0);
 }
 
 /* ------------------------------------------------------------------ disks that fail */

@@ -46,6 +46,7 @@ static void fill(uint32_t i, const char *prefix, uint32_t count)
     cluster_pass(&c, 500 * MILLISECOND);
 }
 
+/* FAULTS 66, 67: index, leases, origins: all of it comes along. */
 Test(node_snapshot, a_member_that_lags_is_sent_one_and_then_is_equal)
 {
     start(3, 4096);

@@ -182,7 +182,9 @@ Test(node_stream, hostile_lengths_are_refused)
     make(KVR__SECTION_SKIP);
     uint8_t *frame = stream.data + KVR__STREAM_MARK;
     memset(frame, 0xFF, 4);
+    alloc.peak_bytes = alloc.live_bytes;
     cr_assert_eq(read_in(stream.data, stream.size, 4096), KVR_ECORRUPT);
+    cr_assert_leq(alloc.peak_bytes, alloc.live_bytes + 2 * KVR__FRAME_BYTES_MAX);
 }
 
 Test(node_stream, frames_out_of_place_are_refused)

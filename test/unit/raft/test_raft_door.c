@@ -240,11 +240,14 @@ Test(raft_door, proposals_are_refused_with_what_stands_in_their_way)
     cluster_stabilize(&c);
 }
 
-/* FAULTS 33: what is uncommitted is a difference of positions; at rest it is nothing. */
+/* FAULTS 33: what is uncommitted is a difference of positions; at rest it is nothing, so that there
+ * is room for another as large as the limit. */
 Test(raft_door, uncommitted_bytes_are_zero_at_rest)
 {
     cluster_add(&c, 3, NULL, NULL);
     cluster_elect(&c, 1);
+    kvr_raft *raft = cluster_at(&c, 1)->raft;
+    raft->config.uncommitted_bytes_max = 1000;
     for (int i = 0; i < 50; i++) {
         cr_assert_eq(cluster_propose(&c, 1, "xxxxxxxxxx"), KVR_OK);
         if (i % 7 == 0) {
@@ -252,7 +255,6 @@ Test(raft_door, uncommitted_bytes_are_zero_at_rest)
         }
     }
     cluster_stabilize(&c);
-    const kvr_raft *raft = cluster_at(&c, 1)->raft;
 
     cr_assert_eq(kvr__raft_log_bytes(&raft->log, raft->commit + 1, raft->log.last_index), 0);
 }
@@ -303,6 +305,7 @@ Test(raft_door, room_that_returned_is_found_though_nothing_was_written)
     cr_assert_eq(cluster_status(&c, 3).commit_index, 3);
 }
 
+/* FAULTS 15: a learner is refused. */
 Test(raft_door, campaign_needs_a_loaded_voter)
 {
     const uint8_t roles[] = {KVR_MEMBER_VOTER, KVR_MEMBER_LEARNER, KVR_MEMBER_WITNESS};
@@ -377,6 +380,7 @@ static kvr_slice heartbeat(uint64_t from, uint64_t term, const uint8_t *body)
         from, 2, term, KVR__RAFT_HEARTBEAT, {body, KVR__RAFT_HEARTBEAT_SIZE}, {NULL, 0}});
 }
 
+/* FAULTS 54: of another cluster, another group, to another member, damaged, of itself. */
 Test(raft_door, messages_of_strangers_are_counted_and_dropped)
 {
     uint8_t body[KVR__RAFT_HEARTBEAT_SIZE];

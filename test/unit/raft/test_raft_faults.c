@@ -33,8 +33,8 @@ static kvr_status receive_append(uint64_t to, uint64_t term, kvr__raft_append ap
     return kvr_raft_receive(cluster_at(&c, to)->raft, &message);
 }
 
-/* FAULTS 8: a leader that hears its quorum gives neither votes nor pre-votes, and keeps its
- * term. */
+/* FAULTS 8, 53: a leader that hears its quorum, or who hears a leader, gives neither votes nor
+ * pre-votes, and keeps its term. */
 Test(raft_faults, a_leader_does_not_vote_for_another)
 {
     uint8_t body[KVR__RAFT_VOTE_SIZE];
@@ -98,6 +98,102 @@ Test(raft_faults, commit_never_goes_back)
     cr_assert_eq(receive_append(2, 1, append, (kvr_slice){entries, size}), KVR_OK);
 
     cr_assert_eq(cluster_status(&c, 2).commit_index, 5);
+    cluster_run(&c, 2);
+    cluster_drop(&c, (cluster_filter){0});
+}
+
+/* FAULTS 26: a shorter append of a new leader, all of which is there: what it does not speak of may
+ * be committed, and stays. */
+Test(raft_faults, an_append_cuts_nothing_that_matches)
+{
+    uint8_t entries[1024];
+    size_t size = 0;
+    size_t sizes[6] = {0};
+    cluster_add(&c, 3, NULL, NULL);
+    for (uint64_t i = 1; i <= 5; i++) {
+        cluster_forge_entry(entries, &size, i, 1, "old");
+        sizes[i] = size;
+    }
+    kvr__raft_append append = {.entry_count = 5};
+    cr_assert_eq(receive_append(2, 1, append, (kvr_slice){entries, size}), KVR_OK);
+    cluster_run(&c, 2); /* its term, */
+    cluster_run(&c, 2); /* then its entries become durable */
+
+    append = (kvr__raft_append){.prev_index = 1, .prev_term = 1, .entry_count = 2};
+    kvr_slice two = {entries + sizes[1], sizes[3] - sizes[1]};
+    cr_assert_eq(receive_append(2, 2, append, two), KVR_OK);
+
+    cr_assert_eq(cluster_status(&c, 2).last_index, 5);
+    cr_assert_eq(cluster_status(&c, 2).durable_index, 5);
+    cluster_run(&c, 2);
+    cluster_drop(&c, (cluster_filter){0});
+}
+
+/* FAULTS 22, 24, 25: an old append that begins below the first entry. What is gone was committed,
+ * so it is answered with what is there; no term is looked up below the log. */
+Test(raft_faults, an_append_from_below_the_log_changes_nothing)
+{
+    cluster_add(&c, 3, NULL, NULL);
+    cluster_elect(&c, 1);
+    for (int i = 0; i < 6; i++) {
+        cr_assert_eq(cluster_propose(&c, 1, "x"), KVR_OK);
+    }
+    cluster_stabilize(&c);
+    cr_assert_eq(cluster_compact(&c, 3, 2), KVR_OK);
+    cluster_stabilize(&c);
+    cr_assert_eq(cluster_status(&c, 3).first_index, 6);
+    for (uint64_t prev = 0; prev < 7; prev++) {
+        uint8_t entries[1024];
+        size_t size = 0;
+        for (uint64_t i = prev + 1; i <= 7; i++) {
+            cluster_forge_entry(entries, &size, i, 1, "x");
+            kvr__raft_append append = {.prev_index = prev,
+                                       .prev_term = prev == 0 ? 0 : 1,
+                                       .entry_count = (uint32_t)(i - prev),
+                                       .commit = 3};
+            cr_assert_eq(receive_append(3, 1, append, (kvr_slice){entries, size}), KVR_OK);
+            cr_assert_eq(cluster_status(&c, 3).last_index, 7);
+            cr_assert_eq(cluster_status(&c, 3).durable_index, 7);
+            cr_assert_eq(cluster_status(&c, 3).commit_index, 7);
+        }
+    }
+    cluster_run(&c, 3);
+    cr_assert_eq(cluster_count(&c, (cluster_filter){.to = 1, .type = KVR__RAFT_APPEND_REPLY}), 1);
+    cluster_drop(&c, (cluster_filter){0});
+}
+
+/* FAULTS 60: a snapshot of an entry that the log holds and does not know to be committed: now it
+ * does, and nothing is cut. */
+Test(raft_faults, a_snapshot_cuts_no_log_that_holds_its_entry)
+{
+    const kvr_member members[] = {{.id = 1}, {.id = 2}, {.id = 3}};
+    uint8_t entries[1024];
+    uint8_t tail[256];
+    uint8_t body[KVR__RAFT_SNAPSHOT_SIZE];
+    size_t size = 0;
+    cluster_add(&c, 3, NULL, NULL);
+    for (uint64_t i = 1; i <= 5; i++) {
+        cluster_forge_entry(entries, &size, i, 1, "x");
+    }
+    kvr__raft_append append = {.entry_count = 5};
+    cr_assert_eq(receive_append(2, 1, append, (kvr_slice){entries, size}), KVR_OK);
+    cluster_run(&c, 2);
+    cluster_run(&c, 2);
+    size = kvr__raft_configuration_size(members, 3);
+    kvr__raft_configuration_write(tail, members, 3);
+    kvr__raft_snapshot_chunk chunk = {.meta = {.index = 3, .term = 1, .bytes = 1},
+                                      .configuration_size = (uint32_t)size,
+                                      .flags = KVR__RAFT_LAST_CHUNK};
+    kvr__raft_message_write_snapshot(body, &chunk);
+    tail[size] = 'x';
+    kvr_slice message = cluster_forge(
+        &(cluster_forged){1, 2, 1, KVR__RAFT_SNAPSHOT, {body, sizeof body}, {tail, size + 1}});
+
+    cr_assert_eq(kvr_raft_receive(cluster_at(&c, 2)->raft, &message), KVR_OK);
+
+    cr_assert_not(cluster_at(&c, 2)->raft->incoming.active);
+    cr_assert_eq(cluster_status(&c, 2).commit_index, 3);
+    cr_assert_eq(cluster_status(&c, 2).last_index, 5);
     cluster_run(&c, 2);
     cluster_drop(&c, (cluster_filter){0});
 }
@@ -215,6 +311,9 @@ Test(raft_faults, one_message_that_cannot_be_made_does_not_stop_the_others)
         cr_assert_eq(cluster_propose(&c, 1, big), KVR_OK);
         fault_arm(FAULT_ALLOC, nth, false);
         cluster_run(&c, 1);
+        if (nth == 1) { /* the first one's message found no memory */
+            cr_assert_eq(cluster_at(&c, 1)->raft->outbox.count, 3);
+        }
         fault_disarm();
         cluster_run(&c, 1);
         for (uint64_t to = 2; to <= 5; to++) {

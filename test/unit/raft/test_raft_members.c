@@ -71,8 +71,8 @@ static uint64_t majority_of(const uint64_t *values, uint32_t set)
     return best;
 }
 
-/* Thesis 4.3: in a joint configuration agreement needs both majorities, for commits and for
- * elections. */
+/* Thesis 4.3, FAULTS 50: in a joint configuration agreement needs both majorities, for commits and
+ * for elections. */
 Test(raft_members, joint_configuration_counts_both_halves)
 {
     kvr__random random;
@@ -133,8 +133,8 @@ Test(raft_members, joint_election_is_won_in_both_halves_or_not_at_all)
     cr_assert_eq(kvr__raft_members_election(raft), KVR__RAFT_VOTE_LOST, "one half is lost");
 }
 
-/* A configuration in the log is known again after a restart; the one given for a new group is not
- * used then. */
+/* FAULTS 50: a configuration in the log is known again after a restart; the one given for a new
+ * group is not used then. */
 Test(raft_members, configuration_of_the_log_is_known_after_a_restart)
 {
     const kvr_member four[] = {
@@ -156,8 +156,8 @@ Test(raft_members, configuration_of_the_log_is_known_after_a_restart)
     cr_assert_eq(cluster_at(&c, 2)->raft->members[3].role, KVR_MEMBER_LEARNER);
 }
 
-/* Those below what is applied are forgotten, those above are kept: a snapshot asks for the one at
- * its index. */
+/* FAULTS 56: those below what is applied are forgotten, those above are kept: a snapshot asks for
+ * the one at its index, and a truncation rolls back to it. */
 Test(raft_members, each_configuration_is_known_from_applied_on)
 {
     uint8_t entries[4096];
@@ -193,7 +193,7 @@ Test(raft_members, each_configuration_is_known_from_applied_on)
     cluster_drop(&c, (cluster_filter){0});
 }
 
-/* A snapshot brings the configuration at its index to a member that had another one. */
+/* FAULTS 50: a snapshot brings the configuration at its index to a member that had another one. */
 Test(raft_members, snapshot_brings_its_configuration)
 {
     cluster_add(&c, 3, NULL, NULL);

@@ -156,6 +156,7 @@ static void make(void)
     new_status = kvr_raft_new(&config, &raft);
 }
 
+/* FAULTS 39: what was made before memory ended goes again. */
 Test(raft_memory, new_gives_all_or_nothing)
 {
     test_alloc_init(&c.alloc);

@@ -236,7 +236,7 @@ Test(raft_paper, a_replicated_entry_is_committed_and_applied_everywhere)
     }
 }
 
-/* 5.3: nothing is committed without a majority. */
+/* 5.3: nothing is committed without a majority, nor applied (FAULTS 32). */
 Test(raft_paper, an_entry_on_a_minority_is_not_committed)
 {
     cluster_add(&c, 5, NULL, NULL);
@@ -376,8 +376,8 @@ Test(raft_paper, votes_go_to_logs_that_are_up_to_date)
     }
 }
 
-/* 5.4.2: a new leader commits entries of former terms with one of its own, not before (figure 8 is
- * a script). */
+/* 5.4.2: a new leader commits entries of former terms with one of its own, not before (FAULTS 17;
+ * figure 8 is a script). */
 Test(raft_paper, former_terms_are_committed_with_an_entry_of_the_own)
 {
     cluster_add(&c, 3, NULL, NULL);
@@ -507,7 +507,8 @@ Test(raft_paper, a_snapshot_replaces_the_log_before_it)
 
 /* ------------------------------------------------------------------ 4 (thesis): membership */
 
-/* Thesis 4.1: a configuration is in force from its append on, and rolled back when its entry is. */
+/* Thesis 4.1: a configuration is in force from its append on, and rolled back when its entry is
+ * (FAULTS 48, 56). */
 Test(raft_paper, a_configuration_counts_from_its_append_and_is_rolled_back)
 {
     const kvr_member four[] = {{.id = 1}, {.id = 2}, {.id = 3}, {.id = 4}};

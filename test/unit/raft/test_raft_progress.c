@@ -134,6 +134,22 @@ Test(raft_progress, snapshot_ends_in_a_probe_after_it)
     cr_assert_eq(progress.next, 51);
 }
 
+/* FAULTS 11: that a follower was heard does not depend on how it is replicated to: else a change of
+ * state would depose a healthy leader. */
+Test(raft_progress, what_was_heard_survives_every_change_of_state)
+{
+    progress.last_heard_ns = 77;
+    progress.heard = true;
+    kvr__raft_progress_accept(&progress, 4);
+    kvr__raft_progress_refuse(&progress, 10, 4);
+    kvr__raft_progress_need_snapshot(&progress, 8, 1);
+    kvr__raft_progress_installed(&progress, 8);
+
+    cr_assert_eq(progress.state, KVR__RAFT_PROBE);
+    cr_assert_eq(progress.last_heard_ns, 77);
+    cr_assert(progress.heard);
+}
+
 /* FAULTS 34: after every history the window holds exactly the appends sent and not answered. */
 Test(raft_progress, window_is_what_was_sent_and_not_answered)
 {

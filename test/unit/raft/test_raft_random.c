@@ -270,7 +270,7 @@ static void run_seed(uint64_t seed)
     seed_line[0] = '\0';
 }
 
-/* FAULTS 10, 12, 18, 19, 20, 21, 26, 28, 29, 31, 32, 34, 41, 42, 43, 46, 60, 61, 64, 69 by
+/* FAULTS 10, 12, 18, 19, 20, 21, 22, 26, 28, 29, 31, 32, 34, 41, 42, 43, 46, 60, 61, 64, 69 by
  * chance. */
 Test(raft_random, any_schedule_is_safe_and_heals)
 {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* test_raft_scripts.c: every testdata/NAME.txt is a test. KVR_ACCEPT=1 rewrites what they
- * expect. */
+/* test_raft_scripts.c: every testdata/NAME.txt is a test; KVR_SCRIPT=NAME runs that one alone.
+ * KVR_ACCEPT=1 rewrites what they expect. */
 #include <criterion/criterion.h>
 #include <criterion/parameterized.h>
 #include <dirent.h>
@@ -13,6 +13,15 @@
 enum { SCRIPTS_MAX = 200, NAME_MAX_SIZE = 300 };
 
 static char names[SCRIPTS_MAX][NAME_MAX_SIZE];
+
+static bool is_wanted(const char *name)
+{
+    size_t size = strlen(name);
+    const char *only = getenv("KVR_SCRIPT");
+    return size > 4 && strcmp(name + size - 4, ".txt") == 0 &&
+           (only == NULL || only[0] == '\0' ||
+            (strlen(only) == size - 4 && strncmp(only, name, size - 4) == 0));
+}
 
 static int compare(const void *a, const void *b)
 {
@@ -28,8 +37,7 @@ ParameterizedTestParameters(raft_scripts, says_what_is_expected)
     DIR *dir = opendir(directory);
     struct dirent *entry;
     while (dir != NULL && count < SCRIPTS_MAX && (entry = readdir(dir)) != NULL) {
-        size_t size = strlen(entry->d_name);
-        if (size > 4 && strcmp(entry->d_name + size - 4, ".txt") == 0) {
+        if (is_wanted(entry->d_name)) {
             snprintf(names[count], NAME_MAX_SIZE, "%.100s/%.100s", directory, entry->d_name);
             count++;
         }

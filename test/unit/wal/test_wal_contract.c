@@ -240,7 +240,7 @@ Test(wal_contract, idle_vouches_once)
     wal_world_check(&world);
 }
 
-/* W4, FAULTS 81: what the older snapshot needs stays until the new one was read back. */
+/* W4, FAULTS 59, 81: what the older snapshot needs stays until the new one was read back. */
 Test(wal_contract, nothing_goes_before_its_replacement_was_read_back)
 {
     wal_world_open(&world);

@@ -276,8 +276,8 @@ Test(wal_damage, a_valid_record_in_another_place_is_none)
     free(moved);
 }
 
-/* W7: the last record, whole and under a right checksum, but with another id, offset, sequence
- * number, predecessor, group or member: each of these alone is enough. */
+/* W7, FAULTS 84: the last record, whole and under a right checksum, but with another id, offset,
+ * sequence number, predecessor, group or member: each of these alone is enough. */
 Test(wal_damage, each_tie_to_a_place_is_checked)
 {
     small_store();
@@ -605,8 +605,8 @@ Test(wal_damage, rot_under_an_open_store_is_reported_by_the_read)
     cr_assert_not_null(strstr(result.detail, "snapshot-"));
 }
 
-/* A new snapshot that does not read back as it was written stops the member, and keeps the one
- * before. */
+/* FAULTS 81: a new snapshot that does not read back as it was written stops the member, and keeps
+ * the one before. */
 Test(wal_damage, a_snapshot_that_cannot_be_read_back_replaces_nothing)
 {
     wal_world_open(&world);

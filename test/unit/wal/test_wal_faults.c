@@ -221,8 +221,8 @@ Test(wal_faults, a_full_disk_refuses_and_resumes)
     wal_world_check(&world);
 }
 
-/* What a write that found no room left behind must never pass for the beginning of the next one: it
- * is written under a new segment id. */
+/* FAULTS 83: what a write that found no room left behind must never pass for the beginning of the
+ * next one: it is written under a new segment id. */
 Test(wal_faults, after_a_write_without_room_the_segment_id_changes)
 {
     wal_world_open(&world);
