@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* demo.h: what the files of the demo share. To be read in this order: demo_serve.c (a member, its
- * main loop first), demo_peers.c, demo_clients.c, demo_disk.c (its three concerns), demo_net.c and
- * demo_wire.c (sockets, bytes), demo_client.c (the other end), demo_main.c (the command line),
- * demo_commands.c, demo_tour.c.
+/* demo.h: what the files of the demo share. Read them in this order: demo_serve.c (a member, its
+ * main loop first), demo_peers.c, demo_clients.c, demo_disk.c (its concerns), demo_net.c (sockets),
+ * demo_wire.c (bytes), demo_client.c (the other end), demo_commands.c, demo_main.c, demo_tour.c.
  *
  * Only public headers of libkvraft are used. When this program is out of memory it says so and
  * ends; the library itself never does that. */
@@ -44,6 +43,7 @@ typedef struct stream {
     buffer out;
 } stream;
 
+const char *address_text(const struct sockaddr_in *address);        /* lends until its next call */
 bool stream_listen(stream *one, const struct sockaddr_in *address); /* false: it said why */
 bool stream_accept(stream *listener, stream *out_stream);           /* false: nobody */
 bool stream_connect(stream *one, const struct sockaddr_in *address, bool blocking);
@@ -160,11 +160,11 @@ typedef struct connection {
     member_list endpoints;
     uint32_t endpoint; /* the one connected to, or tried next */
     uint64_t next_id;
-    uint64_t timeout_ns;
+    uint64_t timeout_ns; /* 0: 10 s */
 } connection;
 
 bool client_send(connection *link, request *asked); /* to the next endpoint that answers */
-reply client_receive(connection *link, uint64_t timeout_ns);
+reply client_receive(connection *link);
 reply client_ask(connection *link, request *asked); /* both */
 reply client_status(connection *link, member_status *out_status);
 

@@ -4,19 +4,14 @@
  * executed. */
 #include "demo.h"
 
-static bool connected(connection *link)
+bool client_send(connection *link, request *asked)
 {
     for (uint32_t tried = 0; !link->io.open && tried < link->endpoints.count; tried++) {
         if (!stream_connect(&link->io, &link->endpoints.addresses[link->endpoint], true)) {
             link->endpoint = (link->endpoint + 1) % link->endpoints.count;
         }
     }
-    return link->io.open;
-}
-
-bool client_send(connection *link, request *asked)
-{
-    if (!connected(link)) {
+    if (!link->io.open) {
         return false;
     }
     asked->id = ++link->next_id;
@@ -26,9 +21,10 @@ bool client_send(connection *link, request *asked)
     return stream_write(&link->io);
 }
 
-reply client_receive(connection *link, uint64_t timeout_ns)
+reply client_receive(connection *link)
 {
     uint64_t start_ns = now_ns();
+    uint64_t timeout_ns = link->timeout_ns > 0 ? link->timeout_ns : 10000000000;
     bool good = link->io.open;
     while (good && now_ns() - start_ns < timeout_ns && !interrupted) {
         reply got = {.answered = true};
@@ -48,7 +44,7 @@ reply client_ask(connection *link, request *asked)
 {
     reply got = {.answered = client_send(link, asked)};
     while (got.answered && got.id != asked->id) {
-        got = client_receive(link, link->timeout_ns);
+        got = client_receive(link);
     }
     if (!got.answered) {
         stream_close(&link->io);

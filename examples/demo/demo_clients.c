@@ -178,8 +178,6 @@ static void answer_status(call *of)
     end_call(of, &to);
 }
 
-/* ---------------------------------------------------------------- from request to completion */
-
 /* An error: there will be no completion. */
 static kvr_status start_call(call *of)
 {
@@ -235,10 +233,9 @@ static void add_lease(wire *to, const kvr_node *node, const kvr_completion *end)
     wire_number(to, (uint64_t)end->lease);
     wire_number(to, end->ttl_ns);
     wire_number(to, end->remaining_ns);
-    if (kvr_node_lease_keys(node, end->lease, NULL, keys, COUNT_OF(keys), &count) == KVR_OK) {
-        for (uint32_t i = 0; i < count; i++) {
-            wire_bytes(to, keys[i]);
-        }
+    kvr_status status = kvr_node_lease_keys(node, end->lease, NULL, keys, COUNT_OF(keys), &count);
+    for (uint32_t i = 0; status == KVR_OK && i < count; i++) {
+        wire_bytes(to, keys[i]);
     }
 }
 

@@ -96,7 +96,7 @@ int run_get(options *chosen)
     asked.flags = (chosen->stale ? READ_STALE : 0u) | (chosen->count ? READ_COUNT_ONLY : 0u) |
                   (chosen->keys_only ? READ_KEYS_ONLY : 0u);
     reply answer = client_ask(&chosen->link, &asked);
-    for (; answer.kind == SAY_KV; answer = client_receive(&chosen->link, chosen->link.timeout_ns)) {
+    for (; answer.kind == SAY_KV; answer = client_receive(&chosen->link)) {
         kvr_kv kv;
         wire_all(&answer.rest, shape_kv, &kv);
         print_bytes("", kv.key, chosen->keys_only ? "\n" : "\t");
@@ -183,28 +183,24 @@ int run_compact(options *chosen)
     return finish(&answer, true);
 }
 
-static void print_event(wire *in)
-{
-    kvr_event event;
-    wire_all(in, shape_event, &event);
-    bool put = event.type == KVR_EVENT_PUT;
-    printf("%" PRIu64 " %s ", event.kv.mod_revision, put ? "put" : "delete");
-    print_bytes("", event.kv.key, put ? "\t" : "");
-    print_bytes("", event.kv.value, "");
-    print_bytes(event.has_prev ? "\tbefore: " : "", event.prev.value, "\n");
-    fflush(stdout);
-}
-
 int run_watch(options *chosen)
 {
     request asked = {.kind = ASK_WATCH, .flags = chosen->prev ? KVR_WATCH_PREV_KV : 0};
     asked.range = interval(chosen, chosen->words[0]);
     asked.range.revision = chosen->since;
     reply said = client_ask(&chosen->link, &asked);
+    chosen->link.timeout_ns = UINT64_MAX;
     for (uint64_t seen = 0; said.good && (seen == 0 || seen < chosen->events);) {
-        said = client_receive(&chosen->link, UINT64_MAX);
-        if (said.answered && said.kind == SAY_EVENT) {
-            print_event(&said.rest);
+        said = client_receive(&chosen->link);
+        if (said.good && said.kind == SAY_EVENT) {
+            kvr_event event;
+            wire_all(&said.rest, shape_event, &event);
+            bool put = event.type == KVR_EVENT_PUT;
+            printf("%" PRIu64 " %s ", event.kv.mod_revision, put ? "put" : "delete");
+            print_bytes("", event.kv.key, put ? "\t" : "");
+            print_bytes("", event.kv.value, "");
+            print_bytes(event.has_prev ? "\tbefore: " : "", event.prev.value, "\n");
+            fflush(stdout);
             seen += chosen->events > 0;
         }
     }
@@ -221,7 +217,7 @@ int run_lease(options *chosen)
     static const char *const verbs[] = {"grant", "revoke", "keep-alive", "ttl", NULL};
     uint8_t verb = place_of(chosen->words[0], verbs);
     request asked = {.kind = KVR_CALL_LEASE_GRANT + (uint64_t)verb};
-    uint64_t id = 0, ttl_ns = 0;
+    uint64_t id = 0;
     if (verbs[verb] == NULL || !(verb == 0 ? parse_time(chosen->words[1], &asked.ttl_ns)
                                            : parse_number(chosen->words[1], &id))) {
         fprintf(stderr,
@@ -233,10 +229,11 @@ int run_lease(options *chosen)
     asked.lease = (int64_t)id;
     reply answer = client_ask(&chosen->link, &asked);
     if (answer.good) {
-        id = wire_number(&answer.rest, 0);
-        ttl_ns = wire_number(&answer.rest, 0);
-        printf("lease %" PRIu64 ", granted for %.3f s, %.3f s left\n", id, (double)ttl_ns / 1e9,
-               (double)wire_number(&answer.rest, 0) / 1e9);
+        printf("lease %" PRIu64, wire_number(&answer.rest, 0));
+        const double granted = (double)wire_number(&answer.rest, 0) / 1e9;
+        const double left = (double)wire_number(&answer.rest, 0) / 1e9;
+        printf(verb == 1 ? " revoked" : ", granted for %.3f s", granted);
+        printf(verb < 2 ? "\n" : ", %.3f s left\n", left);
     }
     while (answer.good && answer.rest.at < answer.rest.end) {
         print_bytes("  ", wire_bytes(&answer.rest, (kvr_slice){NULL, 0}), "\n");

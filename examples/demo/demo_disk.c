@@ -8,7 +8,6 @@
 #include <pthread.h>
 
 static pthread_t thread; /* a process serves one member */
-static bool running;
 
 static void *perform(void *disk)
 {
@@ -56,8 +55,8 @@ bool disk_open(server *self)
         return failed(self, self->disk == NULL ? kvr_status_text(status)
                                                : kvr_posix_disk_error(self->disk));
     }
-    self->disk_signal = (stream){.fd = kvr_posix_disk_fd(self->disk), .open = true};
-    running = pthread_create(&thread, NULL, perform, self->disk) == 0;
+    bool running = pthread_create(&thread, NULL, perform, self->disk) == 0;
+    self->disk_signal = (stream){.fd = kvr_posix_disk_fd(self->disk), .open = running};
     return running || failed(self, "no thread for it");
 }
 
@@ -82,7 +81,7 @@ void disk_reap(server *self)
 
 void disk_close(server *self)
 {
-    if (running) {
+    if (self->disk_signal.open) {
         kvr_posix_disk_stop(self->disk);
         pthread_join(thread, NULL);
         if (kvr_posix_disk_close(self->disk) != KVR_OK) {

@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-static options chosen = {.link.timeout_ns = 10000000000};
+static options chosen;
 
 enum { FLAG_TEXT, FLAG_NUMBER, FLAG_TIME, FLAG_SWITCH, FLAG_ENDPOINT, FLAG_ENDPOINTS, FLAG_PEERS };
 
@@ -260,7 +260,8 @@ static int help(FILE *to, int result)
 
 static int help_of(const command *of)
 {
-    printf("usage: kvraft-demo %s %s [FLAGS]\n\n%s.\n\n", of->name, of->words, of->help);
+    printf("usage: kvraft-demo %s %s%s[FLAGS]\n\n%s.\n\n", of->name, of->words,
+           of->words[0] == '\0' ? "" : " ", of->help);
     for (size_t i = 0; i < COUNT_OF(flags); i++) {
         const char *preset = flags[i].preset;
         if (is_of(of, &flags[i])) {

@@ -2,7 +2,6 @@
 /* demo_net.c: growing buffers, sockets that own two of them, and poll: for members and clients. */
 #include "demo.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/tcp.h>
@@ -51,8 +50,6 @@ void buffer_release(buffer *b)
     *b = (buffer){0};
 }
 
-/* ---------------------------------------------------------------- streams */
-
 /* Takes a fresh descriptor over, or closes it if it cannot be prepared. */
 static bool adopt(stream *one, int fd, bool blocking)
 {
@@ -66,9 +63,17 @@ static bool adopt(stream *one, int fd, bool blocking)
     return one->open;
 }
 
+const char *address_text(const struct sockaddr_in *address)
+{
+    static char room[INET_ADDRSTRLEN + 8];
+    const uint8_t *host = (const uint8_t *)&address->sin_addr;
+    snprintf(room, sizeof room, "%u.%u.%u.%u:%u", host[0], host[1], host[2], host[3],
+             ntohs(address->sin_port));
+    return room;
+}
+
 bool stream_listen(stream *one, const struct sockaddr_in *address)
 {
-    char host[INET_ADDRSTRLEN] = "?";
     int on = 1;
     if (adopt(one, socket(AF_INET, SOCK_STREAM, 0), false) &&
         setsockopt(one->fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) == 0 &&
@@ -76,8 +81,7 @@ bool stream_listen(stream *one, const struct sockaddr_in *address)
         listen(one->fd, 128) == 0) {
         return true;
     }
-    inet_ntop(AF_INET, &address->sin_addr, host, sizeof host);
-    fprintf(stderr, "kvraft-demo: cannot listen on %s:%u: %s%s\n", host, ntohs(address->sin_port),
+    fprintf(stderr, "kvraft-demo: cannot listen on %s: %s%s\n", address_text(address),
             strerror(errno), errno == EADDRINUSE ? "; stop who does, or choose another port" : "");
     stream_close(one);
     return false;
@@ -127,8 +131,6 @@ void stream_close(stream *one)
     buffer_release(&one->out);
     *one = (stream){0};
 }
-
-/* ---------------------------------------------------------------- waiting */
 
 volatile sig_atomic_t interrupted;
 

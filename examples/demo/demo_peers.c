@@ -59,24 +59,11 @@ static void receive(server *self, stream *from)
     }
 }
 
-/* Each into a free place; while there is none, nobody is accepted. */
-static void accept_peers(server *self)
-{
-    for (int i = 0; i < INCOMING_MAX; i++) {
-        if (!self->from[i].open) {
-            stream_accept(&self->peer_listener, &self->from[i]);
-        }
-    }
-}
-
 void peers_wait(server *self, waits *all)
 {
     bool full = true;
     for (uint32_t i = 0; i < self->chosen->peers.count; i++) {
         stream *to = &self->to[i];
-        if (i == self->place) {
-            continue;
-        }
         if (!to->open && now_ns() >= self->retry_ns[i]) {
             self->retry_ns[i] = now_ns() + RETRY_NS;
             stream_connect(to, &self->chosen->peers.addresses[i], false);
@@ -98,9 +85,6 @@ void peers_wait(server *self, waits *all)
 
 void peers_ready(server *self)
 {
-    if (self->peer_listener.ready != 0) {
-        accept_peers(self);
-    }
     for (int i = 0; i < MEMBERS_MAX; i++) {
         if ((self->to[i].ready & (POLLIN | POLLERR | POLLHUP)) != 0) {
             stream_close(&self->to[i]); /* nobody sends on this one: it was closed */
@@ -109,6 +93,8 @@ void peers_ready(server *self)
     for (int i = 0; i < INCOMING_MAX; i++) {
         if (self->from[i].ready != 0) {
             receive(self, &self->from[i]);
+        } else if (!self->from[i].open && self->peer_listener.ready != 0) {
+            stream_accept(&self->peer_listener, &self->from[i]);
         }
     }
 }

@@ -81,7 +81,7 @@ static bool node_open(server *self)
 static bool open_all(server *self)
 {
     const options *chosen = self->chosen;
-    return disk_look(self) && stream_listen(&self->client_listener, &chosen->client.addresses[0]) &&
+    return disk_look(self) && stream_listen(&self->client_listener, chosen->client.addresses) &&
            stream_listen(&self->peer_listener, &chosen->peers.addresses[self->place]) &&
            disk_open(self) && node_open(self);
 }
@@ -112,11 +112,12 @@ int run_serve(options *chosen)
                 chosen->id);
         return EXIT_USAGE;
     }
+    self.retry_ns[self.place] = UINT64_MAX; /* it does not connect to itself */
     catch_interrupts();
     bool opened = open_all(&self);
     if (opened) {
-        printf("member %" PRIu64 " of %" PRIu32 ": clients at port %u, data in %s\n", chosen->id,
-               chosen->peers.count, ntohs(chosen->client.addresses[0].sin_port), chosen->data_dir);
+        printf("member %" PRIu64 " of %" PRIu32 ": clients at %s, data in %s\n", chosen->id,
+               chosen->peers.count, address_text(chosen->client.addresses), chosen->data_dir);
         fflush(stdout);
         main_loop(&self);
     }

@@ -16,7 +16,6 @@
 #include <unistd.h>
 
 enum { MEMBERS = 3, WINDOW = 64, SNAPSHOT_ENTRIES = 1000, WRITES = 200 };
-static const uint64_t second = 1000000000;
 
 static struct {
     char directory[32];
@@ -32,8 +31,6 @@ static struct {
     int dead;           /* the member that was killed, */
     uint64_t missed;    /* and the first index that it does not have */
 } tour = {.directory = "/tmp/kvraft-tour-XXXXXX"};
-
-/* ---------------------------------------------------------------- processes */
 
 static bool start(int member)
 {
@@ -110,11 +107,9 @@ static _Noreturn void fail(const char *format, ...)
         }                                  \
     } while (0)
 
-/* ---------------------------------------------------------------- questions and calls */
-
 static double since(uint64_t start_ns)
 {
-    return (double)(now_ns() - start_ns) / (double)second;
+    return (double)(now_ns() - start_ns) / 1e9;
 }
 
 /* The body of a loop that waits, and must not do so for ever. */
@@ -124,18 +119,24 @@ static void pause_since(uint64_t start_ns, const char *what)
     EXPECT(since(start_ns) < 20, "not within 20 s: %s", what);
 }
 
+static bool ask(int member, kvr_node_status *out_status)
+{
+    member_status said;
+    bool good = client_status(&tour.one[member], &said).good;
+    *out_status = said.node;
+    return good;
+}
+
 /* The member that a majority knows as leader and that knows it too. */
 static int find_leader(void)
 {
     for (uint64_t start_ns = now_ns();; pause_since(start_ns, "a leader")) {
-        member_status s;
+        kvr_node_status s;
         int votes[MEMBERS] = {0};
         for (int i = 0; i < MEMBERS; i++) {
-            if (client_status(&tour.one[i], &s).good && s.node.raft.leader > 0 &&
-                ++votes[s.node.raft.leader - 1] == 2) {
-                int leader = (int)s.node.raft.leader - 1;
-                if (client_status(&tour.one[leader], &s).good &&
-                    s.node.raft.role == KVR_ROLE_LEADER) {
+            if (ask(i, &s) && s.raft.leader > 0 && ++votes[s.raft.leader - 1] == 2) {
+                int leader = (int)s.raft.leader - 1;
+                if (ask(leader, &s) && s.raft.role == KVR_ROLE_LEADER) {
                     return leader;
                 }
             }
@@ -168,7 +169,7 @@ static uint64_t put(const char *key, const char *value, int64_t lease)
 static void take_acks(uint32_t left)
 {
     for (; tour.in_flight > left; tour.in_flight--) {
-        reply answer = client_receive(&tour.all, 10 * second);
+        reply answer = client_receive(&tour.all);
         EXPECT(answer.good, "a write was not acknowledged");
     }
 }
@@ -197,7 +198,7 @@ static reading read_keys(connection *link, const char *key, const char *end, uin
     request asked = {.kind = KVR_CALL_READ_LINEAR, .flags = flags};
     asked.range = (kvr_range){.key = text(key), .range_end = text(end), .revision = revision};
     reply answer = client_ask(link, &asked);
-    for (; answer.kind == SAY_KV; answer = client_receive(link, link->timeout_ns)) {
+    for (; answer.kind == SAY_KV; answer = client_receive(link)) {
         kvr_kv kv;
         for (const uint8_t *at = answer.rest.at; at < answer.rest.end; at++) {
             found.sum = (found.sum ^ *at) * 1099511628211u;
@@ -225,14 +226,13 @@ static void choose_ports(void)
                    getsockname(held[i].fd, (struct sockaddr *)&at[i], &size) == 0,
                "no free port on 127.0.0.1");
     }
-    tour.all.timeout_ns = 10 * second;
     for (int i = 0; i < MEMBERS; i++) {
         stream_close(&held[i]);
         stream_close(&held[MEMBERS + i]);
         snprintf(tour.clients[i], sizeof tour.clients[i], "127.0.0.1:%u",
                  ntohs(at[MEMBERS + i].sin_port));
         tour.all.endpoints.addresses[tour.all.endpoints.count++] = at[MEMBERS + i];
-        tour.one[i] = (connection){.endpoints.count = 1, .timeout_ns = 10 * second};
+        tour.one[i].endpoints.count = 1;
         tour.one[i].endpoints.addresses[0] = at[MEMBERS + i];
     }
     snprintf(tour.peers, sizeof tour.peers, "1=127.0.0.1:%u,2=127.0.0.1:%u,3=127.0.0.1:%u",
@@ -372,8 +372,8 @@ static void take_events(connection *link, uint64_t revision, uint64_t count, con
 {
     for (uint64_t end = revision + count; revision < end; revision++) {
         kvr_event event;
-        reply said = client_receive(link, 5 * second);
-        EXPECT(said.good, "no event of revision %" PRIu64 " within 5 s", revision);
+        reply said = client_receive(link);
+        EXPECT(said.good, "no event of revision %" PRIu64 " within 10 s", revision);
         wire_all(&said.rest, shape_event, &event);
         EXPECT(event.kv.mod_revision == revision, "revision %" PRIu64 " instead of %" PRIu64,
                event.kv.mod_revision, revision);
@@ -430,10 +430,9 @@ static void write_more(uint32_t count)
 /* Returns when. */
 static uint64_t kill_dead(void)
 {
-    member_status s;
-    EXPECT(client_status(&tour.one[tour.dead], &s).good, "member %d does not answer",
-           tour.dead + 1);
-    tour.missed = s.node.raft.last_index + 1;
+    kvr_node_status s;
+    EXPECT(ask(tour.dead, &s), "member %d does not answer", tour.dead + 1);
+    tour.missed = s.raft.last_index + 1;
     uint64_t killed_ns = now_ns();
     stop(tour.dead, SIGKILL);
     return killed_ns;
@@ -458,13 +457,12 @@ static void step_kill(void)
 }
 
 /* Starts the dead member and waits until it has applied what the leader has committed by now. */
-static void bring_back(member_status *leader, member_status *back)
+static void bring_back(kvr_node_status *leader, kvr_node_status *back)
 {
     uint64_t start_ns = now_ns();
-    EXPECT(client_status(&tour.one[find_leader()], leader).good && start(tour.dead),
-           "member %d did not start", tour.dead + 1);
-    while (!client_status(&tour.one[tour.dead], back).good ||
-           back->node.raft.applied_index < leader->node.raft.commit_index) {
+    EXPECT(ask(find_leader(), leader) && start(tour.dead), "member %d did not start",
+           tour.dead + 1);
+    while (!ask(tour.dead, back) || back->raft.applied_index < leader->raft.commit_index) {
         pause_since(start_ns, "a member catches up");
     }
 }
@@ -472,21 +470,20 @@ static void bring_back(member_status *leader, member_status *back)
 static void step_restart(void)
 {
     uint64_t start_ns = now_ns();
-    member_status leader, back;
+    kvr_node_status leader, back;
     bring_back(&leader, &back);
-    EXPECT(leader.node.raft.first_index <= tour.missed, "what it missed is not in the log");
+    EXPECT(leader.raft.first_index <= tour.missed, "what it missed is not in the log");
     printf("restart    member %d is back and caught up by log to index %" PRIu64 " after %.2f s\n",
-           tour.dead + 1, back.node.raft.applied_index, since(start_ns));
+           tour.dead + 1, back.raft.applied_index, since(start_ns));
 }
 
 static void step_snapshot(void)
 {
-    member_status leader, back;
+    kvr_node_status leader, back;
     uint64_t start_ns = kill_dead();
     stream_close(&tour.all.io);
     tour.all.endpoint = (uint32_t)find_leader();
-    while (!client_status(&tour.one[tour.all.endpoint], &leader).good ||
-           leader.node.raft.first_index <= tour.missed) {
+    while (!ask((int)tour.all.endpoint, &leader) || leader.raft.first_index <= tour.missed) {
         for (int i = 0; i < SNAPSHOT_ENTRIES; i++) {
             put_many("tour/filler", "text that fills the log, again and again");
         }
@@ -495,35 +492,33 @@ static void step_snapshot(void)
     }
     start_ns = now_ns();
     bring_back(&leader, &back);
-    const kvr_raft_status *raft = &back.node.raft;
-    EXPECT(raft->snapshot_index + 1 >= leader.node.raft.first_index, "it holds no such snapshot");
+    const kvr_raft_status *raft = &back.raft;
+    EXPECT(raft->snapshot_index + 1 >= leader.raft.first_index, "it holds no such snapshot");
     printf("snapshot   member %d missed %" PRIu64 "..%" PRIu64
            ", compacted away meanwhile; the snapshot at %" PRIu64
            "\n           and the log behind it brought it up in %.2f s\n",
-           tour.dead + 1, tour.missed, leader.node.raft.first_index - 1, raft->snapshot_index,
+           tour.dead + 1, tour.missed, leader.raft.first_index - 1, raft->snapshot_index,
            since(start_ns));
 }
 
 static void step_hash(void)
 {
-    member_status s[MEMBERS];
+    kvr_node_status s[MEMBERS];
     uint64_t start_ns = now_ns();
     for (int i = 0; i < MEMBERS;) {
-        bool same =
-            client_status(&tour.one[i], &s[i]).good && s[i].node.hash_index == s[0].node.hash_index;
+        bool same = ask(i, &s[i]) && s[i].hash_index == s[0].hash_index;
         i = same ? i + 1 : 0;
         if (!same) {
             pause_since(start_ns, "all members rest at one index");
         }
     }
     for (int i = 1; i < MEMBERS; i++) {
-        EXPECT(s[i].node.hash_live == s[0].node.hash_live &&
-                   s[i].node.hash_chain == s[0].node.hash_chain,
+        EXPECT(s[i].hash_live == s[0].hash_live && s[i].hash_chain == s[0].hash_chain,
                "the state of member %d differs", i + 1);
     }
     printf("hash       %016" PRIx64 " at index %" PRIu64 " and revision %" PRIu64
            ", on all three\n",
-           s[0].node.hash_live, s[0].node.hash_index, s[0].node.store.revision);
+           s[0].hash_live, s[0].hash_index, s[0].store.revision);
 }
 
 static void step_stop(void)

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* demo_wire.c: frames between clients and members. What travels is described once, in the tables of
- * shapes, for the side that writes it and for the side that reads it, bounded, what a stranger may
- * have sent. The layout of a frame is in demo.h. */
+/* demo_wire.c: frames between clients and members. What travels is described once, in tables, for
+ * the side that writes it and the side that reads, bounded, what a stranger may have sent. */
 #include "demo.h"
 
 #include <stddef.h>
