@@ -45,6 +45,10 @@ kvr_status kvr_raft_new(const kvr_raft_config *config, kvr_raft **out_raft)
     raft->error = "";
     raft->work = true;
     raft->store.free_bytes = UINT64_MAX;
+    raft->store.blank = (kvr_store_request){
+        .size = sizeof raft->store.blank,
+        .group_id = known.group_id,
+    };
     raft->quorum_free_bytes = UINT64_MAX;
     raft->evict_position = known.log_memory_bytes;
     kvr__random_init(&raft->random, known.seed ^ (known.member_id * 0x9E3779B97F4A7C15));

@@ -130,6 +130,7 @@ typedef struct kvr__raft_pending_read {
 
 /* Storage requests under way: at most one of each kind. A token of 0: none. */
 typedef struct kvr__raft_store {
+    kvr_store_request blank; /* what each begins as: a copy is cheaper than clearing this much */
     uint64_t token_last;
     uint64_t free_bytes;
     uint64_t retry_ns; /* after KVR_ENOSPACE: not before */

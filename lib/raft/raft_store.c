@@ -22,12 +22,9 @@ kvr_status kvr__raft_store_request(kvr_raft *raft, uint8_t kind, kvr_store_reque
     }
     kvr_store_request *request = &raft->requests[raft->request_count];
     raft->request_count++;
-    *request = (kvr_store_request){
-        .size = sizeof *request,
-        .kind = kind,
-        .group_id = raft->config.group_id,
-        .token = ++raft->store.token_last,
-    };
+    *request = raft->store.blank;
+    request->kind = kind;
+    request->token = ++raft->store.token_last;
     *out_request = request;
     return KVR_OK;
 }
