@@ -201,6 +201,7 @@ typedef struct server {
     stream to[MEMBERS_MAX];         /* peers: only sent on */
     uint64_t retry_ns[MEMBERS_MAX]; /* not connected again before */
     stream from[INCOMING_MAX];      /* peers: only read */
+    uint32_t accepted;              /* of them so far */
     struct client *clients;
     uint64_t garbage; /* connections that were closed since what came was none */
     bool failed;      /* the member has said why it takes no further part */

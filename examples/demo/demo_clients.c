@@ -169,7 +169,7 @@ static void answer_status(call *of)
     member_status said = {.id = home->chosen->id, .node.size = sizeof said.node};
     kvr_raft_progress progress = {0};
     kvr_node_get_status(home->node, &said.node);
-    said.garbage = home->garbage + said.node.raft.bad_messages;
+    said.garbage = home->garbage;
     wire to = begin(of, SAY_REPLY, (reply){.revision = said.node.store.revision});
     wire_all(&to, shape_status, &said);
     for (uint32_t i = 0; kvr_node_get_progress(home->node, i, &progress) == KVR_OK; i++) {

@@ -162,6 +162,7 @@ static bool parse_list(const char *string, member_list *to, bool with_ids, uint3
 }
 
 #define ADDRESS "HOST:PORT, the host an IPv4 address in numbers or localhost, the port 1 to 65535"
+#define PEERS "at most 9 of ID=" ADDRESS ", each ID once and above 0"
 
 /* NULL, or what the flag takes instead. */
 static const char *parse(const flag *one, const char *string)
@@ -179,9 +180,7 @@ static const char *parse(const flag *one, const char *string)
     case FLAG_ENDPOINTS:
         return parse_list(string, one->value, false, MEMBERS_MAX) ? NULL : "at most 9 of " ADDRESS;
     case FLAG_PEERS:
-        return parse_list(string, one->value, true, MEMBERS_MAX) ? NULL
-                                                                 : "at most 9 of ID=" ADDRESS
-                                                                   ", each ID once and above 0";
+        return parse_list(string, one->value, true, MEMBERS_MAX) ? NULL : PEERS;
     default:
         return "no value";
     }

@@ -61,7 +61,6 @@ static void receive(server *self, stream *from)
 
 void peers_wait(server *self, waits *all)
 {
-    bool full = true;
     for (uint32_t i = 0; i < self->chosen->peers.count; i++) {
         stream *to = &self->to[i];
         if (!to->open && now_ns() >= self->retry_ns[i]) {
@@ -78,9 +77,8 @@ void peers_wait(server *self, waits *all)
     }
     for (int i = 0; i < INCOMING_MAX; i++) {
         waits_add(all, &self->from[i], POLLIN);
-        full = full && self->from[i].open;
     }
-    waits_add(all, &self->peer_listener, full ? 0 : POLLIN);
+    waits_add(all, &self->peer_listener, POLLIN);
 }
 
 void peers_ready(server *self)
@@ -93,8 +91,11 @@ void peers_ready(server *self)
     for (int i = 0; i < INCOMING_MAX; i++) {
         if (self->from[i].ready != 0) {
             receive(self, &self->from[i]);
-        } else if (!self->from[i].open && self->peer_listener.ready != 0) {
-            stream_accept(&self->peer_listener, &self->from[i]);
         }
+    }
+    if (self->peer_listener.ready != 0) { /* the oldest goes: its member comes again */
+        stream *place = &self->from[self->accepted++ % INCOMING_MAX];
+        stream_close(place);
+        stream_accept(&self->peer_listener, place);
     }
 }

@@ -38,52 +38,53 @@ static void main_loop(server *self)
     }
 }
 
-static bool node_open(server *self)
+/* False: the flags do not go together. */
+static bool configure(server *self, kvr_node_config *config)
 {
+    static kvr_member members[MEMBERS_MAX];
     static const kvr_node_sink sink = {
         .size = sizeof sink, .completed = clients_completed, .watched = clients_watched};
     static const kvr_transport transport = {.size = sizeof transport, .send = peers_send};
     const options *chosen = self->chosen;
-    kvr_member members[MEMBERS_MAX] = {{0}};
-    kvr_node_config config;
     for (uint32_t i = 0; i < chosen->peers.count; i++) {
         members[i].id = chosen->peers.ids[i];
     }
-    if (kvr_node_config_init(&config, sizeof config) != KVR_OK ||
-        kvr_posix_entropy()->fill(NULL, (uint8_t *)&config.seed, sizeof config.seed) != KVR_OK) {
-        return false;
-    }
-    config.cluster_id = chosen->cluster_id;
-    config.member_id = chosen->id;
-    config.members = members;
-    config.member_count = chosen->peers.count;
-    config.heartbeat_ns = chosen->heartbeat_ns;
-    config.election_ns = chosen->election_ns;
-    config.snapshot_entries = chosen->snapshot_entries;
-    config.snapshot_bytes_min = 64 << 10;
-    config.keep_entries = chosen->snapshot_entries / 2;
-    config.storage = kvr_posix_disk_storage();
-    config.storage_ctx = self->disk;
-    config.transport = &transport;
-    config.transport_ctx = self;
-    config.clock = kvr_posix_clock();
-    config.sink = &sink;
-    config.sink_ctx = self;
-    config.log = kvr_posix_log(KVR_LOG_WARN);
-    const char *fault = kvr_node_config_check(&config);
+    bool good =
+        kvr_node_config_init(config, sizeof *config) == KVR_OK &&
+        kvr_posix_entropy()->fill(NULL, (uint8_t *)&config->seed, sizeof config->seed) == KVR_OK;
+    config->cluster_id = chosen->cluster_id;
+    config->member_id = chosen->id;
+    config->members = members;
+    config->member_count = chosen->peers.count;
+    config->heartbeat_ns = chosen->heartbeat_ns;
+    config->election_ns = chosen->election_ns;
+    config->snapshot_entries = chosen->snapshot_entries;
+    config->snapshot_bytes_min = 64 << 10;
+    config->keep_entries = chosen->snapshot_entries / 2;
+    config->storage = kvr_posix_disk_storage();
+    config->transport = &transport;
+    config->transport_ctx = self;
+    config->clock = kvr_posix_clock();
+    config->sink = &sink;
+    config->sink_ctx = self;
+    config->log = kvr_posix_log(KVR_LOG_WARN);
+    const char *fault = good ? kvr_node_config_check(config) : "the system gave no random number";
     if (fault != NULL) {
-        fprintf(stderr, "kvraft-demo: %s\n", fault);
+        fprintf(stderr, "kvraft-demo serve: %s\n", fault);
     }
-    return fault == NULL && kvr_node_new(&config, &self->node) == KVR_OK;
+    return fault == NULL;
 }
 
 /* Whatever is in use, by whomever, is found before anything on disk is changed. */
-static bool open_all(server *self)
+static bool open_all(server *self, kvr_node_config *config)
 {
     const options *chosen = self->chosen;
-    return disk_look(self) && stream_listen(&self->client_listener, chosen->client.addresses) &&
-           stream_listen(&self->peer_listener, &chosen->peers.addresses[self->place]) &&
-           disk_open(self) && node_open(self);
+    bool opened = disk_look(self) &&
+                  stream_listen(&self->client_listener, chosen->client.addresses) &&
+                  stream_listen(&self->peer_listener, &chosen->peers.addresses[self->place]) &&
+                  disk_open(self);
+    config->storage_ctx = self->disk;
+    return opened && kvr_node_new(config, &self->node) == KVR_OK;
 }
 
 static bool close_all(server *self)
@@ -97,24 +98,25 @@ static bool close_all(server *self)
 int run_serve(options *chosen)
 {
     static server self;
+    kvr_node_config config;
     self.chosen = chosen;
-    if (chosen->id == 0 || chosen->peers.count == 0 || chosen->client.count == 0 ||
-        chosen->data_dir == NULL) {
-        fprintf(stderr, "kvraft-demo serve: needs --id, --peers, --client and --data-dir; see "
-                        "kvraft-demo serve --help\n");
-        return EXIT_USAGE;
-    }
     while (self.place < chosen->peers.count && chosen->peers.ids[self.place] != chosen->id) {
         self.place++;
     }
-    if (self.place == chosen->peers.count) {
-        fprintf(stderr, "kvraft-demo serve: --peers does not name this member, --id %" PRIu64 "\n",
-                chosen->id);
+    bool complete = chosen->id > 0 && chosen->peers.count > 0 && chosen->client.count > 0 &&
+                    chosen->data_dir != NULL;
+    if (!complete || self.place == chosen->peers.count) {
+        fprintf(stderr, "kvraft-demo serve --id %" PRIu64 ": %s; see --help\n", chosen->id,
+                complete ? "--peers does not name it"
+                         : "needs --id above 0, --peers, --client and --data-dir");
+        return EXIT_USAGE;
+    }
+    if (!configure(&self, &config)) {
         return EXIT_USAGE;
     }
     self.retry_ns[self.place] = UINT64_MAX; /* it does not connect to itself */
     catch_interrupts();
-    bool opened = open_all(&self);
+    bool opened = open_all(&self, &config);
     if (opened) {
         printf("member %" PRIu64 " of %" PRIu32 ": clients at %s, data in %s\n", chosen->id,
                chosen->peers.count, address_text(chosen->client.addresses), chosen->data_dir);

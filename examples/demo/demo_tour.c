@@ -134,11 +134,9 @@ static int find_leader(void)
         kvr_node_status s;
         int votes[MEMBERS] = {0};
         for (int i = 0; i < MEMBERS; i++) {
-            if (ask(i, &s) && s.raft.leader > 0 && ++votes[s.raft.leader - 1] == 2) {
-                int leader = (int)s.raft.leader - 1;
-                if (ask(leader, &s) && s.raft.role == KVR_ROLE_LEADER) {
-                    return leader;
-                }
+            if (ask(i, &s) && s.raft.leader > 0 && ++votes[s.raft.leader - 1] == 2 &&
+                ask((int)s.raft.leader - 1, &s) && s.raft.role == KVR_ROLE_LEADER) {
+                return (int)s.raft.leader - 1;
             }
         }
     }
@@ -292,7 +290,7 @@ static void step_load(void)
     char *line = NULL;
     size_t room = 0, size = 0;
     FILE *file = fopen(tour.load, "rb");
-    EXPECT(file != NULL, "%s: %s; name another file with LOAD=", tour.load, strerror(errno));
+    EXPECT(file != NULL, "%s: %s", tour.load, strerror(errno));
     for (ssize_t got; (got = getline(&line, &room, file)) > 0; size += (size_t)got) {
         load_line(&one, line, (size_t)got);
     }
@@ -536,8 +534,10 @@ int run_tour(options *chosen)
                                           step_restart,     step_snapshot, step_hash,  step_stop};
     uint64_t start_ns = now_ns();
     tour.load = chosen->load;
-    if (mkdtemp(tour.directory) == NULL) {
-        fprintf(stderr, "kvraft-demo tour: %s: %s\n", tour.directory, strerror(errno));
+    bool readable = access(tour.load, R_OK) == 0;
+    if (!readable || mkdtemp(tour.directory) == NULL) {
+        fprintf(stderr, "kvraft-demo tour: %s: %s%s\n", readable ? tour.directory : tour.load,
+                strerror(errno), readable ? "" : "; name another file with LOAD=");
         return EXIT_FAILED;
     }
     catch_interrupts();

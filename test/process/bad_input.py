@@ -2,6 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """bad_input.py: what an operator or a stranger may do wrong. Each case expects its exit status, one line that
 names the thing, and an unchanged disk."""
+import ctypes
+import ctypes.util
 import hashlib
 import os
 import shutil
@@ -90,6 +92,28 @@ def directory_of_another(cluster):
     assert image(cluster.data(0)) == before, "the refused directory was changed"
 
 
+def directory_of_a_newer_format(cluster):
+    """The heads of the vote file as a later release would write them (kvraft-wal(5)): version 2, checksum right."""
+    xxh3 = ctypes.CDLL(ctypes.util.find_library("xxhash")).XXH3_64bits
+    xxh3.restype, xxh3.argtypes = ctypes.c_uint64, [ctypes.c_char_p, ctypes.c_size_t]
+    path = os.path.join(cluster.data(0), "vote")
+    with open(path, "rb") as file:
+        sound = file.read()
+    newer = bytearray(sound)
+    for at in range(0, len(newer), 2048):
+        if newer[at:at + 4] == b"KVRV":
+            newer[at + 6] = 2
+            newer[at + 120:at + 128] = xxh3(bytes(newer[at:at + 120]), 120).to_bytes(8, "little")
+    assert newer != sound
+    with open(path, "wb") as file:
+        file.write(newer)
+    before = image(cluster.data(0))
+    expect(run(*serve_words(cluster, 0)), 1, cluster.data(0), "newer")
+    assert image(cluster.data(0)) == before, "the refused directory was changed"
+    with open(path, "wb") as file:
+        file.write(sound)
+
+
 def directory_not_writable(cluster):
     """Root may write anywhere, so root is dropped first."""
     locked = os.path.join(cluster.directory, "locked")
@@ -139,8 +163,8 @@ def too_large(cluster):
 
 def main():
     with demo.Cluster(3) as cluster:
-        for case in (wrong_words, port_in_use, directory_of_another, directory_not_writable,
-                     garbage_from_a_peer, too_large):
+        for case in (wrong_words, port_in_use, directory_of_another, directory_of_a_newer_format,
+                     directory_not_writable, garbage_from_a_peer, too_large):
             case(cluster)
             print("%s: as it should be" % case.__name__.replace("_", " "), flush=True)
 
