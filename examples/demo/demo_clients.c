@@ -167,7 +167,7 @@ static void answer_status(call *of)
 {
     const server *home = of->owner->home;
     member_status said = {.id = home->chosen->id, .node.size = sizeof said.node};
-    kvr_raft_progress progress = {0};
+    kvr_raft_progress progress = {.size = sizeof progress};
     kvr_node_get_status(home->node, &said.node);
     said.garbage = home->garbage;
     wire to = begin(of, SAY_REPLY, (reply){.revision = said.node.store.revision});

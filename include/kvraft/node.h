@@ -47,7 +47,8 @@ enum {
     KVR_CALL_LEASE_GRANT = 4,
     KVR_CALL_LEASE_REVOKE = 5,
     KVR_CALL_LEASE_KEEP_ALIVE = 6,
-    KVR_CALL_LEASE_TIME_TO_LIVE = 7
+    KVR_CALL_LEASE_TIME_TO_LIVE = 7,
+    KVR_CALL_TRANSFER_LEADER = 8
 };
 
 /* The end of one call. With outcome DONE, `status` is the result of its execution (KVR_OK, or what
@@ -96,6 +97,7 @@ typedef struct kvr_node_config {
 
     uint64_t election_ns;  /* default 1 s */
     uint64_t heartbeat_ns; /* default 100 ms */
+    uint64_t stall_ns;     /* as in kvr_raft_config: default election_ns */
     /* default 5 s + 2 x election_ns: then a call ends unknown (reads: refused) */
     uint64_t call_timeout_ns;
     uint64_t snapshot_entries; /* take one after at least so many entries ... default 10,000 */
@@ -107,6 +109,8 @@ typedef struct kvr_node_config {
     uint64_t uncommitted_bytes_max; /* default 64 MiB */
     uint32_t calls_max;             /* writes under way from this member, default and most 2,048 */
     uint32_t snapshot_chunk_bytes;  /* 4 KiB to 16 MiB, default 256 KiB */
+    uint32_t priority;              /* as in kvr_raft_config: who leads if it can; default 0 */
+    uint32_t reserved;
 
     const kvr_storage *storage;
     void *storage_ctx;
@@ -146,7 +150,9 @@ KVR_API kvr_status kvr_node_new(const kvr_node_config *config, kvr_node **out_no
 /* Ends every outstanding call (refused with KVR_ESTOPPED if it was never proposed, else unknown)
  * and every watch; calls back from inside (through the sink), and never again. Without a sink the
  * completions stand in the readies that follow, until kvr_node_ready_get says KVR_ESTOPPED. Legal
- * after a failure too. Afterwards only status, error and free. KVR_OK; KVR_EREENTRANT. Storage
+ * after a failure too. A leader sends one message more: the best member campaigns at once, so that
+ * nobody waits for an election timeout; what is under way is safer and shorter still after
+ * kvr_node_transfer_leader. Afterwards only status, error and free. KVR_OK; KVR_EREENTRANT. Storage
  * requests under way still need their memory until the host has stopped them. */
 KVR_API kvr_status kvr_node_close(kvr_node *node) KVR_MUST_USE;
 
@@ -303,6 +309,16 @@ KVR_API uint64_t kvr_node_deadline(const kvr_node *node);
 /* Starts an election at the next run. KVR_ESTATE: not a voter, or not loaded. */
 KVR_API kvr_status kvr_node_campaign(kvr_node *node) KVR_MUST_USE;
 
+/* Hands leadership to voter `to`, or to the best one (0): see kvr_raft_transfer_leader. Writes wait
+ * meanwhile. Completion: KVR_OK (`to` leads); refused with KVR_ENOLEADER (this member does not lead),
+ * KVR_ENOTFOUND (no such voter), KVR_EBUSY (to another one is under way), KVR_ECANCELED (a third
+ * leads now); unknown: given up after election_ns, because `to` lags or does not answer. */
+KVR_API kvr_status kvr_node_transfer_leader(kvr_node *node, const kvr_node_call *call,
+                                            uint64_t to) KVR_MUST_USE;
+
+/* Changes config.priority. */
+KVR_API kvr_status kvr_node_set_priority(kvr_node *node, uint32_t priority) KVR_MUST_USE;
+
 /* Takes a snapshot as soon as possible, whatever the thresholds. KVR_ESTATE: not loaded. */
 KVR_API kvr_status kvr_node_snapshot(kvr_node *node) KVR_MUST_USE;
 
@@ -329,6 +345,9 @@ typedef struct kvr_node_status {
 
 /* Fills *out_status, whose size the caller has set. Legal in every state. */
 KVR_API void kvr_node_get_status(const kvr_node *node, kvr_node_status *out_status);
+
+/* As kvr_raft_get_counters. */
+KVR_API void kvr_node_get_counters(const kvr_node *node, kvr_raft_counters *out_counters);
 
 /* As kvr_raft_get_progress. */
 KVR_API kvr_status kvr_node_get_progress(const kvr_node *node, uint32_t i,

@@ -73,6 +73,9 @@ typedef struct kvr_raft_config {
 
     uint64_t election_ns;  /* shortest election timeout, default 1 s; the longest is twice that */
     uint64_t heartbeat_ns; /* default 100 ms; must be less than half of election_ns */
+    /* a flush that takes longer makes a leader look for a better disk to lead; default
+     * election_ns */
+    uint64_t stall_ns;
 
     /* soft limit of entries in one message, default 1 MiB (one entry always fits) */
     uint64_t message_bytes_max;
@@ -89,7 +92,9 @@ typedef struct kvr_raft_config {
      * follower that needs older ones gets them from storage (READ) */
     uint64_t log_memory_bytes;
     uint32_t trace; /* 1: ready.traces tells each change of state */
-    uint32_t reserved;
+    /* a leader hands over to a member in step whose priority is higher; elections ignore it, so it
+     * never costs availability. Default 0 */
+    uint32_t priority;
 
     const kvr_allocator *allocator; /* NULL: malloc */
     void *allocator_ctx;
@@ -165,6 +170,23 @@ KVR_API kvr_status kvr_raft_snapshotted(kvr_raft *raft, const kvr_snapshot_meta 
  * voter, or not loaded). */
 KVR_API kvr_status kvr_raft_campaign(kvr_raft *raft) KVR_MUST_USE;
 
+/* Hands leadership to voter `to`; 0: to the best one that was heard within an election timeout (a
+ * good disk first, then priority, then the longest log). From now on proposals are refused with
+ * KVR_EBUSY; when `to` has the whole log it is told to campaign at once. It is over when this member
+ * no longer leads, or given up after election_ns (status.transfer_to is 0 again): then this member
+ * leads on. Legal before kvr_raft_stop, which does less. KVR_OK: begun, under way, or `to` is this
+ * member; KVR_ENOLEADER: this member does not lead; KVR_ENOTFOUND: no such voter; KVR_EBUSY: one to
+ * another member is under way. Thesis 3.10. */
+KVR_API kvr_status kvr_raft_transfer_leader(kvr_raft *raft, uint64_t to) KVR_MUST_USE;
+
+/* Changes config.priority. */
+KVR_API void kvr_raft_set_priority(kvr_raft *raft, uint32_t priority);
+
+/* Ends this member's part: every call says KVR_ESTOPPED from now on. Only if it led, one more ready
+ * shows one message: the best member need not wait for an election timeout. The same is shown after
+ * a fatal status. */
+KVR_API void kvr_raft_stop(kvr_raft *raft);
+
 /* Sends `body` (borrowed, at most 64 KiB) to one member, for the layer above; `type` is its own,
  * 0..127. It arrives in that member's ready.posts, or not at all. KVR_OK, KVR_ETOOBIG, KVR_EBUSY,
  * KVR_ENOMEM. */
@@ -238,7 +260,7 @@ enum {
     KVR_ROLE_PRECANDIDATE = 2,
     KVR_ROLE_CANDIDATE = 3,
     KVR_ROLE_LEADER = 4,
-    KVR_ROLE_FAILED = 5
+    KVR_ROLE_FAILED = 5 /* or stopped */
 };
 
 typedef struct kvr_raft_status {
@@ -263,24 +285,75 @@ typedef struct kvr_raft_status {
     uint64_t memory_bytes;
     /* 1: this storage is full, or a needed one was when the last proposal was refused */
     uint64_t no_space;
+    uint64_t flush_age_ns; /* of the oldest flush under way, as of the last ready; 0: none */
+    uint64_t transfer_to;  /* leader: whom it hands over to; 0: nobody */
 } kvr_raft_status;
 
-/* What the leader knows of one follower. */
+/* What happened since the start. A layer above may show them as they are: each only grows. */
+typedef struct kvr_raft_counters {
+    uint32_t size;
+    uint32_t reserved;
+    uint64_t campaigns;     /* pre-votes begun */
+    uint64_t elections;     /* terms in which this member asked for votes */
+    uint64_t elections_won; /* terms that it led */
+    uint64_t votes_granted; /* to others */
+    uint64_t terms;         /* changes of term */
+    uint64_t quorums_lost;  /* leaderships given up for hearing no majority */
+    uint64_t transfers;     /* begun by this leader, by itself or asked for ... */
+    uint64_t transfers_done;
+    uint64_t transfers_given_up;
+    uint64_t proposals; /* appended by this leader */
+    uint64_t proposals_refused;
+    uint64_t proposals_forwarded;
+    uint64_t entries_appended; /* as leader or follower */
+    uint64_t entries_truncated;
+    uint64_t flushes; /* appends that storage completed */
+    uint64_t reads;   /* answered, here or for another member */
+    uint64_t reads_refused;
+    uint64_t read_rounds;    /* of heartbeats begun for reads */
+    uint64_t snapshots_sent; /* begun */
+    uint64_t snapshots_installed;
+    uint64_t messages_bad;     /* received: garbage or of strangers, dropped */
+    uint64_t messages_dropped; /* not sent: no memory, or too many wait */
+    uint64_t bytes_sent;
+    uint64_t bytes_received;
+    uint64_t messages_sent[20]; /* by type, see kvr_raft_message_name */
+    uint64_t messages_received[20];
+} kvr_raft_counters;
+
+/* What the leader knows of one follower. Times are of the leader's clock. */
 typedef struct kvr_raft_progress {
+    uint32_t size;
+    uint8_t state; /* 0 probe, 1 replicate, 2 snapshot */
+    uint8_t role;
+    uint8_t is_active; /* 1: heard within an election timeout */
+    uint8_t reserved;
     uint64_t id;
     uint64_t match; /* highest index known to be durable there */
     uint64_t next;  /* next index to send */
     uint64_t last_heard_ns;
-    uint8_t state; /* 0 probe, 1 replicate, 2 snapshot */
-    uint8_t role;
-    uint8_t reserved[6];
+    uint64_t inflight_bytes;    /* sent and not acknowledged */
+    uint32_t inflight_messages; /* the same in messages */
+    uint32_t priority;
+    uint64_t free_bytes;     /* its storage's; UINT64_MAX: not known */
+    uint64_t flush_age_ns;   /* of its oldest flush under way; 0: none */
+    uint64_t snapshot_index; /* SNAPSHOT: the one that is sent, and how far */
+    uint64_t snapshot_offset;
 } kvr_raft_progress;
 
 /* Fills *out_status, whose size the caller has set. Legal in every state. */
 KVR_API void kvr_raft_get_status(const kvr_raft *raft, kvr_raft_status *out_status);
 
-/* Progress of member number `i` of the configuration, in id order. KVR_OK, KVR_END (no such i;
- * nothing but id and role is known unless this member leads). */
+/* Fills *out_counters, whose size the caller has set. Legal in every state. */
+KVR_API void kvr_raft_get_counters(const kvr_raft *raft, kvr_raft_counters *out_counters);
+
+/* What messages of a type are called: "append", "vote-reply" ...; "?" for a number that is none.
+ * Lends for ever. */
+KVR_API const char *kvr_raft_message_name(uint8_t type);
+
+/* Progress of member number `i` of the configuration, in id order; *out_progress has its size set
+ * by the caller. KVR_OK, KVR_END (no such i; nothing but id and role is known unless this member
+ * leads). */
 KVR_API kvr_status kvr_raft_get_progress(const kvr_raft *raft, uint32_t i,
                                          kvr_raft_progress *out_progress) KVR_MUST_USE;
 

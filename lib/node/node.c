@@ -45,6 +45,7 @@ kvr_status kvr__node_fail(kvr_node *node, kvr_status status, const char *text, u
             kvr__text_put(node->error_room, KVR__NODE_ERROR_SIZE, text, number);
             node->error = node->error_room;
         }
+        kvr_raft_stop(node->raft); /* a leader says so, and goes */
     }
     return node->failure;
 }
@@ -72,6 +73,8 @@ static kvr_status new_raft(kvr_node *node)
     config.member_count = from->member_count;
     config.election_ns = from->election_ns;
     config.heartbeat_ns = from->heartbeat_ns;
+    config.stall_ns = from->stall_ns;
+    config.priority = from->priority;
     config.message_bytes_max = from->message_bytes_max;
     config.command_bytes_max = KVR__COMMAND_BYTES_MAX;
     config.uncommitted_bytes_max = from->uncommitted_bytes_max;
@@ -207,8 +210,10 @@ kvr_status kvr_node_close(kvr_node *node)
     }
     if (!node->closed) {
         kvr_node_advance(node);
+        kvr_raft_stop(node->raft);
         kvr__calls_end(node);
         node->closed = true;
+        kvr__run_last_words(node);
         deliver_rest(node);
     }
     return KVR_OK;
@@ -308,6 +313,18 @@ kvr_status kvr_node_campaign(kvr_node *node)
     return status != KVR_OK ? status : kvr_raft_campaign(node->raft);
 }
 
+kvr_status kvr_node_set_priority(kvr_node *node, uint32_t priority)
+{
+    if (node == NULL) {
+        return KVR_EINVAL;
+    }
+    kvr_status status = kvr__node_may_take(node);
+    if (status == KVR_OK) {
+        kvr_raft_set_priority(node->raft, priority);
+    }
+    return status;
+}
+
 kvr_status kvr_node_snapshot(kvr_node *node)
 {
     if (node == NULL) {
@@ -354,6 +371,11 @@ void kvr_node_get_status(const kvr_node *node, kvr_node_status *out_status)
                           status.lease.memory_bytes;
     size_t size = out_status->size < sizeof status ? out_status->size : sizeof status;
     memcpy(out_status, &status, size);
+}
+
+void kvr_node_get_counters(const kvr_node *node, kvr_raft_counters *out_counters)
+{
+    kvr_raft_get_counters(node->raft, out_counters);
 }
 
 kvr_status kvr_node_get_progress(const kvr_node *node, uint32_t i, kvr_raft_progress *out_progress)

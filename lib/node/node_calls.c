@@ -23,6 +23,7 @@ void kvr__calls_init(kvr_node *node)
     kvr__list_init(&calls->fresh);
     kvr__list_init(&calls->pending);
     kvr__list_init(&calls->sent);
+    kvr__list_init(&calls->transferring);
     kvr__list_init(&calls->finished);
     kvr__heap_init(&calls->due, &node->mem, KVR__MEM_CALL);
     kvr__map_init(&calls->by_sequence, &node->mem, KVR__MEM_CALL);
@@ -110,6 +111,8 @@ void kvr__calls_start(kvr_node *node)
         kvr__list *list = &calls->pending;
         if (call->done.kind == KVR_CALL_READ_LINEAR) {
             list = &node->reads.waiting;
+        } else if (call->done.kind == KVR_CALL_TRANSFER_LEADER) {
+            list = &calls->transferring;
         } else if (!is_write(call->done.kind)) {
             list = &node->leasing.asking;
         }
@@ -320,7 +323,8 @@ void kvr__calls_finish(kvr_node *node, kvr__call *call, uint8_t outcome, kvr_sta
 static void give_up(kvr_node *node, kvr__call *call, kvr_status reason)
 {
     bool may_have_happened = call->sequence != 0;
-    if (call->done.kind == KVR_CALL_LEASE_KEEP_ALIVE) {
+    if (call->done.kind == KVR_CALL_LEASE_KEEP_ALIVE ||
+        call->done.kind == KVR_CALL_TRANSFER_LEADER) {
         may_have_happened = call->sent_term != 0; /* a leader was asked */
     }
     if (may_have_happened) {
@@ -344,6 +348,50 @@ void kvr__calls_expire(kvr_node *node)
             reason = KVR_ETIMEDOUT;
         }
         give_up(node, call, reason);
+    }
+}
+
+/* ------------------------------------------------------------------ leadership handed over */
+
+void kvr__calls_transfer(kvr_node *node)
+{
+    kvr__list *list = &node->calls.transferring;
+    for (kvr__list *place = list->next; place != list;) {
+        kvr__call *call = CALL_OF(place);
+        place = place->next;
+        if (call->sent_term != 0) {
+            continue;
+        }
+        kvr_status status = kvr_raft_transfer_leader(node->raft, call->target);
+        if (status == KVR_OK) {
+            call->sent_term = node->raft_status.term;
+        } else {
+            kvr__calls_finish(node, call, KVR_OUTCOME_REFUSED, status);
+        }
+    }
+}
+
+/* Given up by a leader that goes on it is unknown: what the target was told cannot be taken back. */
+void kvr__calls_transferred(kvr_node *node)
+{
+    kvr__list *list = &node->calls.transferring;
+    const kvr_raft_status *raft = &node->raft_status;
+    uint64_t self = node->config.member_id;
+    for (kvr__list *place = list->next; place != list;) {
+        kvr__call *call = CALL_OF(place);
+        place = place->next;
+        if (call->sent_term == 0 || raft->transfer_to != 0 || raft->leader == 0) {
+            continue;
+        }
+        uint64_t target = call->target;
+        call->done.term = raft->term;
+        if (target == 0 ? raft->leader != self : raft->leader == target) {
+            kvr__calls_finish(node, call, KVR_OUTCOME_DONE, KVR_OK);
+        } else if (raft->term == call->sent_term) {
+            kvr__calls_finish(node, call, KVR_OUTCOME_UNKNOWN, KVR_EUNKNOWN);
+        } else {
+            kvr__calls_finish(node, call, KVR_OUTCOME_REFUSED, KVR_ECANCELED);
+        }
     }
 }
 
@@ -377,6 +425,7 @@ void kvr__calls_end(kvr_node *node)
     end_list(node, &node->calls.sent);
     end_list(node, &node->calls.pending);
     end_list(node, &node->reads.waiting);
+    end_list(node, &node->calls.transferring);
     end_list(node, &node->leasing.asked);
     end_list(node, &node->leasing.asking);
     node->calls.fresh_count = 0;

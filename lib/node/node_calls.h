@@ -15,6 +15,7 @@
  *   intake -> fresh -> pending -> sent -> finished        a write
  *                   -> reading -> (round) -> finished     a linear read
  *                   -> asking  -> asked   -> finished     a question about a lease
+ *                   -> transferring       -> finished     a hand-over of leadership
  *
  *   pending  not handed to raft, or to be handed over again  [kvr__calls_propose]
  *   sent     raft has it; it comes back in apply, or goes back to pending when the leader or term
@@ -30,6 +31,7 @@ typedef struct kvr__call {
     kvr_buf *command;  /* encoded once; NULL: not a write */
     uint64_t sequence; /* 0: raft never had it, so it can still be refused */
     uint64_t request;  /* of a lease question: its id in posts */
+    uint64_t target;   /* of a hand-over: the member; 0: the best one */
     uint64_t timeout_ns;
     uint64_t sent_ns;
     uint64_t sent_index; /* appended here at this index, in sent_term; 0: forwarded */
@@ -42,6 +44,7 @@ typedef struct kvr__calls {
     kvr__list fresh;
     kvr__list pending;
     kvr__list sent; /* in order of sent_ns */
+    kvr__list transferring;
     kvr__list finished;
     kvr__heap due;
     kvr__map by_sequence;
@@ -87,7 +90,9 @@ void kvr__calls_start(kvr_node *node); /* fresh ones get their deadline and thei
 kvr_status kvr__calls_propose(kvr_node *node, uint32_t *budget);
 void kvr__calls_repropose(kvr_node *node); /* the leader or term changed */
 void kvr__calls_expire(kvr_node *node);
-void kvr__calls_skipped(kvr_node *node); /* a snapshot jumped over entries */
+void kvr__calls_transfer(kvr_node *node);    /* tells raft of those that are new */
+void kvr__calls_transferred(kvr_node *node); /* ends those that are over */
+void kvr__calls_skipped(kvr_node *node);     /* a snapshot jumped over entries */
 kvr__call *kvr__calls_find(kvr_node *node, const kvr__origin_id *origin);
 /* A call of `kind` in `fresh`; whoever gets it may still fill it in. */
 kvr_status kvr__calls_new(kvr_node *node, const kvr_node_call *given, uint8_t kind,

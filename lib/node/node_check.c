@@ -38,7 +38,7 @@ static void check_calls(const kvr_node *node)
     uint32_t writes =
         check_writes(node, &calls->pending, false) + check_writes(node, &calls->sent, true);
     uint32_t others = count_of(&node->reads.waiting) + count_of(&node->leasing.asking) +
-                      count_of(&node->leasing.asked);
+                      count_of(&node->leasing.asked) + count_of(&calls->transferring);
     for (const kvr__list *place = node->reads.rounds.next; place != &node->reads.rounds;
          place = place->next) {
         others += count_of(&KVR__CONTAINER_OF(place, const kvr__round, link)->calls);

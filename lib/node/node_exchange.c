@@ -11,7 +11,7 @@ enum { VOTERS_MAX = 64, REPEATS = 4 };
 static uint32_t data_voters(const kvr_node *node, uint64_t *out_ids)
 {
     uint32_t count = 0;
-    kvr_raft_progress member;
+    kvr_raft_progress member = {.size = sizeof member};
     for (uint32_t i = 0; kvr_raft_get_progress(node->raft, i, &member) == KVR_OK; i++) {
         if (member.role == KVR_MEMBER_VOTER && count < VOTERS_MAX) {
             out_ids[count++] = member.id;
@@ -69,7 +69,7 @@ static kvr_status tell(kvr_node *node)
     kvr__hashes *hashes = &node->hashes;
     uint64_t newest = hashes->points[hashes->count - 1].index;
     bool all_told = true;
-    kvr_raft_progress member;
+    kvr_raft_progress member = {.size = sizeof member};
     for (uint32_t i = 0; kvr_raft_get_progress(node->raft, i, &member) == KVR_OK; i++) {
         if (member.id == node->config.member_id || member.role == KVR_MEMBER_WITNESS) {
             continue;

@@ -109,6 +109,19 @@ kvr_status kvr_node_read_linear(kvr_node *node, const kvr_node_call *call)
     return node == NULL ? KVR_EINVAL : kvr__calls_new(node, call, KVR_CALL_READ_LINEAR, &made);
 }
 
+kvr_status kvr_node_transfer_leader(kvr_node *node, const kvr_node_call *call, uint64_t to)
+{
+    kvr__call *made;
+    if (node == NULL) {
+        return KVR_EINVAL;
+    }
+    kvr_status status = kvr__calls_new(node, call, KVR_CALL_TRANSFER_LEADER, &made);
+    if (status == KVR_OK) {
+        made->target = to;
+    }
+    return status;
+}
+
 /* ------------------------------------------------------------------ leases */
 
 kvr_status kvr_node_lease_grant(kvr_node *node, const kvr_node_call *call, int64_t id,

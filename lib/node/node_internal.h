@@ -202,6 +202,11 @@ static inline bool kvr__node_leads(const kvr_node *node)
     return node->raft_status.role == KVR_ROLE_LEADER;
 }
 
+/* ------------------------------------------------------------------ node_run.c */
+
+/* What raft says after its end, if anything: sent by a node that closes. */
+void kvr__run_last_words(kvr_node *node);
+
 /* ------------------------------------------------------------------ node_exchange.c */
 
 void kvr__exchange_claim(kvr_node *node, uint64_t from, const kvr__hash_point *point);

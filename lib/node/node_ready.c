@@ -23,6 +23,7 @@ static void refresh_status(kvr_node *node)
         node->leasing.blocked_until = 0;
     }
     kvr__leasing_role(node);
+    kvr__calls_transferred(node);
 }
 
 /* ------------------------------------------------------------------ the steps of gather */
@@ -36,6 +37,7 @@ static kvr_status first_error(kvr_status a, kvr_status b)
 static kvr_status feed_raft(kvr_node *node, uint32_t *budget)
 {
     kvr__calls_start(node);
+    kvr__calls_transfer(node);
     kvr__calls_expire(node);
     kvr__reads_retry(node, KVR__READS_LATE);
     kvr__question_repeat(node, false);
@@ -195,11 +197,39 @@ static bool is_empty(const kvr_node_ready *ready)
            0;
 }
 
-/* After close only completions are left. */
+/* Raft has ended. If it led it has a message to send. */
+static void show_last_words(kvr_node *node)
+{
+    if (node->raft_shown) {
+        kvr_raft_advance(node->raft);
+        node->raft_shown = false;
+    }
+    if (kvr_raft_ready_get(node->raft, node->now_ns, &node->raft_ready) == KVR_OK) {
+        node->raft_shown = true;
+        node->raft_taken = true;
+        show_raft(node);
+    }
+}
+
+/* A member that failed takes no further part, but for this. */
+static kvr_status show_failed(kvr_node *node, const kvr_node_ready **out_ready)
+{
+    node->ready = (kvr_node_ready){0};
+    show_last_words(node);
+    if (node->ready.message_count == 0) {
+        return node->failure;
+    }
+    node->shown = true;
+    *out_ready = &node->ready;
+    return KVR_OK;
+}
+
+/* After close only completions are left, and what raft says last. */
 static kvr_status show_rest(kvr_node *node, const kvr_node_ready **out_ready)
 {
+    show_last_words(node);
     kvr_status status = kvr__calls_show(node);
-    if (status != KVR_OK || node->ready.completion_count == 0) {
+    if (status != KVR_OK || node->ready.completion_count + node->ready.message_count == 0) {
         return status != KVR_OK ? status : KVR_ESTOPPED;
     }
     node->shown = true;
@@ -235,7 +265,7 @@ kvr_status kvr__ready_get(kvr_node *node, uint64_t now_ns, uint32_t *budget,
         return show_rest(node, out_ready);
     }
     if (node->failure != KVR_OK) {
-        return node->failure;
+        return show_failed(node, out_ready);
     }
     if (now_ns > node->now_ns) {
         node->now_ns = now_ns; /* a clock that steps back costs nothing but time */
@@ -294,7 +324,10 @@ void kvr_node_advance(kvr_node *node)
 /* True if a ready now would do or show something though no time passes. */
 bool kvr__node_has_work(const kvr_node *node)
 {
-    if (node->closed || node->failure != KVR_OK || node->now_ns < node->retry_ns) {
+    if (node->closed || node->failure != KVR_OK) {
+        return kvr_raft_has_ready(node->raft);
+    }
+    if (node->now_ns < node->retry_ns) {
         return false;
     }
     if (kvr_raft_has_ready(node->raft) || kvr__calls_have_work(node) || kvr__apply_has_work(node) ||

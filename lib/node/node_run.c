@@ -92,16 +92,15 @@ void kvr_node_sent(kvr_node *node, uint64_t token)
     }
 }
 
-static void send_messages(kvr_node *node)
+static void send_messages(kvr_node *node, const kvr_message *messages, uint32_t count)
 {
-    const kvr_node_ready *ready = &node->ready;
     const kvr_transport *transport = node->config.transport;
     if (transport == NULL) {
         return; /* a member of one has nobody to send to */
     }
     bool sends_later = (transport->flags & KVR_TRANSPORT_SENDS_LATER) != 0;
-    for (uint32_t i = 0; i < ready->message_count; i++) {
-        kvr_message message = ready->messages[i];
+    for (uint32_t i = 0; i < count; i++) {
+        kvr_message message = messages[i];
         if (sends_later) {
             message.bytes.data = lend(node, &message);
             if (message.bytes.data == NULL) {
@@ -192,6 +191,16 @@ static void tell_changes(kvr_node *node)
     }
 }
 
+void kvr__run_last_words(kvr_node *node)
+{
+    const kvr_raft_ready *ready;
+    if (node->config.transport != NULL && kvr_raft_has_ready(node->raft) &&
+        kvr_raft_ready_get(node->raft, node->now_ns, &ready) == KVR_OK) {
+        send_messages(node, ready->messages, ready->message_count);
+        kvr_raft_advance(node->raft);
+    }
+}
+
 /* ------------------------------------------------------------------ the loop */
 
 /* Messages went first: others' disks work while this one's does. */
@@ -220,7 +229,7 @@ static kvr_status turn(kvr_node *node, uint64_t now_ns, uint32_t *budget)
         return status;
     }
     node->submitted = 0;
-    send_messages(node);
+    send_messages(node, ready->messages, ready->message_count);
     return serve_rest(node);
 }
 
@@ -243,5 +252,5 @@ kvr_status kvr_node_run(kvr_node *node, uint32_t budget)
         status = turn(node, now_ns, &left);
     }
     tell_changes(node);
-    return status;
+    return node->failure != KVR_OK ? node->failure : status;
 }

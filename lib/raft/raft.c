@@ -116,8 +116,10 @@ static kvr_status dispatch_message(kvr_raft *raft, const kvr__raft_message *mess
         return kvr__raft_recv_read_reply(raft, message);
     case KVR__RAFT_POST:
         return kvr__raft_recv_post(raft, message);
+    case KVR__RAFT_TRANSFER:
+        return kvr__raft_recv_transfer(raft, message);
     default:
-        raft->bad_messages++;
+        raft->counters.messages_bad++;
         return KVR_EVERSION;
     }
 }
@@ -130,13 +132,13 @@ kvr_status kvr_raft_receive(kvr_raft *raft, const kvr_slice *bytes)
     }
     kvr_status status = kvr__raft_message_read(*bytes, &message);
     if (status != KVR_OK) {
-        raft->bad_messages++;
+        raft->counters.messages_bad++;
         return status;
     }
     const kvr_message_info *head = &message.head;
     if (head->cluster_id != raft->config.cluster_id || head->group_id != raft->config.group_id ||
         head->to != raft->config.member_id) {
-        raft->bad_messages++;
+        raft->counters.messages_bad++;
         return KVR_EMISMATCH;
     }
     if (head->from == 0 || head->from == raft->config.member_id) {
@@ -148,6 +150,8 @@ kvr_status kvr_raft_receive(kvr_raft *raft, const kvr_slice *bytes)
     if (head->term > raft->term && head->term - raft->term > KVR__RAFT_TERM_JUMP_MAX) {
         return kvr__raft_recv_bad(raft);
     }
+    raft->counters.messages_received[head->type]++;
+    raft->counters.bytes_received += bytes->size;
     status = dispatch_message(raft, &message);
     KVR_CHECKED(kvr__raft_check(raft));
     return status;
@@ -238,7 +242,18 @@ kvr_status kvr_raft_campaign(kvr_raft *raft)
     return KVR_OK;
 }
 
+void kvr_raft_set_priority(kvr_raft *raft, uint32_t priority)
+{
+    raft->config.priority = priority;
+}
+
 /* ------------------------------------------------------------------ questions */
+
+/* A caller of an earlier version has a shorter struct. */
+static size_t at_most(uint32_t size, size_t known)
+{
+    return size < known ? size : known;
+}
 
 void kvr_raft_get_status(const kvr_raft *raft, kvr_raft_status *out_status)
 {
@@ -260,11 +275,34 @@ void kvr_raft_get_status(const kvr_raft *raft, kvr_raft_status *out_status)
         .snapshot_index = raft->snapshot.meta.index,
         .lease_clock = kvr__raft_replication_lease_clock(raft),
         .own_term_committed = kvr__raft_read_own_term_committed(raft),
-        .bad_messages = raft->bad_messages,
+        .bad_messages = raft->counters.messages_bad,
         .memory_bytes = kvr__mem_bytes(&raft->mem),
         .no_space = raft->store.full || raft->store.refused,
+        .flush_age_ns = kvr__raft_replication_flush_age(raft),
+        .transfer_to = raft->handover.to,
     };
-    memcpy(out_status, &status, status.size < sizeof status ? status.size : sizeof status);
+    memcpy(out_status, &status, at_most(status.size, sizeof status));
+}
+
+static void show_progress(const kvr_raft *raft, const kvr__raft_progress *from,
+                          kvr_raft_progress *out)
+{
+    out->match = from->match;
+    out->next = from->next;
+    out->last_heard_ns = from->last_heard_ns;
+    out->state = from->state;
+    out->is_active = raft->now - from->last_heard_ns < raft->config.election_ns;
+    out->inflight_messages = from->inflight.count;
+    if (from->match >= raft->log.base_index) { /* else older than what memory can tell */
+        out->inflight_bytes = kvr__raft_log_bytes(&raft->log, from->match + 1, from->next - 1);
+    }
+    out->priority = from->priority;
+    out->free_bytes = from->free_bytes;
+    out->flush_age_ns = from->flush_age_ns;
+    if (from->state == KVR__RAFT_SNAPSHOT_STATE) {
+        out->snapshot_index = from->snapshot_index;
+        out->snapshot_offset = from->offset;
+    }
 }
 
 kvr_status kvr_raft_get_progress(const kvr_raft *raft, uint32_t i, kvr_raft_progress *out_progress)
@@ -273,14 +311,21 @@ kvr_status kvr_raft_get_progress(const kvr_raft *raft, uint32_t i, kvr_raft_prog
         return KVR_END;
     }
     const kvr__raft_member *member = &raft->members[i];
-    *out_progress = (kvr_raft_progress){.id = member->id, .role = member->role};
+    kvr_raft_progress progress = {
+        .size = out_progress->size, .id = member->id, .role = member->role};
     if (raft->role == KVR_ROLE_LEADER) {
-        out_progress->match = member->progress.match;
-        out_progress->next = member->progress.next;
-        out_progress->last_heard_ns = member->progress.last_heard_ns;
-        out_progress->state = member->progress.state;
+        show_progress(raft, &member->progress, &progress);
+        progress.priority = i == raft->self ? raft->config.priority : progress.priority;
     }
+    memcpy(out_progress, &progress, at_most(progress.size, sizeof progress));
     return KVR_OK;
+}
+
+void kvr_raft_get_counters(const kvr_raft *raft, kvr_raft_counters *out_counters)
+{
+    kvr_raft_counters counters = raft->counters;
+    counters.size = out_counters->size;
+    memcpy(out_counters, &counters, at_most(counters.size, sizeof counters));
 }
 
 const char *kvr_raft_error(const kvr_raft *raft)
@@ -321,14 +366,28 @@ void kvr__raft_trace_event(kvr_raft *raft, const char *name, uint64_t index, uin
     raft->work = true;
 }
 
+/* From now on every call returns `status`. */
+static void end(kvr_raft *raft, kvr_status status)
+{
+    kvr__raft_handover_last_words(raft);
+    raft->failed = status;
+    raft->role = KVR_ROLE_FAILED;
+}
+
+void kvr_raft_stop(kvr_raft *raft)
+{
+    if (raft->failed == KVR_OK) {
+        end(raft, KVR_ESTOPPED);
+    }
+}
+
 void kvr__raft_fail(kvr_raft *raft, kvr_status status, const char *what, const char *detail)
 {
     KVR_ASSERT(kvr_status_is_fatal(status));
     if (raft->failed != KVR_OK) {
         return;
     }
-    raft->failed = status;
-    raft->role = KVR_ROLE_FAILED;
+    end(raft, status);
     raft->error = kvr_status_text(status); /* if there is no memory to say more */
     char *text = kvr__mem_alloc(&raft->mem, KVR__MEM_HANDLE, KVR__RAFT_ERROR_SIZE);
     if (text == NULL) {

@@ -31,6 +31,9 @@ static void fill_defaults(kvr_raft_config *config)
             *defaults[i].field = defaults[i].value;
         }
     }
+    if (config->stall_ns == 0) {
+        config->stall_ns = config->election_ns;
+    }
     if (config->inflight_messages_max == 0) {
         config->inflight_messages_max = 256;
     }

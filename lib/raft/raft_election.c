@@ -3,6 +3,7 @@
  *
  *   follower     -> precandidate   timeout, or asked for     [kvr__raft_election_campaign]
  *   precandidate -> candidate      majority would vote       [become_candidate] (thesis 9.6)
+ *   follower     -> candidate      its leader asks for it    [kvr__raft_election_take_over]
  *   candidate    -> leader         majority did              [become_leader]
  *   leader       -> follower       hears no majority for an election timeout [check_quorum] (thesis
  *                6.2)
@@ -27,6 +28,7 @@ static void enter_term(kvr_raft *raft, uint64_t term)
     KVR_ASSERT(term > raft->term);
     raft->term = term;
     raft->vote = 0;
+    raft->counters.terms++;
     raft->round = 0;
     raft->round_confirmed = 0;
     raft->work = true;
@@ -50,6 +52,7 @@ void kvr__raft_election_follow(kvr_raft *raft, uint64_t term, uint64_t leader)
     KVR_ASSERT(term >= raft->term);
     if (raft->role == KVR_ROLE_LEADER) {
         raft->lease_seen = kvr__raft_replication_lease_clock(raft);
+        raft->counters.transfers_done += raft->handover.told && term > raft->term;
     }
     forget_leader(raft);
     if (term > raft->term) {
@@ -59,6 +62,7 @@ void kvr__raft_election_follow(kvr_raft *raft, uint64_t term, uint64_t leader)
     raft->broadcast = false;
     raft->send_due = false;
     raft->vote_round_due = false;
+    kvr__raft_handover_reset(raft);
     raft->heartbeat_deadline = raft->now + raft->config.heartbeat_ns;
     kvr__raft_election_draw_timeout(raft);
     set_role(raft, KVR_ROLE_FOLLOWER, "become-follower");
@@ -115,24 +119,44 @@ void kvr__raft_election_campaign(kvr_raft *raft)
     kvr__raft_election_draw_timeout(raft);
     raft->heartbeat_deadline = raft->now + raft->config.heartbeat_ns;
     set_role(raft, KVR_ROLE_PRECANDIDATE, "become-precandidate");
+    kvr__raft_handover_reset(raft);
+    raft->counters.campaigns++;
     clear_votes(raft);
     kvr__raft_self(raft)->vote = KVR__RAFT_VOTE_WON;
     raft->vote_round_due = true;
     kvr__raft_election_count(raft);
 }
 
-static void become_candidate(kvr_raft *raft)
+static kvr_status become_candidate(kvr_raft *raft)
 {
     /* A leader's first act is an entry; room for it is found now, where failing is easy. */
     if (kvr__raft_log_room(&raft->log, KVR_ENTRY_HEADER_SIZE) == NULL) {
-        return; /* the next timeout tries again */
+        return KVR_ENOMEM; /* the next timeout tries again */
     }
+    forget_leader(raft);
     enter_term(raft, raft->term + 1);
     raft->vote = raft->config.member_id;
     raft->vote_round_due = false;
     kvr__raft_election_draw_timeout(raft);
     set_role(raft, KVR_ROLE_CANDIDATE, "become-candidate");
+    raft->counters.elections++;
     clear_votes(raft);
+    return KVR_OK;
+}
+
+/* No pre-vote: the leader knows better than its followers whether they hear it. */
+kvr_status kvr__raft_election_take_over(kvr_raft *raft, uint64_t round)
+{
+    KVR_ASSERT(raft->role == KVR_ROLE_FOLLOWER);
+    if (!may_lead(raft)) {
+        return KVR_OK;
+    }
+    kvr_status status = become_candidate(raft);
+    if (status == KVR_OK) {
+        raft->handover.accepted = true;
+        raft->handover.round = round;
+    }
+    return status;
 }
 
 /* The own vote counts, and may be told, from now on. */
@@ -160,6 +184,8 @@ static void become_leader(kvr_raft *raft)
         kvr__raft_progress_reset(&raft->members[i].progress, raft->log.last_index, raft->now);
     }
     set_role(raft, KVR_ROLE_LEADER, "become-leader");
+    kvr__raft_handover_reset(raft);
+    raft->counters.elections_won++;
     raft->heartbeat_deadline = raft->now + raft->config.heartbeat_ns;
     raft->election_deadline = UINT64_MAX; /* a leader has none */
     raft->broadcast = true;
@@ -172,7 +198,7 @@ void kvr__raft_election_count(kvr_raft *raft)
     if (result == KVR__RAFT_VOTE_LOST) {
         kvr__raft_election_follow(raft, raft->term, 0);
     } else if (result == KVR__RAFT_VOTE_WON && raft->role == KVR_ROLE_PRECANDIDATE) {
-        become_candidate(raft);
+        (void)become_candidate(raft);
     } else if (result == KVR__RAFT_VOTE_WON) {
         become_leader(raft);
     }
@@ -188,6 +214,7 @@ static void check_quorum(kvr_raft *raft)
     uint64_t heard = kvr__raft_members_quorum(raft, KVR__RAFT_FIELD(last_heard_ns));
     if (raft->now - heard >= raft->config.election_ns) {
         kvr__raft_trace(raft, "lost-quorum", raft->commit, 0);
+        raft->counters.quorums_lost++;
         kvr__raft_election_follow(raft, raft->term, 0);
     }
 }
@@ -199,6 +226,7 @@ static void leader_tick(kvr_raft *raft)
     if (raft->role == KVR_ROLE_LEADER) {
         raft->broadcast = true;
         kvr__raft_replication_tick(raft);
+        kvr__raft_handover_tick(raft);
     }
 }
 
@@ -233,7 +261,12 @@ void kvr__raft_election_tick(kvr_raft *raft)
 kvr_status kvr__raft_election_send(kvr_raft *raft)
 {
     bool pre = raft->role == KVR_ROLE_PRECANDIDATE;
-    kvr__raft_vote vote = {.last_index = raft->log.last_index, .last_term = raft->log.last_term};
+    kvr__raft_vote vote = {
+        .last_index = raft->log.last_index,
+        .last_term = raft->log.last_term,
+        .flags = raft->handover.accepted ? KVR__RAFT_TRANSFERRED : 0,
+        .round = raft->handover.round,
+    };
     for (uint32_t i = 0; i < raft->member_count; i++) {
         const kvr__raft_member *member = &raft->members[i];
         if (i == raft->self || member->vote != KVR__RAFT_VOTE_PENDING ||

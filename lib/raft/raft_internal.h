@@ -93,6 +93,8 @@ void kvr__raft_election_campaign(kvr_raft *raft);
 void kvr__raft_election_vote_durable(kvr_raft *raft);
 void kvr__raft_election_count(kvr_raft *raft);
 kvr_status kvr__raft_election_send(kvr_raft *raft);
+/* The leader asks this follower to campaign at once. KVR_ENOMEM: as if it had not. */
+kvr_status kvr__raft_election_take_over(kvr_raft *raft, uint64_t round);
 bool kvr__raft_election_has_live_leader(const kvr_raft *raft);
 
 /* ------------------------------------------------------------------ raft_recv_*.c */
@@ -109,6 +111,7 @@ kvr_status kvr__raft_recv_forward(kvr_raft *raft, const kvr__raft_message *messa
 kvr_status kvr__raft_recv_read(kvr_raft *raft, const kvr__raft_message *message);
 kvr_status kvr__raft_recv_read_reply(kvr_raft *raft, const kvr__raft_message *message);
 kvr_status kvr__raft_recv_post(kvr_raft *raft, const kvr__raft_message *message);
+kvr_status kvr__raft_recv_transfer(kvr_raft *raft, const kvr__raft_message *message);
 
 /* Shared by append, heartbeat and snapshot: false if the message is not from this term's leader
  * (then it was answered or counted); else this member follows it now. */
@@ -136,6 +139,15 @@ kvr_status kvr__raft_replication_acknowledge(kvr_raft *raft);
 kvr_status kvr__raft_replication_answer_heartbeat(kvr_raft *raft);
 uint64_t kvr__raft_replication_lease_clock(const kvr_raft *raft);
 uint64_t kvr__raft_replication_flush_age(const kvr_raft *raft);
+
+/* ------------------------------------------------------------------ raft_handover.c */
+
+void kvr__raft_handover_reset(kvr_raft *raft);
+void kvr__raft_handover_tick(kvr_raft *raft);
+kvr_status kvr__raft_handover_send(kvr_raft *raft);
+void kvr__raft_handover_last_words(kvr_raft *raft);
+bool kvr__raft_handover_is_meant(const kvr_raft *raft, uint64_t asked_term,
+                                 const kvr__raft_vote *vote);
 
 /* --------------------------------------------------------- raft_fetch.c: entries out of storage */
 

@@ -39,7 +39,31 @@ static const uint16_t body_sizes[KVR__RAFT_TYPES] = {
     [KVR__RAFT_READ] = KVR__RAFT_READ_SIZE,
     [KVR__RAFT_READ_REPLY] = KVR__RAFT_READ_REPLY_SIZE,
     [KVR__RAFT_POST] = KVR__RAFT_POST_SIZE,
+    [KVR__RAFT_TRANSFER] = KVR__RAFT_TRANSFER_SIZE,
 };
+
+const char *kvr_raft_message_name(uint8_t type)
+{
+    static const char *const names[KVR__RAFT_TYPES] = {
+        "?",
+        "prevote",
+        "prevote-reply",
+        "vote",
+        "vote-reply",
+        "append",
+        "append-reply",
+        "heartbeat",
+        "heartbeat-reply",
+        "snapshot",
+        "snapshot-reply",
+        "forward",
+        "read",
+        "read-reply",
+        "post",
+        "transfer",
+    };
+    return type < KVR__RAFT_TYPES ? names[type] : names[0];
+}
 
 static void read_head(const uint8_t *p, kvr_message_info *out_info)
 {
@@ -157,6 +181,11 @@ void kvr__raft_message_seal(uint8_t *bytes, uint32_t length)
                    kvr__xxh3_64(bytes + AT_LENGTH, length - exempt - AT_LENGTH));
 }
 
+uint8_t kvr__raft_message_type(const uint8_t *bytes)
+{
+    return bytes[AT_TYPE];
+}
+
 /* ------------------------------------------------------------------ bodies */
 
 static void write_start(uint8_t *out, uint16_t size, uint16_t flags, uint32_t word)
@@ -171,6 +200,7 @@ void kvr__raft_message_write_vote(uint8_t *out, const kvr__raft_vote *vote)
     write_start(out, KVR__RAFT_VOTE_SIZE, vote->flags, vote->priority);
     kvr__store_u64(out + 8, vote->last_index);
     kvr__store_u64(out + 16, vote->last_term);
+    kvr__store_u64(out + 24, vote->round);
 }
 
 void kvr__raft_message_read_vote(const uint8_t *body, kvr__raft_vote *out_vote)
@@ -180,6 +210,7 @@ void kvr__raft_message_read_vote(const uint8_t *body, kvr__raft_vote *out_vote)
         .priority = kvr__load_u32(body + 4),
         .last_index = kvr__load_u64(body + 8),
         .last_term = kvr__load_u64(body + 16),
+        .round = kvr__load_u64(body + 24),
     };
 }
 
@@ -250,6 +281,9 @@ void kvr__raft_message_write_heartbeat(uint8_t *out, const kvr__raft_heartbeat *
     kvr__store_u64(out + 8, heartbeat->commit);
     kvr__store_u64(out + 16, heartbeat->round);
     kvr__store_u64(out + 24, heartbeat->lease_clock);
+    kvr__store_u64(out + 32, heartbeat->confirmed);
+    kvr__store_u64(out + 40, heartbeat->stamp);
+    kvr__store_u64(out + 48, heartbeat->committed);
 }
 
 void kvr__raft_message_read_heartbeat(const uint8_t *body, kvr__raft_heartbeat *out_heartbeat)
@@ -259,15 +293,19 @@ void kvr__raft_message_read_heartbeat(const uint8_t *body, kvr__raft_heartbeat *
         .commit = kvr__load_u64(body + 8),
         .round = kvr__load_u64(body + 16),
         .lease_clock = kvr__load_u64(body + 24),
+        .confirmed = kvr__load_u64(body + 32),
+        .stamp = kvr__load_u64(body + 40),
+        .committed = kvr__load_u64(body + 48),
     };
 }
 
 void kvr__raft_message_write_heartbeat_reply(uint8_t *out, const kvr__raft_heartbeat_reply *reply)
 {
-    write_start(out, KVR__RAFT_HEARTBEAT_REPLY_SIZE, reply->flags, 0);
+    write_start(out, KVR__RAFT_HEARTBEAT_REPLY_SIZE, reply->flags, reply->priority);
     kvr__store_u64(out + 8, reply->round);
     kvr__store_u64(out + 16, reply->free_bytes);
     kvr__store_u64(out + 24, reply->flush_age_ns);
+    kvr__store_u64(out + 32, reply->stamp);
 }
 
 void kvr__raft_message_read_heartbeat_reply(const uint8_t *body,
@@ -275,9 +313,11 @@ void kvr__raft_message_read_heartbeat_reply(const uint8_t *body,
 {
     *out_reply = (kvr__raft_heartbeat_reply){
         .flags = kvr__load_u16(body + 2),
+        .priority = kvr__load_u32(body + 4),
         .round = kvr__load_u64(body + 8),
         .free_bytes = kvr__load_u64(body + 16),
         .flush_age_ns = kvr__load_u64(body + 24),
+        .stamp = kvr__load_u64(body + 32),
     };
 }
 
@@ -335,16 +375,18 @@ uint32_t kvr__raft_message_read_forward(const uint8_t *body)
     return kvr__load_u32(body + 4);
 }
 
-void kvr__raft_message_write_read(uint8_t *out, const kvr__raft_read_context *context)
+void kvr__raft_message_write_read(uint8_t *out, const kvr__raft_read_context *context,
+                                  uint16_t flags)
 {
-    write_start(out, KVR__RAFT_READ_SIZE, 0, 0);
+    write_start(out, KVR__RAFT_READ_SIZE, flags, 0);
     kvr__store_u64(out + 8, context->incarnation);
     kvr__store_u64(out + 16, context->sequence);
 }
 
-void kvr__raft_message_read_read(const uint8_t *body, kvr__raft_read_context *out_context)
+uint16_t kvr__raft_message_read_read(const uint8_t *body, kvr__raft_read_context *out_context)
 {
     *out_context = (kvr__raft_read_context){kvr__load_u64(body + 8), kvr__load_u64(body + 16)};
+    return kvr__load_u16(body + 2);
 }
 
 void kvr__raft_message_write_read_reply(uint8_t *out, const kvr__raft_read_context *context,
@@ -372,4 +414,15 @@ void kvr__raft_message_write_post(uint8_t *out, uint8_t type)
 uint8_t kvr__raft_message_read_post(const uint8_t *body)
 {
     return body[4];
+}
+
+void kvr__raft_message_write_transfer(uint8_t *out, uint64_t round)
+{
+    write_start(out, KVR__RAFT_TRANSFER_SIZE, 0, 0);
+    kvr__store_u64(out + 8, round);
+}
+
+uint64_t kvr__raft_message_read_transfer(const uint8_t *body)
+{
+    return kvr__load_u64(body + 8);
 }

@@ -32,22 +32,23 @@ enum {
     KVR__RAFT_READ = 12,
     KVR__RAFT_READ_REPLY = 13,
     KVR__RAFT_POST = 14,
-    KVR__RAFT_TRANSFER = 15, /* its number is taken: leadership transfer */
+    KVR__RAFT_TRANSFER = 15,
     KVR__RAFT_TYPES = 16,
 
     /* Body sizes of version 1. */
-    KVR__RAFT_VOTE_SIZE = 24,
+    KVR__RAFT_VOTE_SIZE = 32,
     KVR__RAFT_VOTE_REPLY_SIZE = 16,
     KVR__RAFT_APPEND_SIZE = 48,
     KVR__RAFT_APPEND_REPLY_SIZE = 56,
-    KVR__RAFT_HEARTBEAT_SIZE = 32,
-    KVR__RAFT_HEARTBEAT_REPLY_SIZE = 32,
+    KVR__RAFT_HEARTBEAT_SIZE = 56,
+    KVR__RAFT_HEARTBEAT_REPLY_SIZE = 40,
     KVR__RAFT_SNAPSHOT_SIZE = 64,
     KVR__RAFT_SNAPSHOT_REPLY_SIZE = 40,
     KVR__RAFT_FORWARD_SIZE = 8,
     KVR__RAFT_READ_SIZE = 24,
     KVR__RAFT_READ_REPLY_SIZE = 32,
     KVR__RAFT_POST_SIZE = 8,
+    KVR__RAFT_TRANSFER_SIZE = 16,
     KVR__RAFT_FORWARD_ITEM_SIZE = 12 /* before each forwarded command: checksum, size */
 };
 
@@ -58,6 +59,7 @@ enum {
     KVR__RAFT_REFUSED = 1,     /* APPEND_REPLY, READ_REPLY */
     KVR__RAFT_STORE_FULL = 2,  /* APPEND_REPLY, HEARTBEAT_REPLY: a write found no room */
     KVR__RAFT_NO_REPLY = 1,    /* HEARTBEAT: it only tells the commit index */
+    KVR__RAFT_BY_LEASE = 1,    /* READ: the leader's lease is good enough */
     KVR__RAFT_LAST_CHUNK = 1,  /* SNAPSHOT */
     KVR__RAFT_INSTALLED = 1    /* SNAPSHOT_REPLY: it is durable, or no longer needed */
 };
@@ -76,6 +78,7 @@ typedef struct kvr__raft_vote {
     uint64_t last_term;
     uint32_t priority;
     uint16_t flags;
+    uint64_t round; /* TRANSFERRED: the last one of the leader that asked for it */
 } kvr__raft_vote;
 
 typedef struct kvr__raft_vote_reply {
@@ -111,6 +114,9 @@ typedef struct kvr__raft_heartbeat {
     uint64_t round;
     uint64_t lease_clock;
     uint16_t flags;
+    uint64_t confirmed; /* the highest round after whose beginning a quorum still followed */
+    uint64_t stamp;     /* the newest of the receiver's own that the leader has; 0: none counts */
+    uint64_t committed; /* the leader's commit index, whatever the receiver has */
 } kvr__raft_heartbeat;
 
 typedef struct kvr__raft_heartbeat_reply {
@@ -118,6 +124,8 @@ typedef struct kvr__raft_heartbeat_reply {
     uint64_t free_bytes;
     uint64_t flush_age_ns;
     uint16_t flags;
+    uint32_t priority;
+    uint64_t stamp; /* the sender's time, in its own terms: the next heartbeats bring it back */
 } kvr__raft_heartbeat_reply;
 
 typedef struct kvr__raft_snapshot_chunk {
@@ -153,6 +161,7 @@ void kvr__raft_message_write_head(uint8_t *out, const kvr_message_info *head);
 /* The last `size` bytes of this APPEND verify by themselves: its checksum leaves them out. */
 void kvr__raft_message_exempt(uint8_t *bytes, uint32_t size);
 void kvr__raft_message_seal(uint8_t *bytes, uint32_t length);
+uint8_t kvr__raft_message_type(const uint8_t *bytes);
 
 /* Bodies: each pair writes and reads exactly the size above. */
 void kvr__raft_message_write_vote(uint8_t *out, const kvr__raft_vote *vote);
@@ -175,13 +184,16 @@ void kvr__raft_message_read_snapshot_reply(const uint8_t *body,
                                            kvr__raft_snapshot_reply *out_reply);
 void kvr__raft_message_write_forward(uint8_t *out, uint32_t command_count);
 uint32_t kvr__raft_message_read_forward(const uint8_t *body);
-void kvr__raft_message_write_read(uint8_t *out, const kvr__raft_read_context *context);
-void kvr__raft_message_read_read(const uint8_t *body, kvr__raft_read_context *out_context);
+void kvr__raft_message_write_read(uint8_t *out, const kvr__raft_read_context *context,
+                                  uint16_t flags);
+uint16_t kvr__raft_message_read_read(const uint8_t *body, kvr__raft_read_context *out_context);
 void kvr__raft_message_write_read_reply(uint8_t *out, const kvr__raft_read_context *context,
                                         uint64_t index, uint16_t flags);
 void kvr__raft_message_read_read_reply(const uint8_t *body, kvr__raft_read_context *out_context,
                                        uint64_t *out_index, uint16_t *out_flags);
 void kvr__raft_message_write_post(uint8_t *out, uint8_t type);
 uint8_t kvr__raft_message_read_post(const uint8_t *body);
+void kvr__raft_message_write_transfer(uint8_t *out, uint64_t round);
+uint64_t kvr__raft_message_read_transfer(const uint8_t *body);
 
 #endif

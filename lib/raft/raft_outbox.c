@@ -6,7 +6,7 @@
 #include "base/array.h"
 #include "raft_internal.h"
 
-enum { FIRST_BYTES = 512, KEEP_BYTES = 64 * 1024, IDLE_TICKS_MAX = 2 };
+enum { FIRST_BYTES = 256, KEEP_BYTES = 64 * 1024, IDLE_TICKS_MAX = 2 };
 
 static bool grow_bytes(kvr_raft *raft, kvr__raft_outbox *outbox, size_t want)
 {
@@ -47,6 +47,7 @@ uint8_t *kvr__raft_outbox_open(kvr_raft *raft, uint64_t to, uint8_t type, size_t
     size_t start = (outbox->size + 7) & ~(size_t)7;
     bool fits = start + length <= outbox->capacity && outbox->count < outbox->message_capacity;
     if (!fits && !make_room(raft, outbox, start + length)) {
+        raft->counters.messages_dropped++;
         return NULL;
     }
     outbox->messages[outbox->count] = (kvr_message){
@@ -103,6 +104,8 @@ void kvr__raft_outbox_show(kvr_raft *raft)
         kvr_message *message = &full.messages[i];
         uint8_t *bytes = full.bytes + message->token;
         kvr__raft_message_seal(bytes, (uint32_t)message->bytes.size);
+        raft->counters.messages_sent[kvr__raft_message_type(bytes)]++;
+        raft->counters.bytes_sent += message->bytes.size;
         message->bytes.data = bytes;
         message->token = ++raft->message_token;
     }

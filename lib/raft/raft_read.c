@@ -74,7 +74,7 @@ kvr_status kvr__raft_recv_read(kvr_raft *raft, const kvr__raft_message *message)
         return KVR_OK; /* the asker asks again, or learns of the new leader */
     }
     kvr__raft_read_context context;
-    kvr__raft_message_read_read(message->body, &context);
+    (void)kvr__raft_message_read_read(message->body, &context);
     return push_read(raft, message->head.from, context);
 }
 
@@ -91,6 +91,7 @@ static void put_result(kvr_raft *raft, uint64_t context, uint64_t index, kvr_sta
 
 static void answer(kvr_raft *raft, const kvr__raft_pending_read *read)
 {
+    raft->counters.reads++;
     if (read->from == 0) {
         put_result(raft, read->context.sequence, read->index, KVR_OK);
         return;
@@ -134,6 +135,7 @@ void kvr__raft_read_refuse_all(kvr_raft *raft)
         if (read_at(raft, i)->from == 0) {
             put_result(raft, read_at(raft, i)->context.sequence, 0, KVR_ENOLEADER);
         }
+        raft->counters.reads_refused++;
     }
     kvr__ring_pop_front(&raft->reads, raft->reads.count);
     raft->reads_assigned = 0;
@@ -178,7 +180,7 @@ static kvr_status send_request(kvr_raft *raft)
     }
     raft->read_sequence++;
     kvr__raft_read_context context = {raft->incarnation, raft->read_sequence};
-    kvr__raft_message_write_read(body, &context);
+    kvr__raft_message_write_read(body, &context, 0);
     assign(raft, raft->read_sequence, 0);
     raft->read_request_due = false;
     return KVR_OK;
@@ -193,9 +195,10 @@ kvr_status kvr__raft_read_send(kvr_raft *raft)
         return due && raft->leader != 0 ? send_request(raft) : KVR_OK;
     }
     bool idle = raft->round_confirmed == raft->round || raft->broadcast;
-    if (idle && raft->reads_assigned < raft->reads.count &&
+    if (idle && !raft->handover.told && raft->reads_assigned < raft->reads.count &&
         kvr__raft_read_own_term_committed(raft)) {
         raft->round++;
+        raft->counters.read_rounds++;
         assign(raft, raft->round, raft->commit);
         raft->broadcast = true;
         kvr__raft_read_confirm(raft); /* a quorum of one needs no answer */

@@ -64,6 +64,9 @@ static kvr_status make_leader_messages(kvr_raft *raft)
     if (status == KVR_OK && raft->broadcast) {
         status = kvr__raft_replication_broadcast(raft);
     }
+    if (status == KVR_OK && raft->handover.to != 0) {
+        status = kvr__raft_handover_send(raft);
+    }
     return status;
 }
 
@@ -259,10 +262,32 @@ static kvr_status make_all(kvr_raft *raft)
     return status;
 }
 
+static void show_messages(kvr_raft *raft)
+{
+    kvr__raft_outbox_show(raft);
+    raft->ready.messages = raft->shown_outbox.messages;
+    raft->ready.message_count = raft->shown_outbox.count;
+}
+
+/* A member that failed or stopped shows one thing more, if it led: its leadership may go on. */
+static kvr_status show_last_words(kvr_raft *raft, const kvr_raft_ready **out_ready)
+{
+    if (!raft->last_words || raft->shown) {
+        return raft->failed;
+    }
+    raft->last_words = false;
+    raft->ready.flags = KVR_RAFT_ROLE_CHANGED;
+    raft->ready.request_count = 0;
+    show_messages(raft);
+    raft->shown = true;
+    *out_ready = &raft->ready;
+    return KVR_OK;
+}
+
 kvr_status kvr_raft_ready_get(kvr_raft *raft, uint64_t now_ns, const kvr_raft_ready **out_ready)
 {
     if (raft->failed != KVR_OK) {
-        return raft->failed;
+        return show_last_words(raft, out_ready);
     }
     if (raft->shown) {
         return KVR_ESTATE;
@@ -330,13 +355,13 @@ void kvr_raft_advance(kvr_raft *raft)
 
 bool kvr_raft_has_ready(const kvr_raft *raft)
 {
-    return raft->work && raft->failed == KVR_OK;
+    return raft->failed == KVR_OK ? raft->work : raft->last_words && !raft->shown;
 }
 
 uint64_t kvr_raft_deadline(const kvr_raft *raft)
 {
     if (raft->failed != KVR_OK) {
-        return UINT64_MAX;
+        return raft->last_words ? raft->now : UINT64_MAX;
     }
     if (raft->work || !raft->clock_started) {
         return raft->now;

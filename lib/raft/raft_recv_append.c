@@ -10,7 +10,7 @@
 
 kvr_status kvr__raft_recv_bad(kvr_raft *raft)
 {
-    raft->bad_messages++;
+    raft->counters.messages_bad++;
     return KVR_ECORRUPT;
 }
 
@@ -147,6 +147,7 @@ static void truncate_log(kvr_raft *raft, uint64_t from)
     /* Raft 5.4.3: a committed entry is in every later leader's log */
     KVR_ASSERT(from > raft->commit);
     KVR_ASSERT(from > raft->verified);
+    raft->counters.entries_truncated += raft->log.last_index + 1 - from;
     kvr__raft_log_truncate(&raft->log, from);
     kvr__raft_members_truncate(raft, from);
     kvr__raft_store_truncated(raft, from);
@@ -161,6 +162,7 @@ static kvr_status append_one(kvr_raft *raft, const uint8_t *bytes, const entry_h
     }
     memcpy(room, bytes, head->size);
     kvr__raft_log_commit_room(&raft->log, head->term, head->size);
+    raft->counters.entries_appended++;
     if (head->kind == KVR_ENTRY_CONFIG) {
         kvr_entry entry;
         kvr__raft_log_entry(&raft->log, raft->log.last_index, &entry);
@@ -322,6 +324,7 @@ kvr_status kvr__raft_recv_append_reply(kvr_raft *raft, const kvr__raft_message *
             kvr__raft_progress_installed(progress, progress->match); /* it caught up otherwise */
         }
         kvr__raft_replication_advance_commit(raft, reply.index);
+        raft->work = raft->work || raft->handover.to == member->id;
     }
     /* The second follower of three acknowledges what the first one's reply has committed: it, too,
      * is told at once, not by the next heartbeat. */
@@ -339,6 +342,7 @@ kvr_status kvr__raft_recv_heartbeat_reply(kvr_raft *raft, const kvr__raft_messag
     kvr__raft_message_read_heartbeat_reply(message->body, &reply);
     kvr__raft_member *member = kvr__raft_recv_from_follower(raft, message);
     if (member != NULL) {
+        member->progress.priority = reply.priority;
         note_follower(raft, &member->progress, reply.round, reply.free_bytes, reply.flush_age_ns);
     }
     return KVR_OK;

@@ -59,6 +59,7 @@ static kvr_status answer_vote(kvr_raft *raft, const kvr__raft_message *message,
         raft->work = true;
         kvr__raft_election_reset_timer(raft);
         kvr__raft_trace(raft, "vote", raft->log.last_index, from);
+        raft->counters.votes_granted++;
     }
     return send_answer(raft, message, asked, granted);
 }
@@ -71,7 +72,8 @@ kvr_status kvr__raft_recv_vote(kvr_raft *raft, const kvr__raft_message *message)
     if ((!pre && message->head.term == 0) || vote.last_term > message->head.term) {
         return kvr__raft_recv_bad(raft);
     }
-    if (kvr__raft_election_has_live_leader(raft) && (vote.flags & KVR__RAFT_TRANSFERRED) == 0) {
+    bool meant = !pre && kvr__raft_handover_is_meant(raft, message->head.term, &vote);
+    if (kvr__raft_election_has_live_leader(raft) && !meant) {
         return KVR_OK; /* not even its term is looked at */
     }
     return pre ? answer_prevote(raft, message, &vote) : answer_vote(raft, message, &vote);

@@ -26,7 +26,10 @@ void kvr_raft_lease_clock_raise(kvr_raft *raft, uint64_t lease_clock)
 
 uint64_t kvr__raft_replication_flush_age(const kvr_raft *raft)
 {
-    return raft->store.append_token == 0 ? 0 : raft->now - raft->store.append_since_ns;
+    const kvr__raft_store *store = &raft->store;
+    uint64_t append = store->append_token == 0 ? 0 : raft->now - store->append_since_ns;
+    uint64_t vote = store->vote_token == 0 ? 0 : raft->now - store->vote_since_ns;
+    return append > vote ? append : vote;
 }
 
 /* ------------------------------------------------------------------ the leader's own log */
@@ -34,6 +37,9 @@ uint64_t kvr__raft_replication_flush_age(const kvr_raft *raft)
 static kvr_status append_own(kvr_raft *raft, uint8_t kind, kvr_slice command, uint64_t checksum)
 {
     KVR_ASSERT(raft->role == KVR_ROLE_LEADER);
+    if (raft->handover.to != 0) {
+        return KVR_EBUSY; /* the log must not grow away from who takes over */
+    }
     size_t size = KVR_ENTRY_HEADER_SIZE + command.size;
     uint8_t *room = kvr__raft_log_room(&raft->log, size);
     if (room == NULL) {
@@ -52,6 +58,7 @@ static kvr_status append_own(kvr_raft *raft, uint8_t kind, kvr_slice command, ui
         memcpy(room + KVR_ENTRY_HEADER_SIZE, command.data, command.size);
     }
     kvr__raft_log_commit_room(&raft->log, raft->term, (uint32_t)size);
+    raft->counters.entries_appended++;
     raft->send_due = true;
     raft->work = true;
     return KVR_OK;
@@ -87,7 +94,7 @@ static bool lacks_room(kvr_raft *raft, uint64_t bytes)
     return raft->store.refused;
 }
 
-kvr_status kvr__raft_replication_propose(kvr_raft *raft, kvr_slice command, uint64_t checksum)
+static kvr_status judge_proposal(kvr_raft *raft, kvr_slice command)
 {
     uint64_t size = KVR_ENTRY_HEADER_SIZE + command.size;
     uint64_t uncommitted = kvr__raft_log_bytes(&raft->log, raft->commit + 1, raft->log.last_index);
@@ -97,10 +104,18 @@ kvr_status kvr__raft_replication_propose(kvr_raft *raft, kvr_slice command, uint
     if (uncommitted > 0 && uncommitted + size > raft->config.uncommitted_bytes_max) {
         return KVR_EBUSY;
     }
-    if (lacks_room(raft, uncommitted + size)) {
-        return KVR_ENOSPACE;
+    return lacks_room(raft, uncommitted + size) ? KVR_ENOSPACE : KVR_OK;
+}
+
+kvr_status kvr__raft_replication_propose(kvr_raft *raft, kvr_slice command, uint64_t checksum)
+{
+    kvr_status status = judge_proposal(raft, command);
+    if (status == KVR_OK) {
+        status = append_own(raft, KVR_ENTRY_COMMAND, command, checksum);
     }
-    return append_own(raft, KVR_ENTRY_COMMAND, command, checksum);
+    raft->counters.proposals += status == KVR_OK;
+    raft->counters.proposals_refused += status != KVR_OK;
+    return status;
 }
 
 /* The own log is durable up to store.durable_index: a leader counts itself, a follower may
@@ -180,6 +195,7 @@ static kvr_status send_append(kvr_raft *raft, kvr__raft_member *member, bool emp
         kvr__raft_progress_need_snapshot(progress, raft->snapshot.meta.index,
                                          raft->snapshot.meta.term);
         raft->chunk_due = true;
+        raft->counters.snapshots_sent++;
         kvr__raft_trace(raft, "send-snapshot", raft->snapshot.meta.index, member->id);
         return KVR_OK;
     }
@@ -354,6 +370,7 @@ kvr_status kvr__raft_replication_answer_heartbeat(kvr_raft *raft)
         .free_bytes = kvr__raft_store_room(raft),
         .flush_age_ns = kvr__raft_replication_flush_age(raft),
         .flags = raft->store.full ? KVR__RAFT_STORE_FULL : 0,
+        .priority = raft->config.priority,
     };
     kvr__raft_message_write_heartbeat_reply(body, &reply);
     raft->heartbeat_reply = false;

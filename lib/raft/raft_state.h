@@ -43,6 +43,8 @@ enum {
 #define KVR__RAFT_TERM_JUMP_MAX \
     ((uint64_t)1 << 32) /* a message further ahead is refused and counted */
 
+_Static_assert(KVR__RAFT_TYPES <= 20, "kvr_raft_counters has no place for more");
+
 /* ------------------------------------------------------------------ members */
 
 /* What the leader knows of one follower (its own entry tracks its own disk).
@@ -65,6 +67,7 @@ typedef struct kvr__raft_progress {
     uint64_t last_heard_ns; /* of its last message in this term */
     uint64_t free_bytes;    /* its storage's; UINT64_MAX: not known */
     uint64_t flush_age_ns;
+    uint64_t stamp;          /* of its newest heartbeat reply: brought back to it */
     uint64_t snapshot_index; /* SNAPSHOT: which one is sent */
     uint64_t snapshot_term;
     uint64_t offset; /* SNAPSHOT: the chunk to read, or that waits for its acknowledgement */
@@ -75,13 +78,14 @@ typedef struct kvr__raft_progress {
     uint64_t fetched_prev;
     uint64_t fetched_prev_term;
     kvr__ring inflight; /* uint64_t: last index of each append under way */
+    uint32_t priority;
     uint8_t state;
     bool probe_sent; /* PROBE: wait for the answer or the next heartbeat */
     bool chunk_sent; /* SNAPSHOT: the same */
     bool heard;      /* since the last ready */
     /* its next entries are no longer in memory: they are read from storage */
     bool fetching;
-    uint8_t reserved[3];
+    uint8_t reserved[7];
 } kvr__raft_progress;
 
 typedef struct kvr__raft_member {
@@ -146,6 +150,7 @@ typedef struct kvr__raft_store {
     uint64_t vote_token;
     uint64_t vote_term;
     uint64_t vote_for;
+    uint64_t vote_since_ns;
 
     uint64_t append_token;
     uint64_t append_first;
@@ -210,6 +215,20 @@ typedef struct kvr__raft_incoming {
     bool stale;       /* the write under way belongs to one given up */
     uint8_t reserved[4];
 } kvr__raft_incoming;
+
+/* Leadership handed over [raft_handover.c]. to 0: not now. */
+typedef struct kvr__raft_handover {
+    uint64_t to;
+    uint64_t deadline_ns; /* given up then */
+    uint64_t retry_ns;    /* none without being asked before */
+    uint64_t failed;      /* who did not take it; 0: none */
+    uint32_t failures;    /* in this leadership */
+    bool told;            /* `to` was: until given up no round begins */
+    bool due;             /* it is to be told, once it has the whole log */
+    bool accepted;        /* candidate: by being told so */
+    uint8_t reserved;
+    uint64_t round; /* candidate: the old leader's last one */
+} kvr__raft_handover;
 
 typedef struct kvr__raft_posts {
     uint8_t *bytes;
@@ -301,6 +320,10 @@ struct kvr_raft {
     bool read_request_due;
     uint8_t reserved3[7];
 
+    kvr__raft_handover handover;
+    bool last_words; /* a leader that failed or stopped: one message is still to be shown */
+    uint8_t reserved6[7];
+
     uint64_t evict_position;    /* when the log's end gets there, its beginning may leave memory */
     uint64_t quorum_free_bytes; /* leader: what the fullest needed disk has left */
 
@@ -339,7 +362,7 @@ struct kvr_raft {
     uint32_t shown_trace_capacity;
     uint32_t request_count;
 
-    uint64_t bad_messages;
+    kvr_raft_counters counters;
     kvr_status failed; /* KVR_OK or why the role is FAILED */
     uint32_t reserved5;
     const char *error; /* "" until it failed */

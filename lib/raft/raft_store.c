@@ -71,6 +71,7 @@ static kvr_status issue_vote(kvr_raft *raft)
     raft->store.vote_token = request->token;
     raft->store.vote_term = raft->term;
     raft->store.vote_for = raft->vote;
+    raft->store.vote_since_ns = raft->now;
     return KVR_OK;
 }
 
@@ -291,6 +292,7 @@ static void append_done(kvr_raft *raft, const kvr_store_result *result)
     if (!write_succeeded(raft, result, "appending entries failed")) {
         return;
     }
+    raft->counters.flushes++;
     if (store->append_last > store->durable_index) {
         store->durable_index = store->append_last;
         kvr__raft_trace(raft, "durable", store->durable_index, 0);

@@ -134,10 +134,12 @@ static void look_at_progress(run_world *world, uint32_t member)
     const kvr_node *node = kvr_sim_look(world->sim, member);
     kvr_raft_progress members[CHECK_MEMBERS_MAX];
     uint32_t count = 0;
-    while (count < CHECK_MEMBERS_MAX &&
-           kvr_node_get_progress(node, count, &members[count]) == KVR_OK) {
+    for (; count < CHECK_MEMBERS_MAX; count++) {
+        members[count].size = sizeof members[count];
+        if (kvr_node_get_progress(node, count, &members[count]) != KVR_OK) {
+            break;
+        }
         check_raft_progress(&world->raft, member, &members[count]);
-        count++;
     }
     check_raft_configuration(&world->raft, member, members, count);
 }

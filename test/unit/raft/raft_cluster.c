@@ -265,7 +265,7 @@ static void receive(cluster *c, const cluster_message *message)
     kvr_slice bytes = {message->bytes, message->size};
     kvr_status status = kvr_raft_receive(c->members[message->to - 1].raft, &bytes);
     cr_assert(status == KVR_OK || status == KVR_ENOMEM || status == KVR_EBUSY ||
-                  kvr_status_is_fatal(status),
+                  kvr_status_is_fatal(status) || status == KVR_ESTOPPED,
               "member %llu says %s to a message of type %u from %llu",
               (unsigned long long)message->to, kvr_status_name(status), message->bytes[15],
               (unsigned long long)message->from);
@@ -420,7 +420,7 @@ uint64_t cluster_leader(cluster *c)
 
 kvr_raft_progress cluster_progress(cluster *c, uint64_t leader, uint64_t id)
 {
-    kvr_raft_progress progress = {0};
+    kvr_raft_progress progress = {.size = sizeof progress};
     for (uint32_t i = 0; kvr_raft_get_progress(cluster_at(c, leader)->raft, i, &progress) == KVR_OK;
          i++) {
         if (progress.id == id) {

@@ -22,23 +22,6 @@ typedef struct script {
     uint32_t word_count;
 } script;
 
-static const char *const type_names[] = {"?",
-                                         "prevote",
-                                         "prevote-reply",
-                                         "vote",
-                                         "vote-reply",
-                                         "append",
-                                         "append-reply",
-                                         "heartbeat",
-                                         "heartbeat-reply",
-                                         "snapshot",
-                                         "snapshot-reply",
-                                         "forward",
-                                         "read",
-                                         "read-reply",
-                                         "post",
-                                         "transfer"};
-
 static void say(script *s, const char *format, ...)
 {
     va_list arguments;
@@ -97,7 +80,7 @@ static cluster_filter filter(const script *s)
     };
     const char *type = option(s, "type");
     for (uint32_t i = 1; type != NULL && i < KVR__RAFT_TYPES; i++) {
-        f.type = strcmp(type, type_names[i]) == 0 ? (uint8_t)i : f.type;
+        f.type = strcmp(type, kvr_raft_message_name((uint8_t)i)) == 0 ? (uint8_t)i : f.type;
     }
     cr_assert(type == NULL || f.type != 0, "there is no message type %s", type);
     return f;
@@ -163,6 +146,22 @@ static void campaign(script *s)
 
 /* The whole exchange of votes, and nothing else: what the new leader sends first stays in the
  * queue. */
+static void transfer(script *s)
+{
+    uint64_t to = s->word_count > 2 ? number(s, 2) : 0;
+    say_status(s, kvr_raft_transfer_leader(cluster_at(&s->c, number(s, 1))->raft, to));
+}
+
+static void stop(script *s)
+{
+    kvr_raft_stop(cluster_at(&s->c, number(s, 1))->raft);
+}
+
+static void priority(script *s)
+{
+    kvr_raft_set_priority(cluster_at(&s->c, number(s, 1))->raft, (uint32_t)number(s, 2));
+}
+
 static void elect(script *s)
 {
     uint64_t id = number(s, 1);
@@ -327,7 +326,7 @@ static void messages(script *s)
         kvr__raft_message message;
         cr_assert_eq(kvr__raft_message_read((kvr_slice){m->bytes, m->size}, &message), KVR_OK);
         say(s, "%llu->%llu %s term %llu", (unsigned long long)m->from, (unsigned long long)m->to,
-            type_names[message.head.type], (unsigned long long)message.head.term);
+            kvr_raft_message_name(message.head.type), (unsigned long long)message.head.term);
         if (message.head.type == KVR__RAFT_APPEND) {
             kvr__raft_append a;
             kvr__raft_message_read_append(message.body, &a);
@@ -416,7 +415,7 @@ static void status(script *s)
 {
     static const char *const states[] = {"probe", "replicate", "snapshot"};
     kvr_raft *raft = cluster_at(&s->c, number(s, 1))->raft;
-    kvr_raft_progress p;
+    kvr_raft_progress p = {.size = sizeof p};
     for (uint32_t i = 0; kvr_raft_get_progress(raft, i, &p) == KVR_OK; i++) {
         if (p.id != number(s, 1)) {
             say(s, "%llu: %s match=%llu next=%llu%s\n", (unsigned long long)p.id, states[p.state],
@@ -433,6 +432,9 @@ static void state(script *s)
     kvr_raft *raft = cluster_at(&s->c, number(s, 1))->raft;
     kvr_raft_status st = {.size = sizeof st};
     kvr_raft_get_status(raft, &st);
+    if (st.transfer_to != 0) {
+        say(s, "%s: hands over to %llu\n", s->words[1], (unsigned long long)st.transfer_to);
+    }
     say(s,
         "%s: %s term=%llu vote=%llu leader=%llu last=%llu durable=%llu commit=%llu applied=%llu\n",
         s->words[1], roles[st.role], (unsigned long long)st.term, (unsigned long long)st.voted_for,
@@ -488,6 +490,9 @@ static const struct {
     {"restart", restart},
     {"campaign", campaign},
     {"elect", elect},
+    {"transfer", transfer},
+    {"stop", stop},
+    {"priority", priority},
     {"pass", pass},
     {"requests", requests},
     {"propose", propose},

@@ -60,8 +60,9 @@ Test(raft_message, body_bytes_are_pinned)
         memset(out, 0xEE, sizeof out);                   \
     } while (0)
     memset(out, 0xEE, sizeof out);
-    kvr__raft_message_write_vote(out, &(kvr__raft_vote){2, 3, 4, 1});
-    EXPECT(24, 0, 1, 0, 4, 0, 0, 0, 2, 0, 0, 0, 0, 0, 0, 0, 3, 0, 0, 0, 0, 0, 0, 0);
+    kvr__raft_message_write_vote(out, &(kvr__raft_vote){2, 3, 4, 1, 5});
+    EXPECT(32, 0, 1, 0, 4, 0, 0, 0, 2, 0, 0, 0, 0, 0, 0, 0, 3, 0, 0, 0, 0, 0, 0, 0, 5, 0, 0, 0, 0,
+           0, 0, 0);
     kvr__raft_message_write_vote_reply(out, &(kvr__raft_vote_reply){5, 1});
     EXPECT(16, 0, 1, 0, 0, 0, 0, 0, 5, 0, 0, 0, 0, 0, 0, 0);
     kvr__raft_message_write_append(out, &(kvr__raft_append){2, 3, 4, 5, 6, 7, 0});
@@ -70,12 +71,12 @@ Test(raft_message, body_bytes_are_pinned)
     kvr__raft_message_write_append_reply(out, &(kvr__raft_append_reply){2, 3, 4, 5, 6, 7, 1});
     EXPECT(56, 0, 1, 0, 0, 0, 0, 0, 2, 0, 0, 0, 0, 0, 0, 0, 3, 0, 0, 0, 0, 0, 0, 0, 4, 0, 0, 0, 0,
            0, 0, 0, 5, 0, 0, 0, 0, 0, 0, 0, 6, 0, 0, 0, 0, 0, 0, 0, 7, 0, 0, 0, 0, 0, 0, 0);
-    kvr__raft_message_write_heartbeat(out, &(kvr__raft_heartbeat){2, 3, 4, 1});
-    EXPECT(32, 0, 1, 0, 0, 0, 0, 0, 2, 0, 0, 0, 0, 0, 0, 0, 3, 0, 0, 0, 0, 0, 0, 0, 4, 0, 0, 0, 0,
-           0, 0, 0);
-    kvr__raft_message_write_heartbeat_reply(out, &(kvr__raft_heartbeat_reply){2, 3, 4, 2});
-    EXPECT(32, 0, 2, 0, 0, 0, 0, 0, 2, 0, 0, 0, 0, 0, 0, 0, 3, 0, 0, 0, 0, 0, 0, 0, 4, 0, 0, 0, 0,
-           0, 0, 0);
+    kvr__raft_message_write_heartbeat(out, &(kvr__raft_heartbeat){2, 3, 4, 1, 5, 6, 7});
+    EXPECT(56, 0, 1, 0, 0, 0, 0, 0, 2, 0, 0, 0, 0, 0, 0, 0, 3, 0, 0, 0, 0, 0, 0, 0, 4, 0, 0, 0, 0,
+           0, 0, 0, 5, 0, 0, 0, 0, 0, 0, 0, 6, 0, 0, 0, 0, 0, 0, 0, 7, 0, 0, 0, 0, 0, 0, 0);
+    kvr__raft_message_write_heartbeat_reply(out, &(kvr__raft_heartbeat_reply){2, 3, 4, 2, 9, 5});
+    EXPECT(40, 0, 2, 0, 9, 0, 0, 0, 2, 0, 0, 0, 0, 0, 0, 0, 3, 0, 0, 0, 0, 0, 0, 0, 4, 0, 0, 0, 0,
+           0, 0, 0, 5, 0, 0, 0, 0, 0, 0, 0);
     kvr__raft_message_write_snapshot(
         out, &(kvr__raft_snapshot_chunk){
                  {2, 3, 4, {1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16}, {NULL, 0}},
@@ -90,11 +91,13 @@ Test(raft_message, body_bytes_are_pinned)
            0, 0, 0, 5, 0, 0, 0, 0, 0, 0, 0);
     kvr__raft_message_write_forward(out, 3);
     EXPECT(8, 0, 0, 0, 3, 0, 0, 0);
-    kvr__raft_message_write_read(out, &(kvr__raft_read_context){2, 3});
-    EXPECT(24, 0, 0, 0, 0, 0, 0, 0, 2, 0, 0, 0, 0, 0, 0, 0, 3, 0, 0, 0, 0, 0, 0, 0);
+    kvr__raft_message_write_read(out, &(kvr__raft_read_context){2, 3}, 1);
+    EXPECT(24, 0, 1, 0, 0, 0, 0, 0, 2, 0, 0, 0, 0, 0, 0, 0, 3, 0, 0, 0, 0, 0, 0, 0);
     kvr__raft_message_write_read_reply(out, &(kvr__raft_read_context){2, 3}, 4, 1);
     EXPECT(32, 0, 1, 0, 0, 0, 0, 0, 2, 0, 0, 0, 0, 0, 0, 0, 3, 0, 0, 0, 0, 0, 0, 0, 4, 0, 0, 0, 0,
            0, 0, 0);
+    kvr__raft_message_write_transfer(out, 2);
+    EXPECT(16, 0, 0, 0, 0, 0, 0, 0, 2, 0, 0, 0, 0, 0, 0, 0);
 #undef EXPECT
 }
 
@@ -159,7 +162,7 @@ Test(raft_message, unknown_optional_fields_are_skipped)
 Test(raft_message, one_flipped_bit_anywhere_is_noticed)
 {
     uint8_t body[KVR__RAFT_HEARTBEAT_SIZE];
-    kvr__raft_message_write_heartbeat(body, &(kvr__raft_heartbeat){2, 3, 4, 1});
+    kvr__raft_message_write_heartbeat(body, &(kvr__raft_heartbeat){2, 3, 4, 1, 5, 6, 7});
     kvr_slice message = make(KVR__RAFT_HEARTBEAT, body, sizeof body, "");
     kvr__raft_message out;
     for (size_t bit = 0; bit < message.size * 8; bit++) {
@@ -221,7 +224,7 @@ Test(raft_message, a_type_of_a_later_version_is_refused_as_such)
     kvr__raft_message out;
 
     cr_assert_eq(kvr__raft_message_read(make(0, body, 64, ""), &out), KVR_EVERSION);
-    cr_assert_eq(kvr__raft_message_read(make(KVR__RAFT_TRANSFER, body, 64, ""), &out),
+    cr_assert_eq(kvr__raft_message_read(make(KVR__RAFT_TYPES, body, 64, ""), &out),
                  KVR_EVERSION);
     cr_assert_eq(kvr__raft_message_read(make(200, body, 64, ""), &out), KVR_EVERSION);
 }
