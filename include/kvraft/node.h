@@ -310,9 +310,9 @@ KVR_API uint64_t kvr_node_deadline(const kvr_node *node);
 KVR_API kvr_status kvr_node_campaign(kvr_node *node) KVR_MUST_USE;
 
 /* Hands leadership to voter `to`, or to the best one (0): see kvr_raft_transfer_leader. Writes wait
- * meanwhile. Completion: KVR_OK (`to` leads); refused with KVR_ENOLEADER (this member does not lead),
- * KVR_ENOTFOUND (no such voter), KVR_EBUSY (to another one is under way), KVR_ECANCELED (a third
- * leads now); unknown: given up after election_ns, because `to` lags or does not answer. */
+ * meanwhile. Completion: KVR_OK (`to` leads); refused with KVR_ENOLEADER (this member does not
+ * lead), KVR_ENOTFOUND (no such voter), KVR_EBUSY (to another one is under way), KVR_ECANCELED (a
+ * third leads now); unknown: given up after election_ns, because `to` lags or does not answer. */
 KVR_API kvr_status kvr_node_transfer_leader(kvr_node *node, const kvr_node_call *call,
                                             uint64_t to) KVR_MUST_USE;
 

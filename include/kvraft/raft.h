@@ -172,11 +172,11 @@ KVR_API kvr_status kvr_raft_campaign(kvr_raft *raft) KVR_MUST_USE;
 
 /* Hands leadership to voter `to`; 0: to the best one that was heard within an election timeout (a
  * good disk first, then priority, then the longest log). From now on proposals are refused with
- * KVR_EBUSY; when `to` has the whole log it is told to campaign at once. It is over when this member
- * no longer leads, or given up after election_ns (status.transfer_to is 0 again): then this member
- * leads on. Legal before kvr_raft_stop, which does less. KVR_OK: begun, under way, or `to` is this
- * member; KVR_ENOLEADER: this member does not lead; KVR_ENOTFOUND: no such voter; KVR_EBUSY: one to
- * another member is under way. Thesis 3.10. */
+ * KVR_EBUSY; when `to` has the whole log it is told to campaign at once. It is over when this
+ * member no longer leads, or given up after election_ns (status.transfer_to is 0 again): then this
+ * member leads on. Legal before kvr_raft_stop, which does less. KVR_OK: begun, under way, or `to`
+ * is this member; KVR_ENOLEADER: this member does not lead; KVR_ENOTFOUND: no such voter;
+ * KVR_EBUSY: one to another member is under way. Thesis 3.10. */
 KVR_API kvr_status kvr_raft_transfer_leader(kvr_raft *raft, uint64_t to) KVR_MUST_USE;
 
 /* Changes config.priority. */

@@ -371,7 +371,8 @@ void kvr__calls_transfer(kvr_node *node)
     }
 }
 
-/* Given up by a leader that goes on it is unknown: what the target was told cannot be taken back. */
+/* Given up by a leader that goes on it is unknown: what the target was told cannot be taken
+ * back. */
 void kvr__calls_transferred(kvr_node *node)
 {
     kvr__list *list = &node->calls.transferring;

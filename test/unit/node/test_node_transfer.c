@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* test_node_transfer.c: leadership that goes from one member to another in order: because the host
  * asks, because a member stops, because a disk is bad, because another one has a higher priority.
- * The measure is time: an election timeout is one second here, and none of these may wait for it. */
+ * The measure is time: an election timeout is one second here, and none of these may wait for
+ * it. */
 #include "node_cluster.h"
 
 #include <criterion/criterion.h>

@@ -287,7 +287,8 @@ bool cluster_answer(cluster *c, uint64_t id, uint32_t number)
                                .free_bytes = disk->free_bytes};
     result.status = perform(disk, &request, &result);
     kvr_status status = kvr_raft_storage_done(m->raft, &result);
-    cr_assert(status == KVR_OK || status == KVR_ENOMEM || kvr_status_is_fatal(status) || status == KVR_ESTOPPED,
+    cr_assert(status == KVR_OK || status == KVR_ENOMEM || kvr_status_is_fatal(status) ||
+                  status == KVR_ESTOPPED,
               "member %llu says %s to an answer of kind %u", (unsigned long long)id,
               kvr_status_name(status), request.kind);
     return true;

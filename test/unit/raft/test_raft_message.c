@@ -224,8 +224,7 @@ Test(raft_message, a_type_of_a_later_version_is_refused_as_such)
     kvr__raft_message out;
 
     cr_assert_eq(kvr__raft_message_read(make(0, body, 64, ""), &out), KVR_EVERSION);
-    cr_assert_eq(kvr__raft_message_read(make(KVR__RAFT_TYPES, body, 64, ""), &out),
-                 KVR_EVERSION);
+    cr_assert_eq(kvr__raft_message_read(make(KVR__RAFT_TYPES, body, 64, ""), &out), KVR_EVERSION);
     cr_assert_eq(kvr__raft_message_read(make(200, body, 64, ""), &out), KVR_EVERSION);
 }
 
