@@ -76,6 +76,9 @@ typedef struct kvr_raft_config {
     /* a flush that takes longer makes a leader look for a better disk to lead; default
      * election_ns */
     uint64_t stall_ns;
+    /* of a new group, as `members`: lease reads, see kvr_raft_read_lease. 0: none; else at least
+     * 3 x heartbeat_ns; usual: election_ns */
+    uint64_t lease_ns;
 
     /* soft limit of entries in one message, default 1 MiB (one entry always fits) */
     uint64_t message_bytes_max;
@@ -151,6 +154,18 @@ KVR_API kvr_status kvr_raft_propose(kvr_raft *raft, const kvr_slice *command,
  * among those under way). One round of heartbeats serves all reads that wait for it; a follower
  * asks its leader. KVR_OK, KVR_ENOLEADER, KVR_EBUSY (65,536 wait), KVR_ENOMEM. Thesis 6.4. */
 KVR_API kvr_status kvr_raft_read_index(kvr_raft *raft, uint64_t context) KVR_MUST_USE;
+
+/* The same for less: while the leader holds its lease it is answered without a round of messages, at
+ * a follower after one question to the leader; else it is as kvr_raft_read_index.
+ *
+ * The lease is a setting of the group (lease_ns, 0: off): whoever heard a leader votes for nobody
+ * else for lease_ns, after its own start neither; the leader answers for nine tenths of that after
+ * it sent a round that a quorum heard, and not at all from the moment on when it hands over. So it
+ * is linearizable IF the clocks of any two members run at rates that differ by less than a tenth,
+ * count the time that a machine sleeps (CLOCK_BOOTTIME, not CLOCK_MONOTONIC), do not jump back, and
+ * if `now_ns` of each ready was read after the calls and messages before it were taken in. A process
+ * that is paused anywhere, or lags, answers late and nothing else. Thesis 6.4.1. */
+KVR_API kvr_status kvr_raft_read_lease(kvr_raft *raft, uint64_t context) KVR_MUST_USE;
 
 /* The state machine holds everything up to `index` (an index of a ready's committed entries, or of
  * the snapshot it was told to install). */
@@ -287,6 +302,12 @@ typedef struct kvr_raft_status {
     uint64_t no_space;
     uint64_t flush_age_ns; /* of the oldest flush under way, as of the last ready; 0: none */
     uint64_t transfer_to;  /* leader: whom it hands over to; 0: nobody */
+    uint64_t lease_ns;     /* of the configuration in force: see kvr_raft_read_lease; 0: off */
+    uint64_t lease_end_ns; /* leader: until when it holds its lease; 0: it holds none now */
+    /* all that was acknowledged anywhere before fresh_ns, of this host's clock, is in a state
+     * machine that has applied fresh_index; 0: not known yet */
+    uint64_t fresh_ns;
+    uint64_t fresh_index;
 } kvr_raft_status;
 
 /* What happened since the start. A layer above may show them as they are: each only grows. */
@@ -307,8 +328,9 @@ typedef struct kvr_raft_counters {
     uint64_t proposals_forwarded;
     uint64_t entries_appended; /* as leader or follower */
     uint64_t entries_truncated;
-    uint64_t flushes; /* appends that storage completed */
-    uint64_t reads;   /* answered, here or for another member */
+    uint64_t flushes;        /* appends that storage completed */
+    uint64_t reads;          /* answered, here or for another member */
+    uint64_t reads_by_lease; /* of these: without a round */
     uint64_t reads_refused;
     uint64_t read_rounds;    /* of heartbeats begun for reads */
     uint64_t snapshots_sent; /* begun */

@@ -54,6 +54,7 @@ kvr_status kvr_raft_new(const kvr_raft_config *config, kvr_raft **out_raft)
     kvr__random_init(&raft->random, known.seed ^ (known.member_id * 0x9E3779B97F4A7C15));
     kvr__raft_log_init(&raft->log, &raft->mem);
     kvr__ring_init(&raft->reads, &raft->mem, KVR__MEM_CALL, sizeof(kvr__raft_pending_read));
+    kvr__ring_init(&raft->lease_reads, &raft->mem, KVR__MEM_CALL, sizeof(kvr__raft_pending_read));
     status = set_new_group(raft, &known);
     if (status != KVR_OK) {
         kvr_raft_free(raft);
@@ -78,6 +79,7 @@ void kvr_raft_free(kvr_raft *raft)
     kvr__raft_outbox_release(raft);
     kvr__raft_post_release(raft);
     kvr__ring_release(&raft->reads);
+    kvr__ring_release(&raft->lease_reads);
     raft->read_result_count = 0;
     raft->trace_count = 0;
     kvr__raft_idle_release(raft);
@@ -234,7 +236,8 @@ kvr_status kvr_raft_campaign(kvr_raft *raft)
         return raft->failed;
     }
     const kvr__raft_member *self = kvr__raft_self(raft);
-    if (raft->role == KVR_ROLE_LOADING || self == NULL || self->role != KVR_MEMBER_VOTER) {
+    if (raft->role == KVR_ROLE_LOADING || self == NULL || self->role != KVR_MEMBER_VOTER ||
+        !kvr__raft_election_may_campaign(raft)) {
         return KVR_ESTATE;
     }
     raft->campaign = raft->role != KVR_ROLE_LEADER;
@@ -280,6 +283,10 @@ void kvr_raft_get_status(const kvr_raft *raft, kvr_raft_status *out_status)
         .no_space = raft->store.full || raft->store.refused,
         .flush_age_ns = kvr__raft_replication_flush_age(raft),
         .transfer_to = raft->handover.to,
+        .lease_ns = raft->lease.promise_ns,
+        .lease_end_ns = kvr__raft_lease_end(raft),
+        .fresh_ns = kvr__raft_lease_fresh(raft).ns,
+        .fresh_index = kvr__raft_lease_fresh(raft).index,
     };
     memcpy(out_status, &status, at_most(status.size, sizeof status));
 }

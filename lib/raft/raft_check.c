@@ -121,6 +121,7 @@ static void check_progress(const kvr_raft *raft, const kvr__raft_progress *progr
     KVR_ASSERT(progress->match <= raft->log.last_index);
     KVR_ASSERT(progress->next <= raft->log.last_index + 1);
     KVR_ASSERT(progress->round <= raft->round);
+    KVR_ASSERT(progress->lease_round <= progress->round);
     for (uint32_t i = 0; i < progress->inflight.count; i++) {
         uint64_t sent;
         memcpy(&sent, kvr__ring_at(&progress->inflight, i), sizeof sent);
@@ -168,8 +169,12 @@ static void check_rest(const kvr_raft *raft)
     }
     KVR_ASSERT(raft->reads_assigned <= raft->reads.count);
     KVR_ASSERT(raft->round_confirmed <= raft->round);
+    KVR_ASSERT(raft->lease.measured_round <= raft->round);
     if (raft->leader == 0) {
         KVR_ASSERT(raft->reads.count == 0);
+    }
+    if (raft->role != KVR_ROLE_LEADER) {
+        KVR_ASSERT(raft->lease_reads.count == 0);
     }
 }
 

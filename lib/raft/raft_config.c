@@ -101,6 +101,10 @@ static const char *limits_fault(const kvr_raft_config *config)
     if (config->heartbeat_ns >= config->election_ns / 2) {
         return "heartbeat_ns is not less than half of election_ns";
     }
+    if (config->lease_ns > 0 &&
+        (config->lease_ns < 3 * config->heartbeat_ns || config->lease_ns > ELECTION_NS_MAX)) {
+        return "lease_ns is less than 3 x heartbeat_ns, or above an hour";
+    }
     if (config->message_bytes_max > MESSAGE_BYTES_MAX) {
         return "message_bytes_max is above 64 MiB";
     }

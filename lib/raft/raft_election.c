@@ -40,6 +40,7 @@ static void forget_leader(kvr_raft *raft)
 {
     raft->leader = 0;
     raft->leader_heard = false;
+    raft->lease.fresh_round = 0;
     raft->ack = false;
     raft->heartbeat_reply = false;
     raft->verified = raft->commit;
@@ -225,9 +226,16 @@ static void leader_tick(kvr_raft *raft)
     check_quorum(raft);
     if (raft->role == KVR_ROLE_LEADER) {
         raft->broadcast = true;
+        kvr__raft_lease_round(raft);
+        kvr__raft_read_confirm(raft); /* a quorum of one needs no answer */
         kvr__raft_replication_tick(raft);
         kvr__raft_handover_tick(raft);
     }
+}
+
+bool kvr__raft_election_may_campaign(const kvr_raft *raft)
+{
+    return !kvr__raft_lease_is_promised(raft) || kvr__raft_members_is_only_voter(raft);
 }
 
 void kvr__raft_election_tick(kvr_raft *raft)
@@ -241,7 +249,12 @@ void kvr__raft_election_tick(kvr_raft *raft)
         return;
     }
     if (raft->campaign || raft->now >= raft->election_deadline) {
-        kvr__raft_election_campaign(raft);
+        if (kvr__raft_election_may_campaign(raft)) {
+            kvr__raft_election_campaign(raft);
+        } else { /* the own vote is promised too */
+            raft->campaign = false;
+            raft->election_deadline = kvr__raft_lease_promise_end(raft);
+        }
     }
     if (raft->now >= raft->heartbeat_deadline) {
         raft->heartbeat_deadline = raft->now + raft->config.heartbeat_ns;

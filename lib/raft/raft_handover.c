@@ -181,6 +181,7 @@ static kvr_status tell(kvr_raft *raft, uint64_t to)
         return KVR_ENOMEM;
     }
     kvr__raft_message_write_transfer(body, raft->round);
+    kvr__raft_lease_give_up(raft);
     return KVR_OK;
 }
 
@@ -217,7 +218,8 @@ kvr_status kvr__raft_recv_transfer(kvr_raft *raft, const kvr__raft_message *mess
 {
     uint64_t round = kvr__raft_message_read_transfer(message->body);
     if (raft->role != KVR_ROLE_FOLLOWER || message->head.term != raft->term ||
-        message->head.from != raft->leader || round < raft->round) {
+        message->head.from != raft->leader || round < raft->round ||
+        kvr__raft_lease_is_starting(raft)) {
         return KVR_OK; /* late: the leader went on, or is another */
     }
     return kvr__raft_election_take_over(raft, round);
@@ -228,8 +230,12 @@ kvr_status kvr__raft_recv_transfer(kvr_raft *raft, const kvr__raft_message *mess
 bool kvr__raft_handover_is_meant(const kvr_raft *raft, uint64_t asked_term,
                                  const kvr__raft_vote *vote)
 {
-    if ((vote->flags & KVR__RAFT_TRANSFERRED) == 0 || asked_term <= raft->term) {
+    bool leads = raft->role == KVR_ROLE_LEADER;
+    uint64_t term = leads ? raft->term : raft->lease.heard_term;
+    uint64_t round = leads ? raft->round : raft->lease.heard_round;
+    if ((vote->flags & KVR__RAFT_TRANSFERRED) == 0 || asked_term <= term ||
+        kvr__raft_lease_is_starting(raft)) {
         return false;
     }
-    return asked_term - 1 > raft->term || vote->round >= raft->round;
+    return asked_term - 1 > term || vote->round >= round;
 }

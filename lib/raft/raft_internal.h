@@ -51,6 +51,7 @@ bool kvr__raft_members_may_vote(const kvr__raft_member *member); /* in either ha
 #define KVR__RAFT_FIELD(name) offsetof(kvr__raft_member, progress.name)
 uint64_t kvr__raft_members_quorum(const kvr_raft *raft, size_t field_offset);
 uint8_t kvr__raft_members_election(const kvr_raft *raft);
+bool kvr__raft_members_is_only_voter(const kvr_raft *raft);
 
 /* Room so that a configuration of `count` members can be put without allocation. KVR_ENOMEM. */
 kvr_status kvr__raft_members_reserve(kvr_raft *raft, uint32_t count);
@@ -96,6 +97,7 @@ kvr_status kvr__raft_election_send(kvr_raft *raft);
 /* The leader asks this follower to campaign at once. KVR_ENOMEM: as if it had not. */
 kvr_status kvr__raft_election_take_over(kvr_raft *raft, uint64_t round);
 bool kvr__raft_election_has_live_leader(const kvr_raft *raft);
+bool kvr__raft_election_may_campaign(const kvr_raft *raft);
 
 /* ------------------------------------------------------------------ raft_recv_*.c */
 
@@ -173,6 +175,27 @@ kvr_status kvr__raft_read_send(kvr_raft *raft);
 void kvr__raft_read_confirm(kvr_raft *raft);
 void kvr__raft_read_refuse_all(kvr_raft *raft);
 bool kvr__raft_read_own_term_committed(const kvr_raft *raft);
+
+/* ------------------------------------------------------------------ raft_lease.c */
+
+/* Followers: promises. */
+bool kvr__raft_lease_is_starting(const kvr_raft *raft);
+bool kvr__raft_lease_is_promised(const kvr_raft *raft);
+uint64_t kvr__raft_lease_promise_end(const kvr_raft *raft);
+void kvr__raft_lease_heard(kvr_raft *raft, uint64_t round);
+void kvr__raft_lease_loaded(kvr_raft *raft);
+void kvr__raft_lease_stamp(kvr_raft *raft);
+void kvr__raft_lease_set(kvr_raft *raft, uint64_t promise_ns, uint64_t index);
+/* The leader. */
+void kvr__raft_lease_begin(kvr_raft *raft);
+void kvr__raft_lease_give_up(kvr_raft *raft);
+void kvr__raft_lease_round(kvr_raft *raft);
+void kvr__raft_lease_confirm(kvr_raft *raft);
+uint64_t kvr__raft_lease_end(const kvr_raft *raft); /* ns; 0: it holds none now */
+/* Freshness. */
+uint64_t kvr__raft_lease_stamp_out(const kvr_raft *raft);
+void kvr__raft_lease_freshen(kvr_raft *raft, const kvr__raft_heartbeat *heartbeat);
+kvr__raft_fresh kvr__raft_lease_fresh(const kvr_raft *raft);
 
 /* ------------------------------------------------------------------ raft_store.c, raft_load.c */
 

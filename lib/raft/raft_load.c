@@ -221,18 +221,6 @@ kvr_status kvr__raft_load_entries(kvr_raft *raft, const kvr_store_result *result
     return KVR_OK;
 }
 
-/* A voter that needs nobody else's vote disturbs nobody by not waiting for a leader. */
-static bool is_only_voter(const kvr_raft *raft)
-{
-    uint32_t voters = 0;
-    for (uint32_t i = 0; i < raft->member_count; i++) {
-        voters += kvr__raft_members_may_vote(&raft->members[i]);
-    }
-    const kvr__raft_member *self = kvr__raft_self(raft);
-    return voters == 1 && self != NULL && kvr__raft_members_may_vote(self) &&
-           self->role == KVR_MEMBER_VOTER;
-}
-
 /* If both the incarnation and the entries are there, the member takes part. */
 void kvr__raft_load_finish(kvr_raft *raft)
 {
@@ -245,6 +233,8 @@ void kvr__raft_load_finish(kvr_raft *raft)
     raft->verified = raft->commit;
     kvr__raft_members_forget(raft, raft->applied);
     kvr__raft_trace(raft, "load", raft->log.last_index, 0);
+    kvr__raft_lease_loaded(raft);
+    raft->heard_any = true;
     kvr__raft_election_follow(raft, raft->term, 0);
-    raft->campaign = is_only_voter(raft);
+    raft->campaign = kvr__raft_members_is_only_voter(raft);
 }

@@ -27,6 +27,18 @@ bool kvr__raft_members_may_vote(const kvr__raft_member *member)
     return votes(member->role) || votes(member->role_outgoing);
 }
 
+/* A voter that needs nobody else's vote disturbs nobody by not waiting for a leader. */
+bool kvr__raft_members_is_only_voter(const kvr_raft *raft)
+{
+    uint32_t voters = 0;
+    for (uint32_t i = 0; i < raft->member_count; i++) {
+        voters += kvr__raft_members_may_vote(&raft->members[i]);
+    }
+    const kvr__raft_member *self = kvr__raft_self(raft);
+    return voters == 1 && self != NULL && kvr__raft_members_may_vote(self) &&
+           self->role == KVR_MEMBER_VOTER;
+}
+
 /* What a majority of the voters of one half has reached. */
 static uint64_t half_quorum(const kvr_raft *raft, size_t role_offset, size_t field_offset)
 {

@@ -6,7 +6,11 @@
  * begins before an entry of the own term is committed (FAULTS 41).
  *
  * A follower asks its leader; each request has a new context, and an answer serves the reads that
- * had arrived before that request was sent (FAULTS 42). */
+ * had arrived before that request was sent (FAULTS 42).
+ *
+ * A lease read needs no round while the leader holds its lease at a moment after the read came: it
+ * waits for the clock to move, since a paused process does not see time pass (FAULTS 45). Without a
+ * lease it is a read like the others. */
 #include "base/array.h"
 #include "raft_internal.h"
 
@@ -27,7 +31,7 @@ bool kvr__raft_read_own_term_committed(const kvr_raft *raft)
 /* Room for the results of all that wait, in both arrays, so that refusing never needs memory. */
 static kvr_status reserve_results(kvr_raft *raft)
 {
-    uint32_t want = raft->read_result_count + raft->reads.count + 1;
+    uint32_t want = raft->read_result_count + raft->reads.count + raft->lease_reads.count + 1;
     kvr_status status =
         kvr__array_grow(&raft->mem, KVR__MEM_CALL, (void **)&raft->read_results,
                         &raft->read_result_capacity, want, sizeof *raft->read_results);
@@ -38,24 +42,29 @@ static kvr_status reserve_results(kvr_raft *raft)
     return status;
 }
 
-static kvr_status push_read(kvr_raft *raft, uint64_t from, kvr__raft_read_context context)
+static kvr_status push_read(kvr_raft *raft, uint64_t from, kvr__raft_read_context context,
+                            bool by_lease)
 {
-    if (raft->reads.count + raft->read_result_count >= KVR__RAFT_READS_MAX) {
+    if (raft->reads.count + raft->lease_reads.count + raft->read_result_count >=
+        KVR__RAFT_READS_MAX) {
         return KVR_EBUSY;
     }
     if (reserve_results(raft) != KVR_OK) {
         return KVR_ENOMEM;
     }
-    kvr__raft_pending_read *read = kvr__ring_push(&raft->reads);
+    bool leads = raft->role == KVR_ROLE_LEADER;
+    kvr__raft_pending_read *read =
+        kvr__ring_push(by_lease && leads ? &raft->lease_reads : &raft->reads);
     if (read == NULL) {
         return KVR_ENOMEM;
     }
-    *read = (kvr__raft_pending_read){.from = from, .context = context};
+    *read = (kvr__raft_pending_read){
+        .from = from, .context = context, .taken_ns = raft->now, .by_lease = by_lease};
     raft->work = true;
     return KVR_OK;
 }
 
-kvr_status kvr_raft_read_index(kvr_raft *raft, uint64_t context)
+static kvr_status take_read(kvr_raft *raft, uint64_t context, bool by_lease)
 {
     if (raft->failed != KVR_OK) {
         return raft->failed;
@@ -63,9 +72,19 @@ kvr_status kvr_raft_read_index(kvr_raft *raft, uint64_t context)
     if (raft->leader == 0 || raft->role == KVR_ROLE_LOADING) {
         return KVR_ENOLEADER;
     }
-    kvr_status status = push_read(raft, 0, (kvr__raft_read_context){.sequence = context});
+    kvr_status status = push_read(raft, 0, (kvr__raft_read_context){.sequence = context}, by_lease);
     KVR_CHECKED(kvr__raft_check(raft));
     return status;
+}
+
+kvr_status kvr_raft_read_index(kvr_raft *raft, uint64_t context)
+{
+    return take_read(raft, context, false);
+}
+
+kvr_status kvr_raft_read_lease(kvr_raft *raft, uint64_t context)
+{
+    return take_read(raft, context, true);
 }
 
 kvr_status kvr__raft_recv_read(kvr_raft *raft, const kvr__raft_message *message)
@@ -74,8 +93,8 @@ kvr_status kvr__raft_recv_read(kvr_raft *raft, const kvr__raft_message *message)
         return KVR_OK; /* the asker asks again, or learns of the new leader */
     }
     kvr__raft_read_context context;
-    (void)kvr__raft_message_read_read(message->body, &context);
-    return push_read(raft, message->head.from, context);
+    uint16_t flags = kvr__raft_message_read_read(message->body, &context);
+    return push_read(raft, message->head.from, context, (flags & KVR__RAFT_BY_LEASE) != 0);
 }
 
 /* ------------------------------------------------------------------ results */
@@ -127,17 +146,25 @@ void kvr__raft_read_confirm(kvr_raft *raft)
         answer_up_to(raft, round);
         raft->work = raft->work || raft->reads.count > 0;
     }
+    kvr__raft_lease_confirm(raft);
+}
+
+static void refuse_ring(kvr_raft *raft, kvr__ring *ring)
+{
+    for (uint32_t i = 0; i < ring->count; i++) {
+        const kvr__raft_pending_read *read = kvr__ring_at(ring, i);
+        if (read->from == 0) {
+            put_result(raft, read->context.sequence, 0, KVR_ENOLEADER);
+        }
+        raft->counters.reads_refused++;
+    }
+    kvr__ring_pop_front(ring, ring->count);
 }
 
 void kvr__raft_read_refuse_all(kvr_raft *raft)
 {
-    for (uint32_t i = 0; i < raft->reads.count; i++) {
-        if (read_at(raft, i)->from == 0) {
-            put_result(raft, read_at(raft, i)->context.sequence, 0, KVR_ENOLEADER);
-        }
-        raft->counters.reads_refused++;
-    }
-    kvr__ring_pop_front(&raft->reads, raft->reads.count);
+    refuse_ring(raft, &raft->reads);
+    refuse_ring(raft, &raft->lease_reads);
     raft->reads_assigned = 0;
     raft->read_request_due = false;
 }
@@ -172,6 +199,17 @@ static void assign(kvr_raft *raft, uint64_t round, uint64_t index)
     raft->reads_assigned = raft->reads.count;
 }
 
+/* The leader's lease answers a request if it may answer each read in it. */
+static bool all_by_lease(const kvr_raft *raft)
+{
+    for (uint32_t i = 0; i < raft->reads.count; i++) {
+        if (!read_at(raft, i)->by_lease) {
+            return false;
+        }
+    }
+    return true;
+}
+
 static kvr_status send_request(kvr_raft *raft)
 {
     uint8_t *body = kvr__raft_outbox_open(raft, raft->leader, KVR__RAFT_READ, KVR__RAFT_READ_SIZE);
@@ -180,24 +218,56 @@ static kvr_status send_request(kvr_raft *raft)
     }
     raft->read_sequence++;
     kvr__raft_read_context context = {raft->incarnation, raft->read_sequence};
-    kvr__raft_message_write_read(body, &context, 0);
+    kvr__raft_message_write_read(body, &context, all_by_lease(raft) ? KVR__RAFT_BY_LEASE : 0);
     assign(raft, raft->read_sequence, 0);
     raft->read_request_due = false;
     return KVR_OK;
 }
 
+/* Answers what came before the clock was read last, if this leader holds its lease now. Without one
+ * all of them join the next round. */
+static kvr_status answer_by_lease(kvr_raft *raft)
+{
+    kvr__ring *ring = &raft->lease_reads;
+    bool held = kvr__raft_lease_end(raft) != 0;
+    uint32_t done = 0;
+    for (; done < ring->count; done++) {
+        kvr__raft_pending_read *read = kvr__ring_at(ring, done);
+        if (held && read->taken_ns >= raft->now) {
+            break;
+        }
+        if (held) {
+            read->index = raft->commit;
+            answer(raft, read);
+            raft->counters.reads_by_lease++;
+            continue;
+        }
+        kvr__raft_pending_read *plain = kvr__ring_push(&raft->reads);
+        if (plain == NULL) {
+            break;
+        }
+        *plain = *read;
+    }
+    kvr__ring_pop_front(ring, done);
+    return !held && ring->count > 0 ? KVR_ENOMEM : KVR_OK;
+}
+
 /* Called by each ready: begins a round, or asks the leader, if reads wait for that. */
 kvr_status kvr__raft_read_send(kvr_raft *raft)
 {
-    KVR_ASSERT(raft->reads.count > 0);
+    KVR_ASSERT(raft->reads.count + raft->lease_reads.count > 0);
     if (raft->role != KVR_ROLE_LEADER) {
         bool due = raft->reads_assigned == 0 || raft->read_request_due;
         return due && raft->leader != 0 ? send_request(raft) : KVR_OK;
     }
-    bool idle = raft->round_confirmed == raft->round || raft->broadcast;
+    if (raft->lease_reads.count > 0 && answer_by_lease(raft) != KVR_OK) {
+        return KVR_ENOMEM;
+    }
+    bool idle = raft->round_confirmed >= raft->read_round || raft->broadcast;
     if (idle && !raft->handover.told && raft->reads_assigned < raft->reads.count &&
         kvr__raft_read_own_term_committed(raft)) {
-        raft->round++;
+        kvr__raft_lease_round(raft);
+        raft->read_round = raft->round;
         raft->counters.read_rounds++;
         assign(raft, raft->round, raft->commit);
         raft->broadcast = true;

@@ -14,6 +14,7 @@
 static void stamp_heard(kvr_raft *raft)
 {
     raft->heard_any = false;
+    kvr__raft_lease_stamp(raft);
     if (raft->leader_heard) {
         raft->leader_heard = false;
         raft->leader_heard_ns = raft->now;
@@ -32,6 +33,7 @@ static void start_clock(kvr_raft *raft, uint64_t now_ns)
 {
     raft->clock_started = true;
     raft->now = now_ns;
+    raft->lease.start_ns = now_ns;
     raft->heartbeat_deadline = now_ns + raft->config.heartbeat_ns;
     kvr__raft_election_draw_timeout(raft);
 }
@@ -58,7 +60,7 @@ static void pass_time(kvr_raft *raft, uint64_t now_ns)
 static kvr_status make_leader_messages(kvr_raft *raft)
 {
     kvr_status status = raft->send_due ? kvr__raft_replication_send(raft) : KVR_OK;
-    if (status == KVR_OK && raft->reads.count > 0) {
+    if (status == KVR_OK && raft->reads.count + raft->lease_reads.count > 0) {
         status = kvr__raft_read_send(raft);
     }
     if (status == KVR_OK && raft->broadcast) {
@@ -224,7 +226,7 @@ static void show(kvr_raft *raft)
 static kvr_status reserve_reads(kvr_raft *raft)
 {
     return kvr__array_grow(&raft->mem, KVR__MEM_CALL, (void **)&raft->shown_reads,
-                           &raft->shown_read_capacity, raft->reads.count,
+                           &raft->shown_read_capacity, raft->reads.count + raft->lease_reads.count,
                            sizeof *raft->shown_reads);
 }
 
@@ -243,7 +245,7 @@ static kvr_status make_all(kvr_raft *raft)
     if (raft->role == KVR_ROLE_LOADING) {
         return make_loading(raft);
     }
-    if (raft->shown_read_capacity < raft->reads.count) {
+    if (raft->shown_read_capacity < raft->reads.count + raft->lease_reads.count) {
         status = reserve_reads(raft);
     }
     if (status == KVR_OK && kvr__raft_gate_is_open(raft)) {
@@ -372,6 +374,9 @@ uint64_t kvr_raft_deadline(const kvr_raft *raft)
     }
     if (raft->role == KVR_ROLE_LOADING) {
         return deadline;
+    }
+    if (raft->lease_reads.count > 0) {
+        return raft->now + 1; /* they wait for the clock to move */
     }
     bool repeats = raft->role != KVR_ROLE_FOLLOWER || raft->reads.count > 0;
     if (repeats && raft->heartbeat_deadline < deadline) {

@@ -45,6 +45,7 @@ bool kvr__raft_recv_from_leader(kvr_raft *raft, const kvr__raft_message *message
     }
     raft->leader_heard = true;
     raft->heard_any = true;
+    kvr__raft_lease_heard(raft, 0);
     return true;
 }
 
@@ -250,6 +251,7 @@ void kvr__raft_recv_note_clocks(kvr_raft *raft, uint64_t round, uint64_t lease_c
 {
     if (round > raft->round) {
         raft->round = round;
+        kvr__raft_lease_heard(raft, round);
     }
     if (lease_clock > raft->lease_seen) {
         raft->lease_seen = lease_clock;
@@ -267,6 +269,7 @@ kvr_status kvr__raft_recv_heartbeat(kvr_raft *raft, const kvr__raft_message *mes
         return KVR_OK;
     }
     kvr__raft_recv_note_clocks(raft, heartbeat.round, heartbeat.lease_clock);
+    kvr__raft_lease_freshen(raft, &heartbeat);
     /* It tells no more than what this member acknowledged to this leader, durably: the log matches
      * up to there, though a restart in the same term forgot how far it does. */
     if (heartbeat.commit > raft->verified && heartbeat.commit <= raft->log.last_index) {
@@ -293,6 +296,9 @@ static void note_follower(kvr_raft *raft, kvr__raft_progress *progress, uint64_t
     }
     if (round > progress->round && round <= raft->round) {
         progress->round = round;
+        if (progress->match >= raft->lease.index) {
+            progress->lease_round = round;
+        }
         kvr__raft_read_confirm(raft);
     }
 }
@@ -343,6 +349,7 @@ kvr_status kvr__raft_recv_heartbeat_reply(kvr_raft *raft, const kvr__raft_messag
     kvr__raft_member *member = kvr__raft_recv_from_follower(raft, message);
     if (member != NULL) {
         member->progress.priority = reply.priority;
+        member->progress.stamp = reply.stamp;
         note_follower(raft, &member->progress, reply.round, reply.free_bytes, reply.flush_age_ns);
     }
     return KVR_OK;

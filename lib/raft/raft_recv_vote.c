@@ -73,7 +73,8 @@ kvr_status kvr__raft_recv_vote(kvr_raft *raft, const kvr__raft_message *message)
         return kvr__raft_recv_bad(raft);
     }
     bool meant = !pre && kvr__raft_handover_is_meant(raft, message->head.term, &vote);
-    if (kvr__raft_election_has_live_leader(raft) && !meant) {
+    bool bound = kvr__raft_election_has_live_leader(raft) || kvr__raft_lease_is_promised(raft);
+    if (bound && !meant) {
         return KVR_OK; /* not even its term is looked at */
     }
     return pre ? answer_prevote(raft, message, &vote) : answer_vote(raft, message, &vote);

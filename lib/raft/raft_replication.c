@@ -75,6 +75,7 @@ void kvr__raft_replication_begin(kvr_raft *raft)
     kvr_status status =
         append_own(raft, KVR_ENTRY_NOOP, (kvr_slice){NULL, 0}, kvr__xxh3_64(NULL, 0));
     KVR_ASSERT(status == KVR_OK); /* room was found before the election */
+    kvr__raft_lease_begin(raft);
     kvr__raft_replication_durable(raft);
 }
 
@@ -248,7 +249,13 @@ static kvr_status send_heartbeat(kvr_raft *raft, kvr__raft_member *member, uint1
         .round = raft->round,
         .lease_clock = kvr__raft_replication_lease_clock(raft),
         .flags = flags,
+        .confirmed = raft->round_confirmed,
+        .committed = raft->commit,
     };
+    if (kvr__raft_read_own_term_committed(raft)) { /* else it does not know all that is */
+        heartbeat.stamp = member->progress.stamp;
+        heartbeat.flags |= kvr__raft_lease_end(raft) != 0 ? KVR__RAFT_LEADS : 0;
+    }
     kvr__raft_message_write_heartbeat(body, &heartbeat);
     if (heartbeat.commit > member->progress.commit_sent) {
         member->progress.commit_sent = heartbeat.commit;
@@ -371,6 +378,7 @@ kvr_status kvr__raft_replication_answer_heartbeat(kvr_raft *raft)
         .flush_age_ns = kvr__raft_replication_flush_age(raft),
         .flags = raft->store.full ? KVR__RAFT_STORE_FULL : 0,
         .priority = raft->config.priority,
+        .stamp = kvr__raft_lease_stamp_out(raft),
     };
     kvr__raft_message_write_heartbeat_reply(body, &reply);
     raft->heartbeat_reply = false;

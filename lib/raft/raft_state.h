@@ -64,6 +64,7 @@ typedef struct kvr__raft_progress {
     uint64_t commit_sent;   /* highest commit index that it was told */
     uint64_t commit_held;   /* news held back for one ready: see kvr__raft_replication_send */
     uint64_t round;         /* highest round that it echoed */
+    uint64_t lease_round;   /* the same, while its durable log held the promise */
     uint64_t last_heard_ns; /* of its last message in this term */
     uint64_t free_bytes;    /* its storage's; UINT64_MAX: not known */
     uint64_t flush_age_ns;
@@ -124,12 +125,46 @@ typedef struct kvr__raft_snapshot {
     kvr_buf *buffer;
 } kvr__raft_snapshot;
 
+/* All that was acknowledged before `ns` is in the log up to `index`. ns 0: nothing is known. */
+typedef struct kvr__raft_fresh {
+    uint64_t ns;
+    uint64_t index;
+} kvr__raft_fresh;
+
+/* Promises, the leader's lease, freshness [raft_lease.c]. */
+typedef struct kvr__raft_lease {
+    uint64_t promise_ns; /* of the configuration in force; 0: none */
+
+    /* Not the leader: the newest one it heard of, and how much. */
+    uint64_t heard_term; /* 0: none since the start */
+    uint64_t heard_round;
+    uint64_t heard_ns;
+    uint64_t silent_until_ns; /* after the start; UINT64_MAX: loaded, and no ready since */
+
+    /* The leader. */
+    uint64_t index;          /* whose durable log reaches it counts */
+    uint64_t measured_round; /* under way; 0: none */
+    uint64_t measured_ns;    /* when it was sent */
+    uint64_t since_ns;       /* when the newest one that a quorum heard was sent */
+
+    uint64_t start_ns;    /* of the first ready: stamps count from here */
+    uint64_t fresh_round; /* when it is confirmed, `fresh_asked` holds; 0: nothing is asked */
+    kvr__raft_fresh fresh_asked;
+    kvr__raft_fresh fresh;
+    bool heard;   /* since the last ready */
+    bool is_held; /* since_ns is one of this leadership, and no hand-over came after it */
+    uint8_t reserved[6];
+} kvr__raft_lease;
+
 /* A read that waits: local (from 0) with the caller's context, or a follower's. */
 typedef struct kvr__raft_pending_read {
     uint64_t from;
     kvr__raft_read_context context; /* local: sequence is the caller's context */
     uint64_t round;                 /* that must be confirmed; follower: sequence of the request */
     uint64_t index;
+    uint64_t taken_ns; /* the newest time that was known when it came */
+    bool by_lease;
+    uint8_t reserved[7];
 } kvr__raft_pending_read;
 
 /* Storage requests under way: at most one of each kind. A token of 0: none. */
@@ -307,6 +342,7 @@ struct kvr_raft {
     /* Reads: a ring of kvr__raft_pending_read, in order of arrival; the first `assigned` have a
      * round. */
     kvr__ring reads;
+    kvr__ring lease_reads; /* leader: the same, of those that its lease may answer */
     uint32_t reads_assigned;
     uint32_t read_result_count;
     uint32_t read_result_capacity;
@@ -316,11 +352,13 @@ struct kvr_raft {
     /* leader: the newest begun; follower: the highest seen in this term */
     uint64_t round;
     uint64_t round_confirmed;
+    uint64_t read_round;    /* leader: the newest one begun for reads */
     uint64_t read_sequence; /* follower: of its newest request */
     bool read_request_due;
     uint8_t reserved3[7];
 
     kvr__raft_handover handover;
+    kvr__raft_lease lease;
     bool last_words; /* a leader that failed or stopped: one message is still to be shown */
     uint8_t reserved6[7];
 
