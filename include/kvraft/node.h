@@ -48,7 +48,9 @@ enum {
     KVR_CALL_LEASE_REVOKE = 5,
     KVR_CALL_LEASE_KEEP_ALIVE = 6,
     KVR_CALL_LEASE_TIME_TO_LIVE = 7,
-    KVR_CALL_TRANSFER_LEADER = 8
+    KVR_CALL_TRANSFER_LEADER = 8,
+    KVR_CALL_READ_LEASE = 9,
+    KVR_CALL_READ_STALE = 10
 };
 
 /* The end of one call. With outcome DONE, `status` is the result of its execution (KVR_OK, or what
@@ -62,13 +64,16 @@ typedef struct kvr_completion {
     kvr_status status;
     uint32_t reserved2;
     void *user;        /* as given with the call */
-    uint64_t revision; /* of the store after it (for read_linear: now) */
+    uint64_t revision; /* of the store after it (for read_*: now) */
     uint64_t index;    /* entry that did it; 0: none */
     uint64_t term;
     const kvr_op_result *result; /* WRITE, done with KVR_OK: the typed answer; else NULL */
     int64_t lease;               /* LEASE_*: id */
     uint64_t ttl_ns;             /* granted TTL */
     uint64_t remaining_ns;       /* KEEP_ALIVE, TIME_TO_LIVE */
+    /* READ_*: everything acknowledged so long before the call is in this copy, and perhaps more;
+     * UINT64_MAX: not known */
+    uint64_t stale_ns;
 } kvr_completion;
 
 /* Called by kvr_node_run. Both may call intake functions of the node. Either may be NULL. */
@@ -98,6 +103,7 @@ typedef struct kvr_node_config {
     uint64_t election_ns;  /* default 1 s */
     uint64_t heartbeat_ns; /* default 100 ms */
     uint64_t stall_ns;     /* as in kvr_raft_config: default election_ns */
+    uint64_t lease_ns;     /* of a new cluster, as `members`: lease reads; 0: none */
     /* default 5 s + 2 x election_ns: then a call ends unknown (reads: refused) */
     uint64_t call_timeout_ns;
     uint64_t snapshot_entries; /* take one after at least so many entries ... default 10,000 */
@@ -124,6 +130,7 @@ typedef struct kvr_node_config {
     void *log_ctx;
     const kvr_trace *trace; /* NULL: none */
     void *trace_ctx;
+    kvr_raft_counters *counters;    /* as in kvr_raft_config; NULL: none */
     const kvr_allocator *allocator; /* NULL: malloc */
     void *allocator_ctx;
 } kvr_node_config;
@@ -213,6 +220,20 @@ KVR_API kvr_status kvr_node_compact(kvr_node *node, const kvr_node_call *call,
  * that can reach the leader. Refused with KVR_ENOLEADER or KVR_ETIMEDOUT. Thesis 6.4. */
 KVR_API kvr_status kvr_node_read_linear(kvr_node *node, const kvr_node_call *call) KVR_MUST_USE;
 
+/* The same for less, if the group's setting lease_ns is on: answered without a round of messages
+ * while the leader holds its lease, at other members after one question to it. Linearizable if
+ * clocks keep to the bound that kvr_raft_read_lease states; then also in a process that is paused.
+ * Without a lease it is as read_linear. Thesis 6.4.1. */
+KVR_API kvr_status kvr_node_read_lease(kvr_node *node, const kvr_node_call *call) KVR_MUST_USE;
+
+/* Completes as soon as this member's own copy is known to be at most `stale_ns_max` old
+ * (UINT64_MAX: at once) and says in `stale_ns` how old: a bound that follows from messages alone,
+ * by no other clock than this member's. Asks nobody: an idle follower knows a bound of three to four
+ * heartbeat intervals, with lease_ns on of one to two, the leader less. Refused with KVR_ENOLEADER or
+ * KVR_ETIMEDOUT. Serializable: an old state, but a whole one. */
+KVR_API kvr_status kvr_node_read_stale(kvr_node *node, const kvr_node_call *call,
+                                       uint64_t stale_ns_max) KVR_MUST_USE;
+
 /* Grants a lease. id 0: chosen here (in the completion). Completion: KVR_EEXIST. etcd contract:
  * LeaseGrant. */
 KVR_API kvr_status kvr_node_lease_grant(kvr_node *node, const kvr_node_call *call, int64_t id,
@@ -235,7 +256,8 @@ KVR_API kvr_status kvr_node_lease_time_to_live(kvr_node *node, const kvr_node_ca
 /* ------------------------------------------------------------------ this member's own copy
  *
  * Legal anywhere on the handle's thread, callbacks included. What they show may be behind the
- * leader; after the completion of kvr_node_read_linear it is not. */
+ * leader; after the completion of kvr_node_read_linear or _lease it is not, of _stale by no more than
+ * that says. */
 
 /* The key at the head of the published store. False: not there. Lends until the next intake or
  * run. */
@@ -288,6 +310,7 @@ typedef struct kvr_node_ready {
 
 /* Does about `budget` units of work (an entry, a message, a KiB each; 0: 10,000) as of `now_ns` and
  * shows what came of it. KVR_OK: nothing more is due; KVR_AGAIN: there is more to do or to show.
+ * `now_ns` must be read after what it serves was taken in: lease and stale reads count on it.
  * KVR_ENOMEM: an allocation failed, nothing was lost and nothing is shown, call again later.
  * KVR_EREENTRANT inside a callback; KVR_ESTATE before the last one was advanced; KVR_ESTOPPED;
  * fatal statuses. */
@@ -345,9 +368,6 @@ typedef struct kvr_node_status {
 
 /* Fills *out_status, whose size the caller has set. Legal in every state. */
 KVR_API void kvr_node_get_status(const kvr_node *node, kvr_node_status *out_status);
-
-/* As kvr_raft_get_counters. */
-KVR_API void kvr_node_get_counters(const kvr_node *node, kvr_raft_counters *out_counters);
 
 /* As kvr_raft_get_progress. */
 KVR_API kvr_status kvr_node_get_progress(const kvr_node *node, uint32_t i,

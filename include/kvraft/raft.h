@@ -51,6 +51,43 @@ typedef struct kvr_member {
     kvr_slice attributes;
 } kvr_member;
 
+/* ------------------------------------------------------------------ counters */
+
+/* What happened, added up in a struct of the host's: one for each handle, or one for all groups of a
+ * process. Each number only grows. */
+typedef struct kvr_raft_counters {
+    uint32_t size;
+    uint32_t reserved;
+    uint64_t campaigns;     /* pre-votes begun */
+    uint64_t elections;     /* terms in which this member asked for votes */
+    uint64_t elections_won; /* terms that it led */
+    uint64_t votes_granted; /* to others */
+    uint64_t terms;         /* changes of term */
+    uint64_t quorums_lost;  /* leaderships given up for hearing no majority */
+    uint64_t transfers;     /* begun by this leader, by itself or asked for ... */
+    uint64_t transfers_done;
+    uint64_t transfers_given_up;
+    uint64_t proposals; /* appended by this leader */
+    uint64_t proposals_refused;
+    uint64_t proposals_forwarded;
+    uint64_t entries_appended; /* as leader or follower */
+    uint64_t entries_truncated;
+    uint64_t flushes;        /* appends that storage completed */
+    uint64_t reads;          /* answered, here or for another member */
+    uint64_t reads_by_lease; /* of these: without a round */
+    uint64_t reads_refused;
+    uint64_t read_rounds;    /* of heartbeats begun for reads */
+    uint64_t snapshots_sent; /* begun */
+    uint64_t snapshots_installed;
+    uint64_t messages_bad;     /* received: garbage or of strangers, dropped */
+    uint64_t messages_dropped; /* not sent: no memory, or too many wait */
+    uint64_t bytes_sent;
+    uint64_t bytes_received;
+    uint64_t messages_sent[20]; /* by type, see kvr_raft_message_name */
+    uint64_t messages_received[20];
+    uint64_t reserved2[16]; /* room for more */
+} kvr_raft_counters;
+
 /* ------------------------------------------------------------------ config */
 
 /* Zero means default. Fill with kvr_raft_config_init, then set what you need. */
@@ -99,6 +136,7 @@ typedef struct kvr_raft_config {
      * never costs availability. Default 0 */
     uint32_t priority;
 
+    kvr_raft_counters *counters; /* NULL: none; else its size is set, and it outlives the handle */
     const kvr_allocator *allocator; /* NULL: malloc */
     void *allocator_ctx;
 } kvr_raft_config;
@@ -310,39 +348,6 @@ typedef struct kvr_raft_status {
     uint64_t fresh_index;
 } kvr_raft_status;
 
-/* What happened since the start. A layer above may show them as they are: each only grows. */
-typedef struct kvr_raft_counters {
-    uint32_t size;
-    uint32_t reserved;
-    uint64_t campaigns;     /* pre-votes begun */
-    uint64_t elections;     /* terms in which this member asked for votes */
-    uint64_t elections_won; /* terms that it led */
-    uint64_t votes_granted; /* to others */
-    uint64_t terms;         /* changes of term */
-    uint64_t quorums_lost;  /* leaderships given up for hearing no majority */
-    uint64_t transfers;     /* begun by this leader, by itself or asked for ... */
-    uint64_t transfers_done;
-    uint64_t transfers_given_up;
-    uint64_t proposals; /* appended by this leader */
-    uint64_t proposals_refused;
-    uint64_t proposals_forwarded;
-    uint64_t entries_appended; /* as leader or follower */
-    uint64_t entries_truncated;
-    uint64_t flushes;        /* appends that storage completed */
-    uint64_t reads;          /* answered, here or for another member */
-    uint64_t reads_by_lease; /* of these: without a round */
-    uint64_t reads_refused;
-    uint64_t read_rounds;    /* of heartbeats begun for reads */
-    uint64_t snapshots_sent; /* begun */
-    uint64_t snapshots_installed;
-    uint64_t messages_bad;     /* received: garbage or of strangers, dropped */
-    uint64_t messages_dropped; /* not sent: no memory, or too many wait */
-    uint64_t bytes_sent;
-    uint64_t bytes_received;
-    uint64_t messages_sent[20]; /* by type, see kvr_raft_message_name */
-    uint64_t messages_received[20];
-} kvr_raft_counters;
-
 /* What the leader knows of one follower. Times are of the leader's clock. */
 typedef struct kvr_raft_progress {
     uint32_t size;
@@ -365,9 +370,6 @@ typedef struct kvr_raft_progress {
 
 /* Fills *out_status, whose size the caller has set. Legal in every state. */
 KVR_API void kvr_raft_get_status(const kvr_raft *raft, kvr_raft_status *out_status);
-
-/* Fills *out_counters, whose size the caller has set. Legal in every state. */
-KVR_API void kvr_raft_get_counters(const kvr_raft *raft, kvr_raft_counters *out_counters);
 
 /* What messages of a type are called: "append", "vote-reply" ...; "?" for a number that is none.
  * Lends for ever. */

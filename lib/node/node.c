@@ -74,6 +74,8 @@ static kvr_status new_raft(kvr_node *node)
     config.election_ns = from->election_ns;
     config.heartbeat_ns = from->heartbeat_ns;
     config.stall_ns = from->stall_ns;
+    config.lease_ns = from->lease_ns;
+    config.counters = from->counters;
     config.priority = from->priority;
     config.message_bytes_max = from->message_bytes_max;
     config.command_bytes_max = KVR__COMMAND_BYTES_MAX;
@@ -371,11 +373,6 @@ void kvr_node_get_status(const kvr_node *node, kvr_node_status *out_status)
                           status.lease.memory_bytes;
     size_t size = out_status->size < sizeof status ? out_status->size : sizeof status;
     memcpy(out_status, &status, size);
-}
-
-void kvr_node_get_counters(const kvr_node *node, kvr_raft_counters *out_counters)
-{
-    kvr_raft_get_counters(node->raft, out_counters);
 }
 
 kvr_status kvr_node_get_progress(const kvr_node *node, uint32_t i, kvr_raft_progress *out_progress)

@@ -111,6 +111,10 @@ void kvr__calls_start(kvr_node *node)
         kvr__list *list = &calls->pending;
         if (call->done.kind == KVR_CALL_READ_LINEAR) {
             list = &node->reads.waiting;
+        } else if (call->done.kind == KVR_CALL_READ_LEASE) {
+            list = &node->reads.lease_waiting;
+        } else if (call->done.kind == KVR_CALL_READ_STALE) {
+            list = &node->reads.stale;
         } else if (call->done.kind == KVR_CALL_TRANSFER_LEADER) {
             list = &calls->transferring;
         } else if (!is_write(call->done.kind)) {
@@ -426,6 +430,8 @@ void kvr__calls_end(kvr_node *node)
     end_list(node, &node->calls.sent);
     end_list(node, &node->calls.pending);
     end_list(node, &node->reads.waiting);
+    end_list(node, &node->reads.lease_waiting);
+    end_list(node, &node->reads.stale);
     end_list(node, &node->calls.transferring);
     end_list(node, &node->leasing.asked);
     end_list(node, &node->leasing.asking);

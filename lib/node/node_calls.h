@@ -13,7 +13,8 @@
 /* ------------------------------------------------------------------ calls
  *
  *   intake -> fresh -> pending -> sent -> finished        a write
- *                   -> reading -> (round) -> finished     a linear read
+ *                   -> reading -> (round) -> finished     a linear read, or one by lease
+ *                   -> stale              -> finished     a read of this copy
  *                   -> asking  -> asked   -> finished     a question about a lease
  *                   -> transferring       -> finished     a hand-over of leadership
  *
@@ -32,6 +33,7 @@ typedef struct kvr__call {
     uint64_t sequence; /* 0: raft never had it, so it can still be refused */
     uint64_t request;  /* of a lease question: its id in posts */
     uint64_t target;   /* of a hand-over: the member; 0: the best one */
+    uint64_t stale_ns_max;
     uint64_t timeout_ns;
     uint64_t sent_ns;
     uint64_t sent_index; /* appended here at this index, in sent_term; 0: forwarded */
@@ -70,16 +72,25 @@ typedef struct kvr__round {
     uint64_t begun_ns;
     uint64_t index; /* once confirmed */
     bool confirmed;
-    uint8_t reserved[7];
+    bool by_lease;
+    uint8_t reserved[6];
 } kvr__round;
 
 typedef struct kvr__reads {
-    kvr__list waiting; /* calls */
-    kvr__list rounds;  /* in order of their context */
+    kvr__list waiting;       /* calls */
+    kvr__list lease_waiting; /* those that a lease may answer */
+    kvr__list stale;
+    kvr__list rounds; /* in order of their context */
     uint64_t context_last;
     uint64_t blocked_until;
     uint32_t round_count;
-    uint32_t reserved;
+    bool waits_for_clock; /* a stale read came after the time that is known */
+    uint8_t reserved[3];
+    /* What was acknowledged before fresh_ns is in this copy (0: not known); before next_ns, once it
+     * has applied next_index. */
+    uint64_t fresh_ns;
+    uint64_t next_ns;
+    uint64_t next_index;
 } kvr__reads;
 
 /* ------------------------------------------------------------------ node_calls.c */

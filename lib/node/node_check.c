@@ -37,7 +37,8 @@ static void check_calls(const kvr_node *node)
     const kvr__calls *calls = &node->calls;
     uint32_t writes =
         check_writes(node, &calls->pending, false) + check_writes(node, &calls->sent, true);
-    uint32_t others = count_of(&node->reads.waiting) + count_of(&node->leasing.asking) +
+    uint32_t others = count_of(&node->reads.waiting) + count_of(&node->reads.lease_waiting) +
+                      count_of(&node->reads.stale) + count_of(&node->leasing.asking) +
                       count_of(&node->leasing.asked) + count_of(&calls->transferring);
     for (const kvr__list *place = node->reads.rounds.next; place != &node->reads.rounds;
          place = place->next) {

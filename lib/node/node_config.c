@@ -69,6 +69,10 @@ static const char *check_limits(const kvr_node_config *config)
                "leader "
                "for a dead one";
     }
+    if (config->lease_ns > 0 &&
+        (config->lease_ns < 3 * config->heartbeat_ns || config->lease_ns > 3600 * 1000 * MS)) {
+        return "lease_ns is outside 3 x heartbeat_ns to an hour: give election_ns";
+    }
     if (config->calls_max > KVR__CALLS_MAX) {
         return "calls_max is above 2048, half of the window in which a repetition is recognised";
     }
@@ -81,6 +85,9 @@ static const char *check_limits(const kvr_node_config *config)
 
 static const char *check_tables(const kvr_node_config *config)
 {
+    if (config->counters != NULL && config->counters->size != sizeof *config->counters) {
+        return "counters has another size: set it to sizeof(kvr_raft_counters)";
+    }
     if (config->storage != NULL && config->storage->submit == NULL) {
         return "storage has no submit";
     }

@@ -109,6 +109,26 @@ kvr_status kvr_node_read_linear(kvr_node *node, const kvr_node_call *call)
     return node == NULL ? KVR_EINVAL : kvr__calls_new(node, call, KVR_CALL_READ_LINEAR, &made);
 }
 
+kvr_status kvr_node_read_lease(kvr_node *node, const kvr_node_call *call)
+{
+    kvr__call *made;
+    return node == NULL ? KVR_EINVAL : kvr__calls_new(node, call, KVR_CALL_READ_LEASE, &made);
+}
+
+kvr_status kvr_node_read_stale(kvr_node *node, const kvr_node_call *call, uint64_t stale_ns_max)
+{
+    kvr__call *made;
+    if (node == NULL) {
+        return KVR_EINVAL;
+    }
+    kvr_status status = kvr__calls_new(node, call, KVR_CALL_READ_STALE, &made);
+    if (status == KVR_OK) {
+        made->stale_ns_max = stale_ns_max;
+        made->sent_ns = node->now_ns; /* what is known now may be older than the call */
+    }
+    return status;
+}
+
 kvr_status kvr_node_transfer_leader(kvr_node *node, const kvr_node_call *call, uint64_t to)
 {
     kvr__call *made;

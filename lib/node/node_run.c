@@ -245,8 +245,8 @@ kvr_status kvr_node_run(kvr_node *node, uint32_t budget)
         return KVR_ESTOPPED;
     }
     uint32_t left = budget == 0 ? KVR__NODE_BUDGET : budget;
-    uint64_t now_ns = node->config.clock->now(node->config.clock_ctx);
     submit_deferred(node);
+    uint64_t now_ns = node->config.clock->now(node->config.clock_ctx); /* after what came before */
     kvr_status status = KVR_AGAIN;
     while (status == KVR_AGAIN && left > 0) {
         status = turn(node, now_ns, &left);

@@ -20,6 +20,7 @@ static kvr_status set_new_group(kvr_raft *raft, const kvr_raft_config *config)
     kvr_status status = kvr__raft_members_reserve(raft, config->member_count);
     if (status == KVR_OK) {
         kvr__raft_members_put(raft, 0, buffer, (kvr_slice){buffer->data, size});
+        kvr__raft_lease_set(raft, config->lease_ns, 0);
     }
     kvr_buf_release(buffer);
     return status;
@@ -121,7 +122,8 @@ static kvr_status dispatch_message(kvr_raft *raft, const kvr__raft_message *mess
     case KVR__RAFT_TRANSFER:
         return kvr__raft_recv_transfer(raft, message);
     default:
-        raft->counters.messages_bad++;
+        raft->bad_messages++;
+        KVR__RAFT_COUNT(raft, messages_bad, 1);
         return KVR_EVERSION;
     }
 }
@@ -134,13 +136,15 @@ kvr_status kvr_raft_receive(kvr_raft *raft, const kvr_slice *bytes)
     }
     kvr_status status = kvr__raft_message_read(*bytes, &message);
     if (status != KVR_OK) {
-        raft->counters.messages_bad++;
+        raft->bad_messages++;
+        KVR__RAFT_COUNT(raft, messages_bad, 1);
         return status;
     }
     const kvr_message_info *head = &message.head;
     if (head->cluster_id != raft->config.cluster_id || head->group_id != raft->config.group_id ||
         head->to != raft->config.member_id) {
-        raft->counters.messages_bad++;
+        raft->bad_messages++;
+        KVR__RAFT_COUNT(raft, messages_bad, 1);
         return KVR_EMISMATCH;
     }
     if (head->from == 0 || head->from == raft->config.member_id) {
@@ -152,8 +156,8 @@ kvr_status kvr_raft_receive(kvr_raft *raft, const kvr_slice *bytes)
     if (head->term > raft->term && head->term - raft->term > KVR__RAFT_TERM_JUMP_MAX) {
         return kvr__raft_recv_bad(raft);
     }
-    raft->counters.messages_received[head->type]++;
-    raft->counters.bytes_received += bytes->size;
+    KVR__RAFT_COUNT(raft, messages_received[head->type], 1);
+    KVR__RAFT_COUNT(raft, bytes_received, bytes->size);
     status = dispatch_message(raft, &message);
     KVR_CHECKED(kvr__raft_check(raft));
     return status;
@@ -278,7 +282,7 @@ void kvr_raft_get_status(const kvr_raft *raft, kvr_raft_status *out_status)
         .snapshot_index = raft->snapshot.meta.index,
         .lease_clock = kvr__raft_replication_lease_clock(raft),
         .own_term_committed = kvr__raft_read_own_term_committed(raft),
-        .bad_messages = raft->counters.messages_bad,
+        .bad_messages = raft->bad_messages,
         .memory_bytes = kvr__mem_bytes(&raft->mem),
         .no_space = raft->store.full || raft->store.refused,
         .flush_age_ns = kvr__raft_replication_flush_age(raft),
@@ -326,13 +330,6 @@ kvr_status kvr_raft_get_progress(const kvr_raft *raft, uint32_t i, kvr_raft_prog
     }
     memcpy(out_progress, &progress, at_most(progress.size, sizeof progress));
     return KVR_OK;
-}
-
-void kvr_raft_get_counters(const kvr_raft *raft, kvr_raft_counters *out_counters)
-{
-    kvr_raft_counters counters = raft->counters;
-    counters.size = out_counters->size;
-    memcpy(out_counters, &counters, at_most(counters.size, sizeof counters));
 }
 
 const char *kvr_raft_error(const kvr_raft *raft)

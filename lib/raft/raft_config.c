@@ -133,6 +133,9 @@ const char *kvr_raft_config_check(const kvr_raft_config *config)
     if (known.member_id == 0) {
         return "member_id is 0";
     }
+    if (known.counters != NULL && known.counters->size != sizeof *known.counters) {
+        return "counters is not NULL, but its size is not that of a kvr_raft_counters";
+    }
     const char *fault = limits_fault(&known);
     return fault != NULL ? fault : members_fault(&known);
 }

@@ -28,7 +28,7 @@ static void enter_term(kvr_raft *raft, uint64_t term)
     KVR_ASSERT(term > raft->term);
     raft->term = term;
     raft->vote = 0;
-    raft->counters.terms++;
+    KVR__RAFT_COUNT(raft, terms, 1);
     raft->round = 0;
     raft->round_confirmed = 0;
     raft->work = true;
@@ -53,7 +53,7 @@ void kvr__raft_election_follow(kvr_raft *raft, uint64_t term, uint64_t leader)
     KVR_ASSERT(term >= raft->term);
     if (raft->role == KVR_ROLE_LEADER) {
         raft->lease_seen = kvr__raft_replication_lease_clock(raft);
-        raft->counters.transfers_done += raft->handover.told && term > raft->term;
+        KVR__RAFT_COUNT(raft, transfers_done, raft->handover.told && term > raft->term);
     }
     forget_leader(raft);
     if (term > raft->term) {
@@ -121,7 +121,7 @@ void kvr__raft_election_campaign(kvr_raft *raft)
     raft->heartbeat_deadline = raft->now + raft->config.heartbeat_ns;
     set_role(raft, KVR_ROLE_PRECANDIDATE, "become-precandidate");
     kvr__raft_handover_reset(raft);
-    raft->counters.campaigns++;
+    KVR__RAFT_COUNT(raft, campaigns, 1);
     clear_votes(raft);
     kvr__raft_self(raft)->vote = KVR__RAFT_VOTE_WON;
     raft->vote_round_due = true;
@@ -140,7 +140,7 @@ static kvr_status become_candidate(kvr_raft *raft)
     raft->vote_round_due = false;
     kvr__raft_election_draw_timeout(raft);
     set_role(raft, KVR_ROLE_CANDIDATE, "become-candidate");
-    raft->counters.elections++;
+    KVR__RAFT_COUNT(raft, elections, 1);
     clear_votes(raft);
     return KVR_OK;
 }
@@ -186,7 +186,7 @@ static void become_leader(kvr_raft *raft)
     }
     set_role(raft, KVR_ROLE_LEADER, "become-leader");
     kvr__raft_handover_reset(raft);
-    raft->counters.elections_won++;
+    KVR__RAFT_COUNT(raft, elections_won, 1);
     raft->heartbeat_deadline = raft->now + raft->config.heartbeat_ns;
     raft->election_deadline = UINT64_MAX; /* a leader has none */
     raft->broadcast = true;
@@ -215,7 +215,7 @@ static void check_quorum(kvr_raft *raft)
     uint64_t heard = kvr__raft_members_quorum(raft, KVR__RAFT_FIELD(last_heard_ns));
     if (raft->now - heard >= raft->config.election_ns) {
         kvr__raft_trace(raft, "lost-quorum", raft->commit, 0);
-        raft->counters.quorums_lost++;
+        KVR__RAFT_COUNT(raft, quorums_lost, 1);
         kvr__raft_election_follow(raft, raft->term, 0);
     }
 }

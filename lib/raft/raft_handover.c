@@ -101,7 +101,7 @@ static void begin(kvr_raft *raft, uint64_t to)
     handover->told = false;
     handover->due = true;
     handover->deadline_ns = raft->now + raft->config.election_ns;
-    raft->counters.transfers++;
+    KVR__RAFT_COUNT(raft, transfers, 1);
     raft->work = true;
     kvr__raft_trace(raft, "transfer", raft->log.last_index, to);
 }
@@ -115,7 +115,7 @@ static void give_up(kvr_raft *raft)
     handover->to = 0;
     handover->told = false;
     handover->retry_ns = raft->now + (2 * raft->config.election_ns << doublings);
-    raft->counters.transfers_given_up++;
+    KVR__RAFT_COUNT(raft, transfers_given_up, 1);
     raft->work = true;
     kvr__raft_trace(raft, "transfer-given-up", raft->log.last_index, handover->failed);
 }

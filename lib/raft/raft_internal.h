@@ -30,6 +30,14 @@ static inline bool kvr__raft_gate_is_open(const kvr_raft *raft)
     return raft->store.durable_term == raft->term && raft->store.durable_vote == raft->vote;
 }
 
+/* What happened is added up for the host, if it gave room. */
+#define KVR__RAFT_COUNT(raft, field, n)            \
+    do {                                           \
+        if ((raft)->config.counters != NULL) {     \
+            (raft)->config.counters->field += (n); \
+        }                                          \
+    } while (0)
+
 void kvr__raft_trace_event(kvr_raft *raft, const char *name, uint64_t index, uint64_t peer);
 static inline void kvr__raft_trace(kvr_raft *raft, const char *name, uint64_t index, uint64_t peer)
 {

@@ -47,7 +47,7 @@ uint8_t *kvr__raft_outbox_open(kvr_raft *raft, uint64_t to, uint8_t type, size_t
     size_t start = (outbox->size + 7) & ~(size_t)7;
     bool fits = start + length <= outbox->capacity && outbox->count < outbox->message_capacity;
     if (!fits && !make_room(raft, outbox, start + length)) {
-        raft->counters.messages_dropped++;
+        KVR__RAFT_COUNT(raft, messages_dropped, 1);
         return NULL;
     }
     outbox->messages[outbox->count] = (kvr_message){
@@ -104,8 +104,8 @@ void kvr__raft_outbox_show(kvr_raft *raft)
         kvr_message *message = &full.messages[i];
         uint8_t *bytes = full.bytes + message->token;
         kvr__raft_message_seal(bytes, (uint32_t)message->bytes.size);
-        raft->counters.messages_sent[kvr__raft_message_type(bytes)]++;
-        raft->counters.bytes_sent += message->bytes.size;
+        KVR__RAFT_COUNT(raft, messages_sent[kvr__raft_message_type(bytes)], 1);
+        KVR__RAFT_COUNT(raft, bytes_sent, message->bytes.size);
         message->bytes.data = bytes;
         message->token = ++raft->message_token;
     }

@@ -56,7 +56,7 @@ static kvr_status forward(kvr_raft *raft, kvr_slice command)
     if (room == NULL) {
         return KVR_ENOMEM;
     }
-    raft->counters.proposals_forwarded++;
+    KVR__RAFT_COUNT(raft, proposals_forwarded, 1);
     kvr__store_u64(room, kvr__xxh3_64(command.data, command.size));
     kvr__store_u32(room + 8, (uint32_t)command.size);
     if (command.size > 0) {

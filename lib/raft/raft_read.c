@@ -110,7 +110,7 @@ static void put_result(kvr_raft *raft, uint64_t context, uint64_t index, kvr_sta
 
 static void answer(kvr_raft *raft, const kvr__raft_pending_read *read)
 {
-    raft->counters.reads++;
+    KVR__RAFT_COUNT(raft, reads, 1);
     if (read->from == 0) {
         put_result(raft, read->context.sequence, read->index, KVR_OK);
         return;
@@ -156,7 +156,7 @@ static void refuse_ring(kvr_raft *raft, kvr__ring *ring)
         if (read->from == 0) {
             put_result(raft, read->context.sequence, 0, KVR_ENOLEADER);
         }
-        raft->counters.reads_refused++;
+        KVR__RAFT_COUNT(raft, reads_refused, 1);
     }
     kvr__ring_pop_front(ring, ring->count);
 }
@@ -239,7 +239,7 @@ static kvr_status answer_by_lease(kvr_raft *raft)
         if (held) {
             read->index = raft->commit;
             answer(raft, read);
-            raft->counters.reads_by_lease++;
+            KVR__RAFT_COUNT(raft, reads_by_lease, 1);
             continue;
         }
         kvr__raft_pending_read *plain = kvr__ring_push(&raft->reads);
@@ -268,7 +268,7 @@ kvr_status kvr__raft_read_send(kvr_raft *raft)
         kvr__raft_read_own_term_committed(raft)) {
         kvr__raft_lease_round(raft);
         raft->read_round = raft->round;
-        raft->counters.read_rounds++;
+        KVR__RAFT_COUNT(raft, read_rounds, 1);
         assign(raft, raft->round, raft->commit);
         raft->broadcast = true;
         kvr__raft_read_confirm(raft); /* a quorum of one needs no answer */

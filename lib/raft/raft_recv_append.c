@@ -10,7 +10,8 @@
 
 kvr_status kvr__raft_recv_bad(kvr_raft *raft)
 {
-    raft->counters.messages_bad++;
+    raft->bad_messages++;
+    KVR__RAFT_COUNT(raft, messages_bad, 1);
     return KVR_ECORRUPT;
 }
 
@@ -148,7 +149,7 @@ static void truncate_log(kvr_raft *raft, uint64_t from)
     /* Raft 5.4.3: a committed entry is in every later leader's log */
     KVR_ASSERT(from > raft->commit);
     KVR_ASSERT(from > raft->verified);
-    raft->counters.entries_truncated += raft->log.last_index + 1 - from;
+    KVR__RAFT_COUNT(raft, entries_truncated, raft->log.last_index + 1 - from);
     kvr__raft_log_truncate(&raft->log, from);
     kvr__raft_members_truncate(raft, from);
     kvr__raft_store_truncated(raft, from);
@@ -163,7 +164,7 @@ static kvr_status append_one(kvr_raft *raft, const uint8_t *bytes, const entry_h
     }
     memcpy(room, bytes, head->size);
     kvr__raft_log_commit_room(&raft->log, head->term, head->size);
-    raft->counters.entries_appended++;
+    KVR__RAFT_COUNT(raft, entries_appended, 1);
     if (head->kind == KVR_ENTRY_CONFIG) {
         kvr_entry entry;
         kvr__raft_log_entry(&raft->log, raft->log.last_index, &entry);

@@ -226,7 +226,7 @@ static void replace_log(kvr_raft *raft, const kvr_snapshot_meta *meta)
     raft->commit = meta->index;
     raft->acked = 0;
     raft->install_due = true;
-    raft->counters.snapshots_installed++;
+    KVR__RAFT_COUNT(raft, snapshots_installed, 1);
     kvr__raft_trace(raft, "install", meta->index, raft->leader);
 }
 

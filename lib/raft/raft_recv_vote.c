@@ -59,7 +59,7 @@ static kvr_status answer_vote(kvr_raft *raft, const kvr__raft_message *message,
         raft->work = true;
         kvr__raft_election_reset_timer(raft);
         kvr__raft_trace(raft, "vote", raft->log.last_index, from);
-        raft->counters.votes_granted++;
+        KVR__RAFT_COUNT(raft, votes_granted, 1);
     }
     return send_answer(raft, message, asked, granted);
 }

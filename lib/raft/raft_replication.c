@@ -58,7 +58,7 @@ static kvr_status append_own(kvr_raft *raft, uint8_t kind, kvr_slice command, ui
         memcpy(room + KVR_ENTRY_HEADER_SIZE, command.data, command.size);
     }
     kvr__raft_log_commit_room(&raft->log, raft->term, (uint32_t)size);
-    raft->counters.entries_appended++;
+    KVR__RAFT_COUNT(raft, entries_appended, 1);
     raft->send_due = true;
     raft->work = true;
     return KVR_OK;
@@ -114,8 +114,8 @@ kvr_status kvr__raft_replication_propose(kvr_raft *raft, kvr_slice command, uint
     if (status == KVR_OK) {
         status = append_own(raft, KVR_ENTRY_COMMAND, command, checksum);
     }
-    raft->counters.proposals += status == KVR_OK;
-    raft->counters.proposals_refused += status != KVR_OK;
+    KVR__RAFT_COUNT(raft, proposals, status == KVR_OK);
+    KVR__RAFT_COUNT(raft, proposals_refused, status != KVR_OK);
     return status;
 }
 
@@ -196,7 +196,7 @@ static kvr_status send_append(kvr_raft *raft, kvr__raft_member *member, bool emp
         kvr__raft_progress_need_snapshot(progress, raft->snapshot.meta.index,
                                          raft->snapshot.meta.term);
         raft->chunk_due = true;
-        raft->counters.snapshots_sent++;
+        KVR__RAFT_COUNT(raft, snapshots_sent, 1);
         kvr__raft_trace(raft, "send-snapshot", raft->snapshot.meta.index, member->id);
         return KVR_OK;
     }

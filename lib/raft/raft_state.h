@@ -400,7 +400,7 @@ struct kvr_raft {
     uint32_t shown_trace_capacity;
     uint32_t request_count;
 
-    kvr_raft_counters counters;
+    uint64_t bad_messages;
     kvr_status failed; /* KVR_OK or why the role is FAILED */
     uint32_t reserved5;
     const char *error; /* "" until it failed */

@@ -292,7 +292,7 @@ static void append_done(kvr_raft *raft, const kvr_store_result *result)
     if (!write_succeeded(raft, result, "appending entries failed")) {
         return;
     }
-    raft->counters.flushes++;
+    KVR__RAFT_COUNT(raft, flushes, 1);
     if (store->append_last > store->durable_index) {
         store->durable_index = store->append_last;
         kvr__raft_trace(raft, "durable", store->durable_index, 0);

@@ -418,6 +418,8 @@ kvr_status cluster_try_boot(cluster *c, uint32_t i)
     config.member_id = i + 1;
     config.members = members;
     config.member_count = c->count;
+    m->counters = (kvr_raft_counters){.size = sizeof m->counters};
+    config.counters = &m->counters;
     config.storage_ctx = config.transport_ctx = config.clock_ctx = config.sink_ctx = m;
     return kvr_node_new(&config, &m->node);
 }

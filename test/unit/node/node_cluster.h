@@ -64,6 +64,7 @@ typedef struct member {
     struct cluster *cluster;
     kvr_node *node; /* NULL: down */
     disk disk;
+    kvr_raft_counters counters;
     bool cut; /* from everybody */
     uint32_t number;
     char watched[TEXT_MAX]; /* "PUT a=1@2 DEL a@3 " */
