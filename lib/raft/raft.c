@@ -371,7 +371,7 @@ void kvr__raft_trace_event(kvr_raft *raft, const char *name, uint64_t index, uin
 }
 
 /* From now on every call returns `status`. */
-static void end(kvr_raft *raft, kvr_status status)
+static void end_part(kvr_raft *raft, kvr_status status)
 {
     kvr__raft_handover_last_words(raft);
     raft->failed = status;
@@ -381,7 +381,7 @@ static void end(kvr_raft *raft, kvr_status status)
 void kvr_raft_stop(kvr_raft *raft)
 {
     if (raft->failed == KVR_OK) {
-        end(raft, KVR_ESTOPPED);
+        end_part(raft, KVR_ESTOPPED);
     }
 }
 
@@ -391,7 +391,7 @@ void kvr__raft_fail(kvr_raft *raft, kvr_status status, const char *what, const c
     if (raft->failed != KVR_OK) {
         return;
     }
-    end(raft, status);
+    end_part(raft, status);
     raft->error = kvr_status_text(status); /* if there is no memory to say more */
     char *text = kvr__mem_alloc(&raft->mem, KVR__MEM_HANDLE, KVR__RAFT_ERROR_SIZE);
     if (text == NULL) {

@@ -94,7 +94,7 @@ static const kvr__raft_member *find_best(const kvr_raft *raft, uint64_t match_mi
 
 /* ------------------------------------------------------------------ beginning and end */
 
-static void begin(kvr_raft *raft, uint64_t to)
+static void begin_handover(kvr_raft *raft, uint64_t to)
 {
     kvr__raft_handover *handover = &raft->handover;
     handover->to = to;
@@ -106,7 +106,7 @@ static void begin(kvr_raft *raft, uint64_t to)
     kvr__raft_trace(raft, "transfer", raft->log.last_index, to);
 }
 
-static void give_up(kvr_raft *raft)
+static void end_handover(kvr_raft *raft)
 {
     kvr__raft_handover *handover = &raft->handover;
     uint32_t doublings = handover->failures < BACK_OFF_MAX ? handover->failures : BACK_OFF_MAX;
@@ -142,7 +142,7 @@ kvr_status kvr_raft_transfer_leader(kvr_raft *raft, uint64_t to)
         return KVR_ENOTFOUND;
     }
     if (raft->handover.to == 0) {
-        begin(raft, member->id);
+        begin_handover(raft, member->id);
     } else if (to != 0 && to != raft->handover.to) {
         return KVR_EBUSY;
     }
@@ -158,7 +158,7 @@ void kvr__raft_handover_tick(kvr_raft *raft)
         const kvr__raft_member *member = kvr__raft_members_find(raft, handover->to);
         bool possible = member != NULL && member->role == KVR_MEMBER_VOTER;
         if (!possible || raft->now >= handover->deadline_ns) {
-            give_up(raft);
+            end_handover(raft);
         } else {
             handover->due = true; /* the last one may be lost */
         }
@@ -167,14 +167,14 @@ void kvr__raft_handover_tick(kvr_raft *raft)
     if (raft->now >= handover->retry_ns && kvr__raft_read_own_term_committed(raft)) {
         const kvr__raft_member *successor = find_successor(raft);
         if (successor != NULL) {
-            begin(raft, successor->id);
+            begin_handover(raft, successor->id);
         }
     }
 }
 
 /* ------------------------------------------------------------------ telling, and being told */
 
-static kvr_status tell(kvr_raft *raft, uint64_t to)
+static kvr_status tell_successor(kvr_raft *raft, uint64_t to)
 {
     uint8_t *body = kvr__raft_outbox_open(raft, to, KVR__RAFT_TRANSFER, KVR__RAFT_TRANSFER_SIZE);
     if (body == NULL) {
@@ -193,7 +193,7 @@ kvr_status kvr__raft_handover_send(kvr_raft *raft)
     if (!handover->due || member == NULL || member->progress.match < raft->log.last_index) {
         return KVR_OK;
     }
-    kvr_status status = tell(raft, member->id);
+    kvr_status status = tell_successor(raft, member->id);
     if (status == KVR_OK) {
         handover->told = true;
         handover->due = false;
@@ -211,7 +211,7 @@ void kvr__raft_handover_last_words(kvr_raft *raft)
         return;
     }
     const kvr__raft_member *best = find_best(raft, raft->commit);
-    raft->last_words = best != NULL && tell(raft, best->id) == KVR_OK;
+    raft->last_words = best != NULL && tell_successor(raft, best->id) == KVR_OK;
 }
 
 kvr_status kvr__raft_recv_transfer(kvr_raft *raft, const kvr__raft_message *message)

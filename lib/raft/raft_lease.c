@@ -75,7 +75,7 @@ void kvr__raft_lease_stamp(kvr_raft *raft)
 
 /* ------------------------------------------------------------------ the leader's lease */
 
-static void forget(kvr__raft_lease *lease)
+static void drop_lease(kvr__raft_lease *lease)
 {
     lease->measured_round = 0;
     lease->is_held = false;
@@ -83,13 +83,13 @@ static void forget(kvr__raft_lease *lease)
 
 void kvr__raft_lease_give_up(kvr_raft *raft)
 {
-    forget(&raft->lease);
+    drop_lease(&raft->lease);
 }
 
 /* Members count again from the entry at `index` on: who holds it, holds the promise. */
-static void count_from(kvr_raft *raft, uint64_t index)
+static void count_members_from(kvr_raft *raft, uint64_t index)
 {
-    forget(&raft->lease);
+    drop_lease(&raft->lease);
     raft->lease.index = index;
     for (uint32_t i = 0; i < raft->member_count; i++) {
         raft->members[i].progress.lease_round = 0;
@@ -100,7 +100,7 @@ static void count_from(kvr_raft *raft, uint64_t index)
  * an older one is gone where this one is held. */
 void kvr__raft_lease_begin(kvr_raft *raft)
 {
-    count_from(raft, raft->log.last_index);
+    count_members_from(raft, raft->log.last_index);
     raft->lease.fresh_round = 0;
     raft->read_round = 0;
 }
@@ -111,7 +111,7 @@ void kvr__raft_lease_set(kvr_raft *raft, uint64_t promise_ns, uint64_t index)
     if (promise_ns != raft->lease.promise_ns) {
         raft->lease.promise_ns = promise_ns;
         if (raft->role == KVR_ROLE_LEADER) {
-            count_from(raft, index);
+            count_members_from(raft, index);
         }
     }
 }
