@@ -228,9 +228,9 @@ KVR_API kvr_status kvr_node_read_lease(kvr_node *node, const kvr_node_call *call
 
 /* Completes as soon as this member's own copy is known to be at most `stale_ns_max` old
  * (UINT64_MAX: at once) and says in `stale_ns` how old: a bound that follows from messages alone,
- * by no other clock than this member's. Asks nobody: an idle follower knows a bound of three to four
- * heartbeat intervals, with lease_ns on of one to two, the leader less. Refused with KVR_ENOLEADER or
- * KVR_ETIMEDOUT. Serializable: an old state, but a whole one. */
+ * by no other clock than this member's. Asks nobody: an idle follower knows a bound of three to
+ * four heartbeat intervals, with lease_ns on of one to two, the leader less. Refused with
+ * KVR_ENOLEADER or KVR_ETIMEDOUT. Serializable: an old state, but a whole one. */
 KVR_API kvr_status kvr_node_read_stale(kvr_node *node, const kvr_node_call *call,
                                        uint64_t stale_ns_max) KVR_MUST_USE;
 
@@ -256,8 +256,8 @@ KVR_API kvr_status kvr_node_lease_time_to_live(kvr_node *node, const kvr_node_ca
 /* ------------------------------------------------------------------ this member's own copy
  *
  * Legal anywhere on the handle's thread, callbacks included. What they show may be behind the
- * leader; after the completion of kvr_node_read_linear or _lease it is not, of _stale by no more than
- * that says. */
+ * leader; after the completion of kvr_node_read_linear or _lease it is not, of _stale by no more
+ * than that says. */
 
 /* The key at the head of the published store. False: not there. Lends until the next intake or
  * run. */

@@ -53,8 +53,8 @@ typedef struct kvr_member {
 
 /* ------------------------------------------------------------------ counters */
 
-/* What happened, added up in a struct of the host's: one for each handle, or one for all groups of a
- * process. Each number only grows. */
+/* What happened, added up in a struct of the host's: one for each handle, or one for all groups of
+ * a process. Each number only grows. */
 typedef struct kvr_raft_counters {
     uint32_t size;
     uint32_t reserved;
@@ -193,16 +193,16 @@ KVR_API kvr_status kvr_raft_propose(kvr_raft *raft, const kvr_slice *command,
  * asks its leader. KVR_OK, KVR_ENOLEADER, KVR_EBUSY (65,536 wait), KVR_ENOMEM. Thesis 6.4. */
 KVR_API kvr_status kvr_raft_read_index(kvr_raft *raft, uint64_t context) KVR_MUST_USE;
 
-/* The same for less: while the leader holds its lease it is answered without a round of messages, at
- * a follower after one question to the leader; else it is as kvr_raft_read_index.
+/* The same for less: while the leader holds its lease it is answered without a round of messages,
+ * at a follower after one question to the leader; else it is as kvr_raft_read_index.
  *
  * The lease is a setting of the group (lease_ns, 0: off): whoever heard a leader votes for nobody
  * else for lease_ns, after its own start neither; the leader answers for nine tenths of that after
  * it sent a round that a quorum heard, and not at all from the moment on when it hands over. So it
  * is linearizable IF the clocks of any two members run at rates that differ by less than a tenth,
  * count the time that a machine sleeps (CLOCK_BOOTTIME, not CLOCK_MONOTONIC), do not jump back, and
- * if `now_ns` of each ready was read after the calls and messages before it were taken in. A process
- * that is paused anywhere, or lags, answers late and nothing else. Thesis 6.4.1. */
+ * if `now_ns` of each ready was read after the calls and messages before it were taken in. A
+ * process that is paused anywhere, or lags, answers late and nothing else. Thesis 6.4.1. */
 KVR_API kvr_status kvr_raft_read_lease(kvr_raft *raft, uint64_t context) KVR_MUST_USE;
 
 /* The state machine holds everything up to `index` (an index of a ready's committed entries, or of

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* node_read.c: reads of three kinds, and what else needs to know that this moment's leader led after
- * the question was asked. All that wait share one round: a context given to raft, which answers it with
- * an index. A round that is not answered is given up whole and begun afresh, with a new context: an
- * old answer confirms nothing that came later (FAULTS 42). Reads by lease are the same with another
- * question to raft; stale ones ask nobody. Start at kvr__reads_begin. */
+/* node_read.c: reads of three kinds, and what else needs to know that this moment's leader led
+ * after the question was asked. All that wait share one round: a context given to raft, which
+ * answers it with an index. A round that is not answered is given up whole and begun afresh, with a
+ * new context: an old answer confirms nothing that came later (FAULTS 42). Reads by lease are the
+ * same with another question to raft; stale ones ask nobody. Start at kvr__reads_begin. */
 #include "node_internal.h"
 
 #define ROUND_OF(place) KVR__CONTAINER_OF(place, kvr__round, link)
@@ -130,8 +130,8 @@ void kvr__reads_answer(kvr_node *node, const kvr_raft_read *read)
 
 /* ------------------------------------------------------------------ stale reads */
 
-/* Raft says how fresh the log is; this copy is once it has applied that. One such pair is waited for
- * at a time, since under load there is always a newer one. */
+/* Raft says how fresh the log is; this copy is once it has applied that. One such pair is waited
+ * for at a time, since under load there is always a newer one. */
 static void follow_freshness(kvr_node *node)
 {
     kvr__reads *reads = &node->reads;

@@ -146,7 +146,7 @@ Test(abi_layout, structs_of_raft_from_member)
     AT(kvr_member, role, 8);
     AT(kvr_member, reserved, 9);
     AT(kvr_member, attributes, 16);
-    SIZE(kvr_raft_config, 160);
+    SIZE(kvr_raft_config, 176);
     AT(kvr_raft_config, size, 0);
     AT(kvr_raft_config, member_count, 4);
     AT(kvr_raft_config, cluster_id, 8);
@@ -158,18 +158,20 @@ Test(abi_layout, structs_of_raft_from_member)
     AT(kvr_raft_config, election_ns, 56);
     AT(kvr_raft_config, heartbeat_ns, 64);
     AT(kvr_raft_config, stall_ns, 72);
-    AT(kvr_raft_config, message_bytes_max, 80);
-    AT(kvr_raft_config, command_bytes_max, 88);
-    AT(kvr_raft_config, uncommitted_bytes_max, 96);
-    AT(kvr_raft_config, inflight_bytes_max, 104);
-    AT(kvr_raft_config, inflight_messages_max, 112);
-    AT(kvr_raft_config, snapshot_chunk_bytes, 116);
-    AT(kvr_raft_config, apply_bytes_max, 120);
-    AT(kvr_raft_config, log_memory_bytes, 128);
-    AT(kvr_raft_config, trace, 136);
-    AT(kvr_raft_config, priority, 140);
-    AT(kvr_raft_config, allocator, 144);
-    AT(kvr_raft_config, allocator_ctx, 152);
+    AT(kvr_raft_config, lease_ns, 80);
+    AT(kvr_raft_config, message_bytes_max, 88);
+    AT(kvr_raft_config, command_bytes_max, 96);
+    AT(kvr_raft_config, uncommitted_bytes_max, 104);
+    AT(kvr_raft_config, inflight_bytes_max, 112);
+    AT(kvr_raft_config, inflight_messages_max, 120);
+    AT(kvr_raft_config, snapshot_chunk_bytes, 124);
+    AT(kvr_raft_config, apply_bytes_max, 128);
+    AT(kvr_raft_config, log_memory_bytes, 136);
+    AT(kvr_raft_config, trace, 144);
+    AT(kvr_raft_config, priority, 148);
+    AT(kvr_raft_config, counters, 152);
+    AT(kvr_raft_config, allocator, 160);
+    AT(kvr_raft_config, allocator_ctx, 168);
     SIZE(kvr_raft_proposal, 16);
     AT(kvr_raft_proposal, index, 0);
     AT(kvr_raft_proposal, term, 8);
@@ -200,7 +202,7 @@ Test(abi_layout, structs_of_raft_from_member)
     AT(kvr_raft_ready, posts, 64);
     AT(kvr_raft_ready, traces, 72);
     AT(kvr_raft_ready, install, 80);
-    SIZE(kvr_raft_status, 152);
+    SIZE(kvr_raft_status, 184);
     AT(kvr_raft_status, size, 0);
     AT(kvr_raft_status, role, 4);
     AT(kvr_raft_status, member_role, 5);
@@ -223,6 +225,10 @@ Test(abi_layout, structs_of_raft_from_member)
     AT(kvr_raft_status, no_space, 128);
     AT(kvr_raft_status, flush_age_ns, 136);
     AT(kvr_raft_status, transfer_to, 144);
+    AT(kvr_raft_status, lease_ns, 152);
+    AT(kvr_raft_status, lease_end_ns, 160);
+    AT(kvr_raft_status, fresh_ns, 168);
+    AT(kvr_raft_status, fresh_index, 176);
 }
 
 Test(abi_layout, structs_of_raft_from_raft_progress)
@@ -244,7 +250,7 @@ Test(abi_layout, structs_of_raft_from_raft_progress)
     AT(kvr_raft_progress, flush_age_ns, 64);
     AT(kvr_raft_progress, snapshot_index, 72);
     AT(kvr_raft_progress, snapshot_offset, 80);
-    SIZE(kvr_raft_counters, 520);
+    SIZE(kvr_raft_counters, 656);
     AT(kvr_raft_counters, size, 0);
     AT(kvr_raft_counters, reserved, 4);
     AT(kvr_raft_counters, campaigns, 8);
@@ -263,16 +269,18 @@ Test(abi_layout, structs_of_raft_from_raft_progress)
     AT(kvr_raft_counters, entries_truncated, 112);
     AT(kvr_raft_counters, flushes, 120);
     AT(kvr_raft_counters, reads, 128);
-    AT(kvr_raft_counters, reads_refused, 136);
-    AT(kvr_raft_counters, read_rounds, 144);
-    AT(kvr_raft_counters, snapshots_sent, 152);
-    AT(kvr_raft_counters, snapshots_installed, 160);
-    AT(kvr_raft_counters, messages_bad, 168);
-    AT(kvr_raft_counters, messages_dropped, 176);
-    AT(kvr_raft_counters, bytes_sent, 184);
-    AT(kvr_raft_counters, bytes_received, 192);
-    AT(kvr_raft_counters, messages_sent, 200);
-    AT(kvr_raft_counters, messages_received, 360);
+    AT(kvr_raft_counters, reads_by_lease, 136);
+    AT(kvr_raft_counters, reads_refused, 144);
+    AT(kvr_raft_counters, read_rounds, 152);
+    AT(kvr_raft_counters, snapshots_sent, 160);
+    AT(kvr_raft_counters, snapshots_installed, 168);
+    AT(kvr_raft_counters, messages_bad, 176);
+    AT(kvr_raft_counters, messages_dropped, 184);
+    AT(kvr_raft_counters, bytes_sent, 192);
+    AT(kvr_raft_counters, bytes_received, 200);
+    AT(kvr_raft_counters, messages_sent, 208);
+    AT(kvr_raft_counters, messages_received, 368);
+    AT(kvr_raft_counters, reserved2, 528);
     SIZE(kvr_message_info, 48);
     AT(kvr_message_info, cluster_id, 0);
     AT(kvr_message_info, group_id, 8);
@@ -471,7 +479,7 @@ Test(abi_layout, structs_of_auth)
 
 Test(abi_layout, structs_of_node_from_completion)
 {
-    SIZE(kvr_completion, 80);
+    SIZE(kvr_completion, 88);
     AT(kvr_completion, size, 0);
     AT(kvr_completion, kind, 4);
     AT(kvr_completion, outcome, 5);
@@ -486,12 +494,13 @@ Test(abi_layout, structs_of_node_from_completion)
     AT(kvr_completion, lease, 56);
     AT(kvr_completion, ttl_ns, 64);
     AT(kvr_completion, remaining_ns, 72);
+    AT(kvr_completion, stale_ns, 80);
     SIZE(kvr_node_sink, 24);
     AT(kvr_node_sink, size, 0);
     AT(kvr_node_sink, reserved, 4);
     AT(kvr_node_sink, completed, 8);
     AT(kvr_node_sink, watched, 16);
-    SIZE(kvr_node_config, 248);
+    SIZE(kvr_node_config, 264);
     AT(kvr_node_config, size, 0);
     AT(kvr_node_config, member_count, 4);
     AT(kvr_node_config, cluster_id, 8);
@@ -502,30 +511,32 @@ Test(abi_layout, structs_of_node_from_completion)
     AT(kvr_node_config, election_ns, 48);
     AT(kvr_node_config, heartbeat_ns, 56);
     AT(kvr_node_config, stall_ns, 64);
-    AT(kvr_node_config, call_timeout_ns, 72);
-    AT(kvr_node_config, snapshot_entries, 80);
-    AT(kvr_node_config, snapshot_bytes_min, 88);
-    AT(kvr_node_config, keep_entries, 96);
-    AT(kvr_node_config, message_bytes_max, 104);
-    AT(kvr_node_config, uncommitted_bytes_max, 112);
-    AT(kvr_node_config, calls_max, 120);
-    AT(kvr_node_config, snapshot_chunk_bytes, 124);
-    AT(kvr_node_config, priority, 128);
-    AT(kvr_node_config, reserved, 132);
-    AT(kvr_node_config, storage, 136);
-    AT(kvr_node_config, storage_ctx, 144);
-    AT(kvr_node_config, transport, 152);
-    AT(kvr_node_config, transport_ctx, 160);
-    AT(kvr_node_config, clock, 168);
-    AT(kvr_node_config, clock_ctx, 176);
-    AT(kvr_node_config, sink, 184);
-    AT(kvr_node_config, sink_ctx, 192);
-    AT(kvr_node_config, log, 200);
-    AT(kvr_node_config, log_ctx, 208);
-    AT(kvr_node_config, trace, 216);
-    AT(kvr_node_config, trace_ctx, 224);
-    AT(kvr_node_config, allocator, 232);
-    AT(kvr_node_config, allocator_ctx, 240);
+    AT(kvr_node_config, lease_ns, 72);
+    AT(kvr_node_config, call_timeout_ns, 80);
+    AT(kvr_node_config, snapshot_entries, 88);
+    AT(kvr_node_config, snapshot_bytes_min, 96);
+    AT(kvr_node_config, keep_entries, 104);
+    AT(kvr_node_config, message_bytes_max, 112);
+    AT(kvr_node_config, uncommitted_bytes_max, 120);
+    AT(kvr_node_config, calls_max, 128);
+    AT(kvr_node_config, snapshot_chunk_bytes, 132);
+    AT(kvr_node_config, priority, 136);
+    AT(kvr_node_config, reserved, 140);
+    AT(kvr_node_config, storage, 144);
+    AT(kvr_node_config, storage_ctx, 152);
+    AT(kvr_node_config, transport, 160);
+    AT(kvr_node_config, transport_ctx, 168);
+    AT(kvr_node_config, clock, 176);
+    AT(kvr_node_config, clock_ctx, 184);
+    AT(kvr_node_config, sink, 192);
+    AT(kvr_node_config, sink_ctx, 200);
+    AT(kvr_node_config, log, 208);
+    AT(kvr_node_config, log_ctx, 216);
+    AT(kvr_node_config, trace, 224);
+    AT(kvr_node_config, trace_ctx, 232);
+    AT(kvr_node_config, counters, 240);
+    AT(kvr_node_config, allocator, 248);
+    AT(kvr_node_config, allocator_ctx, 256);
     SIZE(kvr_node_call, 24);
     AT(kvr_node_call, size, 0);
     AT(kvr_node_call, reserved, 4);
@@ -547,7 +558,7 @@ Test(abi_layout, structs_of_node_from_completion)
 
 Test(abi_layout, structs_of_node_from_node_status)
 {
-    SIZE(kvr_node_status, 392);
+    SIZE(kvr_node_status, 424);
     AT(kvr_node_status, size, 0);
     AT(kvr_node_status, cluster_level, 4);
     AT(kvr_node_status, failure, 8);
@@ -563,9 +574,9 @@ Test(abi_layout, structs_of_node_from_node_status)
     AT(kvr_node_status, snapshots_installed, 56);
     AT(kvr_node_status, memory_bytes, 64);
     AT(kvr_node_status, raft, 72);
-    AT(kvr_node_status, store, 224);
-    AT(kvr_node_status, watch, 320);
-    AT(kvr_node_status, lease, 360);
+    AT(kvr_node_status, store, 256);
+    AT(kvr_node_status, watch, 352);
+    AT(kvr_node_status, lease, 392);
 }
 
 Test(abi_layout, structs_of_wal)

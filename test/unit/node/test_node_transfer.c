@@ -34,6 +34,7 @@ static uint32_t other_than(uint32_t a, uint32_t b)
     return 3 - a - b;
 }
 
+/* FAULTS 9, 14. */
 Test(node_transfer, a_named_member_leads_at_once_and_no_write_is_lost)
 {
     uint32_t old = cluster_leader(&c);
