@@ -15,6 +15,7 @@
 #include "base/random.h"
 #include "base/ring.h"
 #include "raft_configuration.h"
+#include "raft_lease.h"
 #include "raft_log.h"
 #include "raft_message.h"
 #include "raft_quorum.h"
@@ -125,37 +126,6 @@ typedef struct kvr__raft_snapshot {
     kvr_buf *buffer;
 } kvr__raft_snapshot;
 
-/* All that was acknowledged before `ns` is in the log up to `index`. ns 0: nothing is known. */
-typedef struct kvr__raft_fresh {
-    uint64_t ns;
-    uint64_t index;
-} kvr__raft_fresh;
-
-/* Promises, the leader's lease, freshness [raft_lease.c]. */
-typedef struct kvr__raft_lease {
-    uint64_t promise_ns; /* of the configuration in force; 0: none */
-
-    /* Not the leader: the newest one it heard of, and how much. */
-    uint64_t heard_term; /* 0: none since the start */
-    uint64_t heard_round;
-    uint64_t heard_ns;
-    uint64_t silent_until_ns; /* after the start; UINT64_MAX: loaded, and no ready since */
-
-    /* The leader. */
-    uint64_t index;          /* whose durable log reaches it counts */
-    uint64_t measured_round; /* under way; 0: none */
-    uint64_t measured_ns;    /* when it was sent */
-    uint64_t since_ns;       /* when the newest one that a quorum heard was sent */
-
-    uint64_t start_ns;    /* of the first ready: stamps count from here */
-    uint64_t fresh_round; /* when it is confirmed, `fresh_asked` holds; 0: nothing is asked */
-    kvr__raft_fresh fresh_asked;
-    kvr__raft_fresh fresh;
-    bool heard;   /* since the last ready */
-    bool is_held; /* since_ns is one of this leadership, and no hand-over came after it */
-    uint8_t reserved[6];
-} kvr__raft_lease;
-
 /* A read that waits: local (from 0) with the caller's context, or a follower's. */
 typedef struct kvr__raft_pending_read {
     uint64_t from;
@@ -250,20 +220,6 @@ typedef struct kvr__raft_incoming {
     bool stale;       /* the write under way belongs to one given up */
     uint8_t reserved[4];
 } kvr__raft_incoming;
-
-/* Leadership handed over [raft_handover.c]. to 0: not now. */
-typedef struct kvr__raft_handover {
-    uint64_t to;
-    uint64_t deadline_ns; /* given up then */
-    uint64_t retry_ns;    /* none without being asked before */
-    uint64_t failed;      /* who did not take it; 0: none */
-    uint32_t failures;    /* in this leadership */
-    bool told;            /* `to` was: until given up no round begins */
-    bool due;             /* it is to be told, once it has the whole log */
-    bool accepted;        /* candidate: by being told so */
-    uint8_t reserved;
-    uint64_t round; /* candidate: the old leader's last one */
-} kvr__raft_handover;
 
 typedef struct kvr__raft_posts {
     uint8_t *bytes;
