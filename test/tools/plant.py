@@ -107,6 +107,8 @@ class Scratch:
 
     def copy(self, origin, name):
         target = os.path.join(self.root, name)
+        if not os.path.exists(origin):
+            return
         if os.path.isdir(origin):
             shutil.copytree(origin, target, ignore=shutil.ignore_patterns("__pycache__"))
         else:
