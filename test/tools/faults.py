@@ -57,7 +57,7 @@ class Plant:
         wanted = [token for token, _ in tokens_of(old)]
         first, last = 0, len(text)
         if self.function:
-            first, last = function_span(self.path, text, self.function)
+            first, last = self.function_span(text)
         places = [
             i
             for i in range(len(tokens) - len(wanted) + 1)
@@ -73,6 +73,13 @@ class Plant:
             )
         token, offset = tokens[places[0] + len(wanted) - 1]
         return tokens[places[0]][1], offset + len(token)
+
+    def function_span(self, text):
+        for function in source.find_functions(source.Source(self.path, text)):
+            if function.name == self.function:
+                starts = [0] + [match.end() for match in re.finditer("\n", text)] + [len(text)]
+                return starts[function.line - 1], starts[function.end]
+        raise Wrong("%s:%d: %s has no %s" % (LIST, self.line, self.path, self.function))
 
     def name(self):
         return "%s row %d" % (self.mutant, self.row.number) if self.mutant else str(self.row.number)
@@ -94,14 +101,6 @@ def tokens_of(text):
         for match in C_TOKEN.finditer(text)
         if not match.group(0).startswith(("/*", "//"))
     ]
-
-
-def function_span(path, text, name):
-    for function in source.find_functions(source.Source(path, text)):
-        if function.name == name:
-            starts = [0] + [match.end() for match in re.finditer("\n", text)] + [len(text)]
-            return starts[function.line - 1], starts[function.end]
-    raise Wrong("%s has no function %s" % (path, name))
 
 
 # ---------------------------------------------------------------------- reading the list
