@@ -97,6 +97,9 @@ typedef struct kvr_snapshot_meta {
  *                 offset is its end. KVR_ENOTFOUND if it is gone.
  * DISCARD         entries below `first_index` are no longer needed. With KVR_STORE_ALL those from
  *                 `first_index` on go too: the log is empty and continues at first_index.
+ * FORGET          the group leaves a store of many: all that stands of it goes. The library never
+ *                 asks for it: a host does, once it has freed the member. It must not come back
+ *                 under the same member id, for its votes are forgotten.
  *
  * Statuses of results: KVR_OK; KVR_ENOSPACE: nothing was written, the core asks again later;
  * KVR_ENOTFOUND, KVR_ECORRUPT where named; KVR_EIO and all others: final, the member stops taking
@@ -108,7 +111,8 @@ enum {
     KVR_STORE_READ = 4,
     KVR_STORE_SNAPSHOT_WRITE = 5,
     KVR_STORE_SNAPSHOT_READ = 6,
-    KVR_STORE_DISCARD = 7
+    KVR_STORE_DISCARD = 7,
+    KVR_STORE_FORGET = 8
 };
 
 enum {

@@ -85,7 +85,11 @@ typedef struct kvr_file_ops {
 
 enum {
     KVR_WAL_CREATE = 1,   /* make a store if the directory holds none; else that is KVR_ENOTFOUND */
-    KVR_WAL_READ_ONLY = 2 /* open writes nothing; what would change the store is KVR_EREADONLY */
+    /* open writes nothing; what would change the store is KVR_EREADONLY */
+    KVR_WAL_READ_ONLY = 2,
+    /* A store of many groups, for ever: one log, one flush for all that waits. A group comes with
+     * its first request and goes with KVR_STORE_FORGET. */
+    KVR_WAL_GROUPS = 4
 };
 
 /* Zero means default. Fill with kvr_wal_config_init, then set ids, files and entropy. */
@@ -94,7 +98,7 @@ typedef struct kvr_wal_config {
     uint32_t flags;      /* KVR_WAL_* */
     uint64_t cluster_id; /* never 0; files of another cluster, member or group are refused */
     uint64_t member_id;  /* never 0 */
-    uint64_t group_id;   /* of all requests; records carry it */
+    uint64_t group_id;   /* of all requests; 0 with KVR_WAL_GROUPS, where any is right */
 
     /* Length of a log segment, default 64 MiB, 4 KiB..4 GiB, a multiple of 512. A batch that is
      * larger than a segment gets one of its own size. */
@@ -104,7 +108,7 @@ typedef struct kvr_wal_config {
                                 1 MiB, 1 KiB..64 MiB. A larger append takes several writes. */
     uint32_t read_bytes;     /* one read of recovery, one slice of maintain: default 1 MiB,
                                 64 KiB..64 MiB */
-    uint32_t reserved;
+    uint32_t groups_max;     /* KVR_WAL_GROUPS: default 65,536, at most 1,048,576 */
 
     const kvr_file_ops *files; /* borrowed for the handle's life, as is its ctx */
     void *files_ctx;
@@ -154,7 +158,8 @@ KVR_API void kvr_wal_free(kvr_wal *wal);
  * which is the array's stride; so have `results`, whose first `size` the caller sets. What requests
  * point to is borrowed. What results of LOAD, READ and SNAPSHOT_READ point to lends until the next
  * execute that holds one of these three, or close; a `detail` until the next execute. Runs of
- * APPENDs that continue one another share one record and one flush, as far as batch_bytes reaches.
+ * APPENDs that continue one another share one record and one flush, as far as batch_bytes reaches;
+ * with KVR_WAL_GROUPS so do APPENDs and VOTEs of different groups.
  *
  * Statuses of results, beyond what host.h says of them:
  *   KVR_OK         done. Durable: APPEND, VOTE, DISCARD with KVR_STORE_ALL, SNAPSHOT_WRITE with
@@ -216,7 +221,7 @@ typedef struct kvr_wal_status {
     uint32_t segment_count;
     uint32_t ready_count;
     uint32_t snapshot_count;
-    uint32_t reserved;
+    uint32_t group_count; /* not 1: what stands above of one group is 0 */
 } kvr_wal_status;
 
 /* Fills *out_status, whose size the caller has set. Legal in every state; may call files->space. */

@@ -20,7 +20,9 @@ enum {
     SEGMENTS_READY_MAX = 64,
     BATCH_BYTES_MIN = 1024,
     READ_BYTES_MIN = 64 * 1024,
-    BUFFER_BYTES_MAX = 64 * 1024 * 1024
+    BUFFER_BYTES_MAX = 64 * 1024 * 1024,
+    DEFAULT_GROUPS_MAX = 65536,
+    GROUPS_MAX = 1 << 20
 };
 
 #define SEGMENT_BYTES_MAX (UINT64_C(4) << 30)
@@ -46,6 +48,9 @@ static void fill_defaults(kvr_wal_config *config)
     if (config->read_bytes == 0) {
         config->read_bytes = DEFAULT_READ_BYTES;
     }
+    if (config->groups_max == 0) {
+        config->groups_max = DEFAULT_GROUPS_MAX;
+    }
 }
 
 kvr_status kvr_wal_config_init(kvr_wal_config *config, uint32_t size)
@@ -69,8 +74,15 @@ static bool has_all_calls(const kvr_file_ops *files)
 
 static const char *check(const kvr_wal_config *config, const kvr_file_ops *files)
 {
-    if ((config->flags & ~(uint32_t)(KVR_WAL_CREATE | KVR_WAL_READ_ONLY)) != 0) {
-        return "flags: unknown; known are KVR_WAL_CREATE and KVR_WAL_READ_ONLY";
+    const uint32_t known = KVR_WAL_CREATE | KVR_WAL_READ_ONLY | KVR_WAL_GROUPS;
+    if ((config->flags & ~known) != 0) {
+        return "flags: unknown; known are KVR_WAL_CREATE, KVR_WAL_READ_ONLY and KVR_WAL_GROUPS";
+    }
+    if ((config->flags & KVR_WAL_GROUPS) != 0 && config->group_id != 0) {
+        return "group_id must be 0 in a store of many groups";
+    }
+    if (config->groups_max > GROUPS_MAX) {
+        return "groups_max must be at most 1,048,576";
     }
     if (config->cluster_id == 0 || config->member_id == 0) {
         return "cluster_id and member_id must not be 0";
@@ -137,11 +149,15 @@ kvr_status kvr_wal_new(const kvr_wal_config *config, kvr_wal **out_wal)
     kvr_wal *wal = handle;
     wal->config = known;
     wal->files = files;
-    wal->first_index = 1;
+    wal->removal_due = true;
+    wal->snapshot_due = true;
+    kvr__wal_group *group;
+    bool has_group = kvr__wal_group_is_many(wal) ||
+                     kvr__wal_group_add(wal, known.group_id, &group) == KVR_OK;
     wal->write_buffer = kvr__mem_alloc(&wal->mem, KVR__MEM_HANDLE, known.batch_bytes);
     wal->read_buffer = kvr__mem_alloc(&wal->mem, KVR__MEM_HANDLE, known.read_bytes);
     wal->read_capacity = wal->read_buffer == NULL ? 0 : known.read_bytes;
-    if (wal->write_buffer == NULL || wal->read_buffer == NULL) {
+    if (!has_group || wal->write_buffer == NULL || wal->read_buffer == NULL) {
         kvr_wal_free(wal);
         return KVR_ENOMEM;
     }
@@ -172,7 +188,11 @@ kvr_status kvr_wal_open(kvr_wal *wal)
 
 static void close_files(kvr_wal *wal)
 {
-    kvr__wal_snapshot_close(wal);
+    for (uint32_t i = 0; i < wal->groups.count; i++) {
+        kvr__wal_snapshot_close(wal, wal->groups.items[i]);
+    }
+    kvr__wal_verify_end(wal);
+    kvr__wal_files_close(wal, &wal->read_file);
     kvr__wal_files_close(wal, &wal->file);
     kvr__wal_files_close(wal, &wal->fill);
     kvr__wal_files_close(wal, &wal->vote_file);
@@ -204,17 +224,17 @@ void kvr_wal_free(kvr_wal *wal)
         kvr__mem_free(&wal->mem, KVR__MEM_MESSAGE, wal->spare,
                       sizeof *wal->spare + wal->spare->capacity);
     }
-    while (wal->snapshots.count > 0) {
-        kvr__wal_snapshot_drop(wal, wal->snapshots.count - 1);
+    while (wal->groups.count > 0) {
+        kvr__wal_group_drop(wal, wal->groups.items[wal->groups.count - 1]);
     }
-    kvr__array_free(&wal->mem, KVR__MEM_HANDLE, (void **)&wal->snapshots.items,
-                    &wal->snapshots.capacity, sizeof(kvr__wal_snapshot));
+    kvr__array_free(&wal->mem, KVR__MEM_HANDLE, (void **)&wal->groups.items, &wal->groups.capacity,
+                    sizeof *wal->groups.items);
+    kvr__array_free(&wal->mem, KVR__MEM_LOG, (void **)&wal->batch.items, &wal->batch.capacity,
+                    sizeof *wal->batch.items);
     kvr__array_free(&wal->mem, KVR__MEM_LOG, (void **)&wal->segments.items, &wal->segments.capacity,
                     sizeof(kvr__wal_segment));
     kvr__array_free(&wal->mem, KVR__MEM_LOG, (void **)&wal->ready.items, &wal->ready.capacity,
                     sizeof(kvr__wal_ready));
-    kvr__array_free(&wal->mem, KVR__MEM_LOG, (void **)&wal->points.items, &wal->points.capacity,
-                    sizeof(kvr__wal_point));
     kvr__mem_free(&wal->mem, KVR__MEM_HANDLE, wal->write_buffer, wal->config.batch_bytes);
     kvr__mem_free(&wal->mem, KVR__MEM_HANDLE, wal->read_buffer, wal->read_capacity);
     KVR_ASSERT(wal->mem.blocks == 1);
@@ -223,37 +243,38 @@ void kvr_wal_free(kvr_wal *wal)
 
 /* ------------------------------------------------------------------ requests */
 
-static kvr_status load(kvr_wal *wal, kvr_store_result *result)
+static kvr_status load(kvr_wal *wal, const kvr__wal_group *group, kvr_store_result *result)
 {
-    const kvr__wal_snapshot *newest = kvr__wal_snapshot_newest(wal);
+    const kvr__wal_snapshot *newest = kvr__wal_snapshot_newest(group);
     if (newest != NULL) {
         kvr_status status = kvr__wal_snapshot_meta(wal, newest, &result->snapshot);
         if (status != KVR_OK) {
             return status;
         }
     }
-    result->term = wal->vote.term;
-    result->voted_for = wal->vote.voted_for;
-    result->incarnation = wal->vote.incarnation;
-    result->first_index = wal->first_index;
-    result->last_index = wal->last_index;
-    if (newest == NULL && wal->last_index == 0) {
+    result->term = group->term;
+    result->voted_for = group->voted_for;
+    result->incarnation = group->incarnation;
+    result->first_index = group->first_index;
+    result->last_index = group->last_index;
+    if (newest == NULL && group->last_index == 0) {
         result->first_index = 0; /* host.h: without anything, all zero */
     }
     return KVR_OK;
 }
 
-static kvr_status discard(kvr_wal *wal, const kvr_store_request *request)
+static kvr_status discard(kvr_wal *wal, kvr__wal_group *group, const kvr_store_request *request)
 {
     if (request->first_index == 0 || request->first_index > KVR__WAL_NUMBER_MAX) {
         return KVR_EINVAL;
     }
+    wal->removal_due = true;
     if ((request->flags & KVR_STORE_ALL) != 0) {
-        return kvr__wal_append_empty(wal, request->first_index);
+        return kvr__wal_append_empty(wal, group, request->first_index);
     }
     uint64_t first = request->first_index;
-    first = first > wal->last_index + 1 ? wal->last_index + 1 : first;
-    wal->first_index = first > wal->first_index ? first : wal->first_index;
+    first = first > group->last_index + 1 ? group->last_index + 1 : first;
+    group->first_index = first > group->first_index ? first : group->first_index;
     return KVR_OK;
 }
 
@@ -262,24 +283,55 @@ static bool is_lending(uint8_t kind)
     return kind == KVR_STORE_LOAD || kind == KVR_STORE_READ || kind == KVR_STORE_SNAPSHOT_READ;
 }
 
-static kvr_status perform(kvr_wal *wal, const kvr_store_request *request, kvr_store_result *result)
+/* A group of which nothing is known holds nothing, and needs no place yet. */
+static kvr_status perform_for_stranger(kvr_wal *wal, const kvr_store_request *request)
 {
-    if (!is_lending(request->kind) && (wal->config.flags & KVR_WAL_READ_ONLY) != 0) {
-        return KVR_EREADONLY;
+    if (!kvr__wal_group_is_many(wal)) {
+        return KVR_EINVAL;
     }
     switch (request->kind) {
     case KVR_STORE_LOAD:
-        return load(wal, result);
+    case KVR_STORE_FORGET:
+        return KVR_OK;
+    case KVR_STORE_READ:
+    case KVR_STORE_SNAPSHOT_READ:
+        return KVR_ENOTFOUND;
+    default:
+        return KVR_EINVAL;
+    }
+}
+
+static kvr_status perform(kvr_wal *wal, const kvr_store_request *request, kvr_store_result *result)
+{
+    kvr__wal_group *group = kvr__wal_group_find(wal, request->group_id);
+    if (!is_lending(request->kind) && (wal->config.flags & KVR_WAL_READ_ONLY) != 0) {
+        return KVR_EREADONLY;
+    }
+    if (group == NULL && request->kind == KVR_STORE_SNAPSHOT_WRITE &&
+        kvr__wal_group_is_many(wal)) {
+        kvr_status status = kvr__wal_group_need(wal, request->group_id, &group);
+        if (status != KVR_OK) {
+            return status;
+        }
+    }
+    if (group == NULL) {
+        return perform_for_stranger(wal, request);
+    }
+    switch (request->kind) {
+    case KVR_STORE_LOAD:
+        return load(wal, group, result);
     case KVR_STORE_VOTE:
         return kvr__wal_vote_store(wal, request);
     case KVR_STORE_READ:
-        return kvr__wal_read(wal, request, result);
+        return kvr__wal_read(wal, group, request, result);
     case KVR_STORE_SNAPSHOT_WRITE:
-        return kvr__wal_snapshot_write(wal, request);
+        return kvr__wal_snapshot_write(wal, group, request);
     case KVR_STORE_SNAPSHOT_READ:
-        return kvr__wal_snapshot_read(wal, request, result);
+        return kvr__wal_snapshot_read(wal, group, request, result);
     case KVR_STORE_DISCARD:
-        return discard(wal, request);
+        return discard(wal, group, request);
+    case KVR_STORE_FORGET:
+        return kvr__wal_group_is_many(wal) ? kvr__wal_group_forget(wal, group->id) : KVR_EINVAL;
     default:
         return KVR_EINVAL;
     }
@@ -329,19 +381,26 @@ static void answer(const job *work, uint32_t i, kvr_store_result *result)
     memcpy(out, result, sizeof *result);
 }
 
-static bool is_append(const job *work, uint32_t i)
+/* True for what becomes a record: all APPENDs, and the VOTEs of a store of many groups. */
+static bool is_logged(const job *work, uint32_t i)
 {
+    const kvr_wal *wal = work->wal;
     const kvr_store_request *request = request_at(work, i);
-    return request->kind == KVR_STORE_APPEND && request->group_id == work->wal->config.group_id &&
-           (work->wal->config.flags & KVR_WAL_READ_ONLY) == 0;
+    if ((wal->config.flags & KVR_WAL_READ_ONLY) != 0) {
+        return false;
+    }
+    if (kvr__wal_group_is_many(wal)) {
+        return request->kind == KVR_STORE_APPEND || request->kind == KVR_STORE_VOTE;
+    }
+    return request->kind == KVR_STORE_APPEND && request->group_id == wal->config.group_id;
 }
 
-/* Performs the APPENDs from `i` on that share one record. Returns how many. */
+/* Performs the requests from `i` on that share one flush. Returns how many. */
 static uint32_t append_run(const job *work, uint32_t i, kvr_status *out_status)
 {
     const kvr_store_request *run[KVR__WAL_RUN_MAX];
     uint32_t count = 0, taken = 0;
-    while (count < KVR__WAL_RUN_MAX && i + count < work->count && is_append(work, i + count)) {
+    while (count < KVR__WAL_RUN_MAX && i + count < work->count && is_logged(work, i + count)) {
         run[count] = request_at(work, i + count);
         count++;
     }
@@ -360,10 +419,8 @@ static uint32_t perform_from(const job *work, uint32_t i)
     kvr_store_result result = {.free_bytes = work->free_bytes};
     if (wal->state == KVR__WAL_FAILED) {
         result.status = KVR_EIO;
-    } else if (is_append(work, i)) {
+    } else if (is_logged(work, i)) {
         taken = append_run(work, i, &result.status);
-    } else if (request_at(work, i)->group_id != wal->config.group_id) {
-        result.status = KVR_EINVAL;
     } else {
         result.status = perform(wal, request_at(work, i), &result);
     }
@@ -478,7 +535,7 @@ kvr_status kvr_wal_idle(kvr_wal *wal)
     if (wal->state != KVR__WAL_OPEN) {
         return wal->state == KVR__WAL_FAILED ? wal->failure.status : KVR_ESTATE;
     }
-    return kvr_wal_has_unvouched(wal) ? kvr__wal_append_empty(wal, 0) : KVR_OK;
+    return kvr_wal_has_unvouched(wal) ? kvr__wal_append_mark(wal) : KVR_OK;
 }
 
 /* ------------------------------------------------------------------ questions */
@@ -497,26 +554,35 @@ static void count_bytes(const kvr_wal *wal, kvr_wal_status *status)
     for (uint32_t i = 0; i < wal->ready.count; i++) {
         status->ready_bytes += wal->ready.items[i].size;
     }
-    for (uint32_t i = 0; i < wal->snapshots.count; i++) {
-        status->snapshot_bytes += wal->snapshots.items[i].file_size;
+    for (uint32_t i = 0; i < wal->groups.count; i++) {
+        const kvr__wal_group *group = wal->groups.items[i];
+        for (uint32_t j = 0; j < group->snapshots.count; j++) {
+            status->snapshot_bytes += group->snapshots.items[j].file_size;
+        }
+        status->snapshot_count += group->snapshots.count;
     }
+}
+
+/* Numbers of the one group of a store of one. */
+static void tell_group(const kvr__wal_group *group, kvr_wal_status *status)
+{
+    const kvr__wal_snapshot *newest = kvr__wal_snapshot_newest(group);
+    status->term = group->term;
+    status->voted_for = group->voted_for;
+    status->incarnation = group->incarnation;
+    status->first_index = group->first_index;
+    status->last_index = group->last_index;
+    status->snapshot_index = newest == NULL ? 0 : newest->index;
+    status->snapshot_term = newest == NULL ? 0 : newest->term;
 }
 
 void kvr_wal_get_status(const kvr_wal *wal, kvr_wal_status *out_status)
 {
-    const kvr__wal_snapshot *newest = kvr__wal_snapshot_newest(wal);
     kvr_wal_status status = {
         .size = out_status->size,
         .status = wal->state == KVR__WAL_FAILED || wal->state == KVR__WAL_REFUSED
                       ? wal->failure.status
                       : KVR_OK,
-        .term = wal->vote.term,
-        .voted_for = wal->vote.voted_for,
-        .incarnation = wal->vote.incarnation,
-        .first_index = wal->first_index,
-        .last_index = wal->last_index,
-        .snapshot_index = newest == NULL ? 0 : newest->index,
-        .snapshot_term = newest == NULL ? 0 : newest->term,
         .free_bytes = wal->state == KVR__WAL_OPEN ? free_bytes(wal) : UINT64_MAX,
         .records = wal->record_count,
         .flushes = wal->flush_count,
@@ -524,8 +590,11 @@ void kvr_wal_get_status(const kvr_wal *wal, kvr_wal_status *out_status)
         .memory_bytes = kvr__mem_bytes(&wal->mem),
         .segment_count = wal->segments.count,
         .ready_count = wal->ready.count,
-        .snapshot_count = wal->snapshots.count,
+        .group_count = wal->groups.count,
     };
+    if (!kvr__wal_group_is_many(wal)) {
+        tell_group(wal->groups.items[0], &status);
+    }
     count_bytes(wal, &status);
     fill_in(out_status, out_status->size, &status, sizeof status);
 }

@@ -19,17 +19,20 @@ static void check_segments(const kvr_wal *wal)
         /* 2 */
         KVR_ASSERT(segment->end <= segment->size);
         KVR_ASSERT(segment->end % KVR__WAL_ALIGN == 0);
-        /* 3 */
-        KVR_ASSERT(segment->last_index <= wal->last_index);
     }
 }
 
-static void check_points(const kvr_wal *wal)
+static void check_log(const kvr_wal *wal, const kvr__wal_group *group)
 {
-    for (uint32_t i = 0; i < wal->points.count; i++) {
-        const kvr__wal_point *point = &wal->points.items[i];
+    /* 3 */
+    KVR_ASSERT(group->first_index > 0);
+    KVR_ASSERT(group->first_index <= group->last_index + 1);
+    KVR_ASSERT(group->durable_first <= group->first_index || group->reset_due);
+    KVR_ASSERT(!group->in_batch);
+    for (uint32_t i = 0; i < group->points.count; i++) {
+        const kvr__wal_point *point = &group->points.items[i];
         /* 4 */
-        KVR_ASSERT(point->index <= wal->last_index);
+        KVR_ASSERT(point->index <= group->last_index);
         KVR_ASSERT(point->place.sequence <= wal->sequence);
         KVR_ASSERT(point->place.segment_id != 0);
         if (i > 0) {
@@ -39,25 +42,26 @@ static void check_points(const kvr_wal *wal)
         }
     }
     /* 5 */
-    if (wal->first_index <= wal->last_index) {
-        KVR_ASSERT(wal->points.count > 0);
-        KVR_ASSERT(wal->points.items[0].index <= wal->first_index);
+    if (group->first_index <= group->last_index) {
+        KVR_ASSERT(group->points.count > 0);
+        KVR_ASSERT(group->points.items[0].index <= group->first_index);
+        KVR_ASSERT(group->points.items[0].place.number >= wal->segments.items[0].number);
     }
 }
 
-static void check_snapshots(const kvr_wal *wal)
+static void check_snapshots(const kvr__wal_group *group)
 {
-    for (uint32_t i = 0; i < wal->snapshots.count; i++) {
-        const kvr__wal_snapshot *snapshot = &wal->snapshots.items[i];
+    for (uint32_t i = 0; i < group->snapshots.count; i++) {
+        const kvr__wal_snapshot *snapshot = &group->snapshots.items[i];
         /* 8 */
         KVR_ASSERT(snapshot->index > 0);
         if (i > 0) {
             KVR_ASSERT(snapshot[-1].index <= snapshot->index);
         }
     }
-    for (uint32_t i = 0; i < sizeof wal->parts / sizeof wal->parts[0]; i++) {
-        const kvr__wal_part *part = &wal->parts[i];
-        if (part->file.is_open) {
+    for (uint32_t i = 0; i < sizeof group->parts / sizeof group->parts[0]; i++) {
+        const kvr__wal_part *part = group->parts[i];
+        if (part != NULL && part->file.is_open) {
             /* 9 */
             KVR_ASSERT(part->written <= part->hashed);
             KVR_ASSERT(part->block_count == part->hashed / KVR__WAL_BLOCK_SIZE);
@@ -72,13 +76,17 @@ void kvr__wal_check(const kvr_wal *wal)
         return;
     }
     /* 6 */
-    KVR_ASSERT(wal->first_index > 0);
-    KVR_ASSERT(wal->first_index <= wal->last_index + 1);
-    KVR_ASSERT(wal->durable_first <= wal->first_index || wal->reset_due);
+    KVR_ASSERT(kvr__wal_group_is_many(wal) || wal->groups.count == 1);
+    for (uint32_t i = 0; i < wal->groups.count; i++) {
+        const kvr__wal_group *group = wal->groups.items[i];
+        if (i > 0) {
+            KVR_ASSERT(wal->groups.items[i - 1]->id < group->id);
+        }
+        check_log(wal, group);
+        check_snapshots(group);
+    }
     /* 7 */
     KVR_ASSERT(wal->vote.sequence > 0);
     KVR_ASSERT(wal->vote.record_sequence <= wal->sequence);
     check_segments(wal);
-    check_points(wal);
-    check_snapshots(wal);
 }

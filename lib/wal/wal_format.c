@@ -111,7 +111,7 @@ kvr_status kvr__wal_segment_head_read(kvr_slice bytes, uint64_t offset, uint64_t
 void kvr__wal_record_write(uint8_t *out, kvr__wal_record *record, uint64_t store_id)
 {
     KVR_ASSERT(record->kind >= KVR__WAL_APPEND);
-    KVR_ASSERT(record->kind <= KVR__WAL_RESET);
+    KVR_ASSERT(record->kind <= KVR__WAL_GROUPS);
     KVR_ASSERT(record->offset % KVR__WAL_ALIGN == 0);
     KVR_ASSERT(record->durable_sequence < record->sequence);
     head_begin(out, record_magic, record->kind);
@@ -159,7 +159,7 @@ kvr_status kvr__wal_record_read(kvr_slice bytes, uint64_t store_id, kvr__wal_rec
         .body_checksum = kvr__load_u64(p + 112),
         .checksum = kvr__load_u64(p + head_size - CHECKSUM_SIZE),
     };
-    if (record.kind < KVR__WAL_APPEND || record.kind > KVR__WAL_RESET) {
+    if (record.kind < KVR__WAL_APPEND || record.kind > KVR__WAL_GROUPS) {
         return KVR_EVERSION;
     }
     if (record.sequence > KVR__WAL_NUMBER_MAX || record.durable_sequence >= record.sequence ||
@@ -170,11 +170,45 @@ kvr_status kvr__wal_record_read(kvr_slice bytes, uint64_t store_id, kvr__wal_rec
     return KVR_OK;
 }
 
+/* ------------------------------------------------------------------ groups */
+
+void kvr__wal_group_item_write(uint8_t out[KVR__WAL_ITEM_SIZE], const kvr__wal_group_item *item)
+{
+    memset(out, 0, KVR__WAL_ITEM_SIZE);
+    kvr__store_u64(out, item->group_id);
+    kvr__store_u64(out + 8, item->term);
+    kvr__store_u64(out + 16, item->voted_for);
+    kvr__store_u64(out + 24, item->incarnation);
+    kvr__store_u64(out + 32, item->first_index);
+    kvr__store_u64(out + 40, item->last_index);
+    kvr__store_u64(out + 48, item->snapshot_index);
+    kvr__store_u32(out + 56, item->flags);
+}
+
+bool kvr__wal_group_item_read(const uint8_t *bytes, kvr__wal_group_item *out)
+{
+    *out = (kvr__wal_group_item){
+        .group_id = kvr__load_u64(bytes),
+        .term = kvr__load_u64(bytes + 8),
+        .voted_for = kvr__load_u64(bytes + 16),
+        .incarnation = kvr__load_u64(bytes + 24),
+        .first_index = kvr__load_u64(bytes + 32),
+        .last_index = kvr__load_u64(bytes + 40),
+        .snapshot_index = kvr__load_u64(bytes + 48),
+        .flags = kvr__load_u32(bytes + 56),
+    };
+    bool resets = (out->flags & KVR__WAL_ITEM_RESET) != 0;
+    return out->first_index > 0 && out->first_index <= KVR__WAL_NUMBER_MAX &&
+           out->last_index <= KVR__WAL_NUMBER_MAX && out->first_index <= out->last_index + 1 &&
+           (!resets || out->first_index == out->last_index + 1);
+}
+
 /* ------------------------------------------------------------------ term and vote */
 
 void kvr__wal_vote_write(uint8_t *out, const kvr__wal_vote *vote)
 {
-    head_begin(out, vote_magic, 0);
+    KVR_ASSERT(vote->kind <= KVR__WAL_STORE_OF_MANY);
+    head_begin(out, vote_magic, vote->kind);
     kvr__store_u64(out + 8, vote->sequence);
     kvr__store_u64(out + 16, vote->cluster_id);
     kvr__store_u64(out + 24, vote->member_id);
@@ -195,7 +229,11 @@ kvr_status kvr__wal_vote_read(kvr_slice bytes, kvr__wal_vote *out)
         return status;
     }
     const uint8_t *p = bytes.data;
+    if (p[7] > KVR__WAL_STORE_OF_MANY) {
+        return KVR_EVERSION;
+    }
     *out = (kvr__wal_vote){
+        .kind = p[7],
         .sequence = kvr__load_u64(p + 8),
         .cluster_id = kvr__load_u64(p + 16),
         .member_id = kvr__load_u64(p + 24),
@@ -334,6 +372,29 @@ kvr__wal_name kvr__wal_name_snapshot(uint64_t index, uint64_t term)
     return name;
 }
 
+kvr__wal_name kvr__wal_name_group_snapshot(uint64_t group_id, uint64_t index, uint64_t term)
+{
+    kvr__wal_name name;
+    kvr__text text = kvr__text_in(name.text, sizeof name.text);
+    kvr__text_add(&text, KVR__WAL_SNAPSHOT_PREFIX);
+    kvr__text_add_hex(&text, group_id);
+    kvr__text_add(&text, "-");
+    kvr__text_add_hex(&text, index);
+    kvr__text_add(&text, "-");
+    kvr__text_add_hex(&text, term);
+    return name;
+}
+
+kvr__wal_name kvr__wal_name_group_part(const char *prefix, uint64_t group_id)
+{
+    kvr__wal_name name;
+    kvr__text text = kvr__text_in(name.text, sizeof name.text);
+    kvr__text_add(&text, prefix);
+    kvr__text_add_hex(&text, group_id);
+    kvr__text_add(&text, KVR__WAL_PART_SUFFIX);
+    return name;
+}
+
 /* True if `name` is exactly the name that `build` makes of the number that it holds. */
 static bool is_numbered(const char *name, const char *prefix, uint64_t *out_number)
 {
@@ -370,4 +431,37 @@ bool kvr__wal_name_is_snapshot(const char *name, uint64_t *out_index, uint64_t *
     *out_index = index;
     *out_term = term;
     return true;
+}
+
+bool kvr__wal_name_is_group_snapshot(const char *name, uint64_t *out_group_id, uint64_t *out_index,
+                                     uint64_t *out_term)
+{
+    const size_t prefix = sizeof KVR__WAL_SNAPSHOT_PREFIX - 1, digits = 16;
+    const size_t size = prefix + 3 * digits + 2;
+    uint64_t group_id, index, term;
+    if (strlen(name) != size || strncmp(name, KVR__WAL_SNAPSHOT_PREFIX, prefix) != 0 ||
+        !kvr__text_read_hex(name + prefix, &group_id) ||
+        !kvr__text_read_hex(name + prefix + digits + 1, &index) ||
+        !kvr__text_read_hex(name + prefix + 2 * digits + 2, &term) || index > KVR__WAL_NUMBER_MAX ||
+        strcmp(name, kvr__wal_name_group_snapshot(group_id, index, term).text) != 0) {
+        return false;
+    }
+    *out_group_id = group_id;
+    *out_index = index;
+    *out_term = term;
+    return true;
+}
+
+bool kvr__wal_name_is_group_part(const char *name, uint64_t *out_group_id)
+{
+    static const char *const prefixes[] = {KVR__WAL_LOCAL_PREFIX, KVR__WAL_RECEIVED_PREFIX};
+    for (size_t i = 0; i < sizeof prefixes / sizeof prefixes[0]; i++) {
+        size_t size = strlen(prefixes[i]);
+        if (strncmp(name, prefixes[i], size) == 0 &&
+            kvr__text_read_hex(name + size, out_group_id) &&
+            strcmp(name, kvr__wal_name_group_part(prefixes[i], *out_group_id).text) == 0) {
+            return true;
+        }
+    }
+    return false;
 }

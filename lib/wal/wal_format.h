@@ -42,7 +42,27 @@ typedef struct kvr__wal_segment_head {
 enum {
     KVR__WAL_APPEND = 1, /* entries from first_index on, replacing what stood there */
     KVR__WAL_MARK = 2,   /* no entries: vouches for what is before it */
-    KVR__WAL_RESET = 3   /* the log is empty and goes on at first_index; may hold entries */
+    KVR__WAL_RESET = 3,  /* the log is empty and goes on at first_index; may hold entries */
+    KVR__WAL_GROUPS = 4  /* store of many groups: items; entry_count says how many */
+};
+
+/* What a store of many groups says of one of them, in place of a vote file of its own. The newest
+ * item counts. */
+typedef struct kvr__wal_group_item {
+    uint64_t group_id;
+    uint64_t term;
+    uint64_t voted_for;
+    uint64_t incarnation;
+    uint64_t first_index;
+    uint64_t last_index;
+    uint64_t snapshot_index;
+    uint32_t flags; /* KVR__WAL_ITEM_* */
+} kvr__wal_group_item;
+
+enum {
+    KVR__WAL_ITEM_SIZE = 64,
+    KVR__WAL_ITEM_RESET = 1, /* the log is empty and goes on at first_index */
+    KVR__WAL_ITEM_GONE = 2   /* the group left this store */
 };
 
 /* The head of one record, which is one batch. */
@@ -66,7 +86,10 @@ typedef struct kvr__wal_record {
     uint64_t checksum; /* of the head, with the store id as its seed: covers all of the record */
 } kvr__wal_record;
 
-/* One slot of the vote file. Slot number = sequence & 1. */
+/* One slot of the vote file. Slot number = sequence & 1. That of a store of many groups only
+ * vouches: its group, term, vote and incarnation are 0. */
+enum { KVR__WAL_STORE_OF_ONE = 0, KVR__WAL_STORE_OF_MANY = 1 };
+
 typedef struct kvr__wal_vote {
     uint64_t sequence;
     uint64_t cluster_id;
@@ -78,6 +101,8 @@ typedef struct kvr__wal_vote {
     uint64_t record_sequence; /* the last record known flushed when this was written; 0: none */
     uint64_t record_checksum;
     uint64_t store_id; /* random, made with the store: the seed of checksums in the log */
+    uint8_t kind;      /* KVR__WAL_STORE_OF_* */
+    uint8_t reserved[7];
 } kvr__wal_vote;
 
 /* A snapshot file: head, stream, one XXH3-64 a block of the stream, configuration, tail. */
@@ -105,6 +130,7 @@ typedef struct kvr__wal_snapshot_tail {
 void kvr__wal_segment_head_write(uint8_t *out, const kvr__wal_segment_head *head,
                                  uint64_t store_id);
 void kvr__wal_record_write(uint8_t *out, kvr__wal_record *record, uint64_t store_id);
+void kvr__wal_group_item_write(uint8_t out[KVR__WAL_ITEM_SIZE], const kvr__wal_group_item *item);
 void kvr__wal_vote_write(uint8_t *out, const kvr__wal_vote *vote);
 void kvr__wal_snapshot_head_write(uint8_t *out, const kvr__wal_snapshot_head *head);
 void kvr__wal_snapshot_tail_write(uint8_t *out, const kvr__wal_snapshot_tail *tail);
@@ -119,6 +145,8 @@ void kvr__wal_snapshot_tail_write(uint8_t *out, const kvr__wal_snapshot_tail *ta
 kvr_status kvr__wal_segment_head_read(kvr_slice bytes, uint64_t offset, uint64_t store_id,
                                       kvr__wal_segment_head *out);
 kvr_status kvr__wal_record_read(kvr_slice bytes, uint64_t store_id, kvr__wal_record *out);
+/* False: no group could be so. */
+bool kvr__wal_group_item_read(const uint8_t *bytes, kvr__wal_group_item *out);
 kvr_status kvr__wal_vote_read(kvr_slice bytes, kvr__wal_vote *out);
 kvr_status kvr__wal_snapshot_head_read(kvr_slice bytes, kvr__wal_snapshot_head *out);
 kvr_status kvr__wal_snapshot_tail_read(kvr_slice bytes, kvr__wal_snapshot_tail *out);
@@ -140,6 +168,9 @@ kvr_status kvr__wal_entries_walk(kvr_slice bytes, uint64_t *index);
 #define KVR__WAL_VOTE_PART "vote.part"
 #define KVR__WAL_LOCAL_PART "local.part"
 #define KVR__WAL_RECEIVED_PART "received.part"
+#define KVR__WAL_LOCAL_PREFIX "local-"
+#define KVR__WAL_RECEIVED_PREFIX "received-"
+#define KVR__WAL_PART_SUFFIX ".part"
 
 enum { KVR__WAL_NAME_SIZE = 64 };
 
@@ -150,10 +181,16 @@ typedef struct kvr__wal_name {
 kvr__wal_name kvr__wal_name_log(uint64_t number);
 kvr__wal_name kvr__wal_name_ready(uint64_t number);
 kvr__wal_name kvr__wal_name_snapshot(uint64_t index, uint64_t term);
+/* In a store of many groups. */
+kvr__wal_name kvr__wal_name_group_snapshot(uint64_t group_id, uint64_t index, uint64_t term);
+kvr__wal_name kvr__wal_name_group_part(const char *prefix, uint64_t group_id);
 
 /* False if `name` is not of that kind, or holds a number above KVR__WAL_NUMBER_MAX. */
 bool kvr__wal_name_is_log(const char *name, uint64_t *out_number);
 bool kvr__wal_name_is_ready(const char *name, uint64_t *out_number);
 bool kvr__wal_name_is_snapshot(const char *name, uint64_t *out_index, uint64_t *out_term);
+bool kvr__wal_name_is_group_snapshot(const char *name, uint64_t *out_group_id,
+                                     uint64_t *out_index, uint64_t *out_term);
+bool kvr__wal_name_is_group_part(const char *name, uint64_t *out_group_id);
 
 #endif

@@ -46,7 +46,6 @@ typedef struct kvr__wal_segment {
     uint64_t first_sequence; /* of the first record in it */
     uint64_t end;            /* offset behind its last record; 0: nothing was written yet */
     uint64_t size;           /* of the file */
-    uint64_t last_index;     /* the highest index that is still read from it; 0: none */
 } kvr__wal_segment;
 
 /* A file that waits to become a segment. Its content means nothing. */
@@ -66,10 +65,10 @@ typedef struct kvr__wal_place {
 
 /* A place where reading may start. There is one at the first record with entries of each segment,
  * at each that replaced entries, and at least one in 64 KiB. From a point on the records in the
- * files hold the log up to the next point that replaces. */
+ * files hold the log up to the next point that begins anew. */
 typedef struct kvr__wal_point {
     uint64_t index; /* first_index of the record */
-    bool replaces;
+    bool is_begin;  /* reading that comes to it starts anew: it replaces, or others lie between */
     kvr__wal_place place;
 } kvr__wal_point;
 
@@ -103,6 +102,7 @@ typedef struct kvr__wal_part {
 
 /* A walk over a snapshot file that verifies it, a slice at a time. */
 typedef struct kvr__wal_verify {
+    struct kvr__wal_group *group; /* whose snapshot it is */
     kvr__wal_file file;
     uint64_t file_size;
     kvr__wal_snapshot_head head;
@@ -119,6 +119,56 @@ typedef struct kvr__wal_lent {
     size_t capacity;
     uint8_t bytes[];
 } kvr__wal_lent;
+
+/* One group's log, term and vote, snapshots. A store of one group has one of these, always; in a
+ * store of many they come with their first request and go with FORGET. */
+typedef struct kvr__wal_group {
+    uint64_t id;
+    uint64_t first_index;
+    uint64_t last_index;
+    uint64_t oldest_index;  /* entries from here on were found by open; only open uses it */
+    uint64_t durable_first; /* first_index as the last record tells it; 0: none did */
+    uint64_t told_snapshot; /* the newest snapshot as records told it; only open uses it */
+    bool shares;    /* the segments with others */
+    bool reset_due; /* the log on disk does not continue the snapshot: the next record is a RESET */
+    bool refused;   /* the last append found no room: those that follow it are refused too */
+    bool in_batch;  /* a record of the batch that is being written is this group's */
+    bool is_known;  /* some record names it */
+    bool is_gone;   /* and the last one says that it left; only open comes across such */
+    struct {
+        kvr__wal_point *items;
+        uint32_t count, capacity;
+    } points;
+    kvr__wal_place next_place; /* where the READ of next_index will start */
+    uint64_t next_index;       /* 0: not known */
+
+    /* As the newest durable record or slot tells them. */
+    uint64_t term;
+    uint64_t voted_for;
+    uint64_t incarnation;
+    uint64_t item_number; /* store of many: segment of the newest GROUPS record that names it */
+
+    struct {
+        kvr__wal_snapshot *items; /* by index and term; the last one is the newest */
+        uint32_t count, capacity;
+    } snapshots;
+    kvr__wal_part *parts[2]; /* by source; NULL until one is written */
+} kvr__wal_group;
+
+/* One record of a batch. */
+typedef struct kvr__wal_content {
+    kvr__wal_group *group; /* whose log it is for; NULL: GROUPS */
+    uint8_t kind;
+    uint32_t entry_count;   /* or of items */
+    uint32_t request_count; /* APPEND: whose pieces are the entries */
+    uint64_t first_index;
+    uint64_t body_size;
+    const kvr_store_request *const *requests;
+    kvr_slice more_items;            /* GROUPS: as they stand in the file; without any */
+    uint8_t item[KVR__WAL_ITEM_SIZE]; /* this one, if body_size says so */
+    kvr__wal_record record;          /* once it is written */
+    kvr__wal_place place;
+} kvr__wal_content;
 
 enum {
     KVR__WAL_NEW = 0,
@@ -156,9 +206,9 @@ struct kvr_wal {
     kvr_wal_config config;
     kvr_file_ops files;
     uint8_t state;
-    bool refused;   /* the last append found no room: those that follow it are refused too */
-    bool head_due;  /* a segment head with a fresh id comes before the next record */
-    bool reset_due; /* the log on disk does not continue the snapshot: the next record is a RESET */
+    bool head_due; /* a segment head with a fresh id comes before the next record */
+    bool removal_due;  /* a segment may have become needless */
+    bool snapshot_due; /* one is to be read back, or older ones go */
     bool unvouched; /* nothing vouches for the last record or vote yet */
     kvr__wal_failure failure;
     uint64_t failure_count;              /* how many were recorded */
@@ -176,30 +226,23 @@ struct kvr_wal {
         uint32_t count, capacity;
     } ready;
     struct {
-        kvr__wal_point *items;
+        kvr__wal_group **items; /* by id */
         uint32_t count, capacity;
-    } points;
+    } groups;
+    struct {
+        kvr__wal_content *items; /* the records of one write and one flush */
+        uint32_t count, capacity;
+    } batch;
     kvr__wal_file file;
     kvr__wal_file fill; /* the ready file that is being filled */
     uint64_t segment_id;
     uint64_t sequence; /* of the last record, which is durable; 0: none */
     uint64_t checksum; /* of that record */
-    uint64_t first_index;
-    uint64_t last_index;
-    uint64_t oldest_index;     /* entries from here on were found by open; only open uses it */
-    uint64_t durable_first;    /* first_index as the last record tells it */
-    kvr__wal_place next_place; /* where the READ of next_index will start; 0: not known */
-    uint64_t next_index;
 
-    kvr__wal_vote vote; /* the newest durable slot */
+    kvr__wal_vote vote; /* the newest durable slot; store of many: it only vouches */
     bool vote_is_whole; /* both of its copies are */
     kvr__wal_file vote_file;
 
-    struct {
-        kvr__wal_snapshot *items; /* by index and term; the last one is the newest */
-        uint32_t count, capacity;
-    } snapshots;
-    kvr__wal_part parts[2]; /* by source */
     kvr__wal_verify verify;
     kvr__wal_file read_file; /* the snapshot that was read last */
 
@@ -260,23 +303,69 @@ kvr_status kvr__wal_files_flush_names(kvr_wal *wal);
 /* ------------------------------------------------------------------ wal_log.c: points */
 
 /* Makes room for one more point. KVR_ENOMEM. */
-kvr_status kvr__wal_log_reserve(kvr_wal *wal);
+kvr_status kvr__wal_log_reserve(kvr_wal *wal, kvr__wal_group *group);
 
 /* NULL if `record` may follow what the log holds, else what is wrong with it. */
-const char *kvr__wal_log_refuses(const kvr_wal *wal, const kvr__wal_record *record);
+const char *kvr__wal_log_refuses(const kvr__wal_group *group, const kvr__wal_record *record);
 
 /* A durable record at `place` becomes part of the log. Room for a point is reserved. */
-void kvr__wal_log_apply(kvr_wal *wal, const kvr__wal_record *record, const kvr__wal_place *place);
+void kvr__wal_log_apply(kvr__wal_group *group, const kvr__wal_record *record,
+                        const kvr__wal_place *place);
 
 /* Where reading must start to find entry `index`, which the log holds, and the index at which it
- * must stop, to start anew: what follows there in the files was replaced. */
-kvr__wal_place kvr__wal_log_find(const kvr_wal *wal, uint64_t index, uint64_t *out_until);
+ * must stop, to start anew: what follows there in the files was replaced, or is not its own. */
+kvr__wal_place kvr__wal_log_find(const kvr__wal_group *group, uint64_t index, uint64_t *out_until);
 
-/* The oldest segment is gone. */
-void kvr__wal_log_drop_segment(kvr_wal *wal);
+/* The number of the oldest segment that the log needs; UINT64_MAX: none. */
+uint64_t kvr__wal_log_first_segment(const kvr__wal_group *group);
+
+/* Segments up to `number`, which the log does not need, go. */
+void kvr__wal_log_drop_segment(kvr__wal_group *group, uint64_t number);
 
 /* The log is empty and goes on at first_index. */
-void kvr__wal_log_clear(kvr_wal *wal, uint64_t first_index);
+void kvr__wal_log_clear(kvr__wal_group *group, uint64_t first_index);
+
+/* ------------------------------------------------------------------ wal_group.c */
+
+static inline bool kvr__wal_group_is_many(const kvr_wal *wal)
+{
+    return (wal->config.flags & KVR_WAL_GROUPS) != 0;
+}
+
+kvr__wal_group *kvr__wal_group_find(const kvr_wal *wal, uint64_t id); /* NULL: none */
+
+/* The group, made if it is new. KVR_ENOMEM, which is not recorded. */
+kvr_status kvr__wal_group_add(kvr_wal *wal, uint64_t id, kvr__wal_group **out_group);
+
+/* The same for a request: KVR_ENOSPACE (no memory), KVR_EINVAL (there are too many). */
+kvr_status kvr__wal_group_need(kvr_wal *wal, uint64_t id, kvr__wal_group **out_group);
+
+void kvr__wal_group_drop(kvr_wal *wal, kvr__wal_group *group);
+
+/* Fills *out with a record of this VOTE, if it may be. KVR_EINVAL. */
+kvr_status kvr__wal_group_vote(kvr_wal *wal, kvr__wal_group *group,
+                               const kvr_store_request *request, kvr__wal_content *out);
+
+/* NULL, or what is wrong with items that a record holds after all before it. */
+const char *kvr__wal_group_refuses(const kvr_wal *wal, kvr_slice items);
+
+/* Items in segment `number` are durable. Groups that they name exist. */
+void kvr__wal_group_apply(kvr_wal *wal, kvr_slice items, uint64_t number);
+
+/* Writes up to a slice of items of groups that only segments up to `number` tell of. KVR_OK: there
+ * are none; KVR_AGAIN. */
+kvr_status kvr__wal_group_tell(kvr_wal *wal, uint64_t number);
+
+/* FORGET. */
+kvr_status kvr__wal_group_forget(kvr_wal *wal, uint64_t id);
+
+static inline kvr_slice kvr__wal_content_items(const kvr__wal_content *content)
+{
+    if (content->kind != KVR__WAL_GROUPS || content->more_items.size > 0) {
+        return content->more_items;
+    }
+    return (kvr_slice){content->item, (size_t)content->body_size};
+}
 
 /* ------------------------------------------------------------------ wal_recover.c */
 
@@ -294,6 +383,9 @@ kvr__wal_segment *kvr__wal_segment_find(kvr_wal *wal, uint64_t number);
  * open. `is_mark`: may use what is reserved for marks. KVR_OK, KVR_ENOSPACE, KVR_FSTORAGE. */
 kvr_status kvr__wal_segment_room(kvr_wal *wal, uint64_t size, bool is_mark);
 
+/* The oldest segment, which no group needs, is gone. */
+void kvr__wal_segment_drop_oldest(kvr_wal *wal);
+
 /* A number that no file of the log has. */
 uint64_t kvr__wal_segment_new_number(const kvr_wal *wal);
 
@@ -305,13 +397,21 @@ kvr_status kvr__wal_append(kvr_wal *wal, const kvr_store_request *const *request
                            uint32_t *out_taken);
 
 /* Writes and flushes an empty record: a MARK, or a RESET of the log to `reset` if that is not 0. */
-kvr_status kvr__wal_append_empty(kvr_wal *wal, uint64_t reset);
+kvr_status kvr__wal_append_empty(kvr_wal *wal, kvr__wal_group *group, uint64_t reset);
+
+/* Writes and flushes a record of items, or one without any, which vouches for what is before it. */
+kvr_status kvr__wal_append_groups(kvr_wal *wal, kvr_slice items);
+
+/* Writes and flushes what vouches for what is before it. */
+kvr_status kvr__wal_append_mark(kvr_wal *wal);
 
 /* ------------------------------------------------------------------ wal_vote.c */
 
 /* Reads the vote file into wal->vote. KVR_ENOTFOUND: there is none. */
 kvr_status kvr__wal_vote_load(kvr_wal *wal);
 kvr_status kvr__wal_vote_create(kvr_wal *wal);
+/* NULL, or what Raft never does. */
+const char *kvr__wal_vote_refuses(const kvr__wal_group *now, const kvr_store_request *request);
 kvr_status kvr__wal_vote_store(kvr_wal *wal, const kvr_store_request *request);
 /* Writes the same once more, as the next slot, so that it names the last record: a log that was
  * closed cannot lose its end unnoticed, not even by a whole file. */
@@ -321,28 +421,38 @@ kvr_status kvr__wal_vote_settle(kvr_wal *wal, uint64_t durable_sequence);
 
 /* ------------------------------------------------------------------ wal_snapshot.c */
 
-kvr_status kvr__wal_snapshot_write(kvr_wal *wal, const kvr_store_request *request);
-kvr_status kvr__wal_snapshot_read(kvr_wal *wal, const kvr_store_request *request,
-                                  kvr_store_result *result);
-const kvr__wal_snapshot *kvr__wal_snapshot_newest(const kvr_wal *wal); /* NULL: none */
+kvr_status kvr__wal_snapshot_write(kvr_wal *wal, kvr__wal_group *group,
+                                   const kvr_store_request *request);
+kvr_status kvr__wal_snapshot_read(kvr_wal *wal, const kvr__wal_group *group,
+                                  const kvr_store_request *request, kvr_store_result *result);
+const kvr__wal_snapshot *kvr__wal_snapshot_newest(const kvr__wal_group *group); /* NULL: none */
+
+/* Its file, and that in which one from `source` is written. */
+kvr__wal_name kvr__wal_snapshot_name(const kvr_wal *wal, const kvr__wal_group *group,
+                                     const kvr__wal_snapshot *snapshot);
+kvr__wal_name kvr__wal_snapshot_part_name(const kvr_wal *wal, const kvr__wal_group *group,
+                                          uint32_t source);
 
 /* The configuration in *out_meta is lent as results are. KVR_ENOSPACE: no memory. */
 kvr_status kvr__wal_snapshot_meta(kvr_wal *wal, const kvr__wal_snapshot *snapshot,
                                   kvr_snapshot_meta *out_meta);
 
 /* The list: room for one more; one more, which it then owns; one less. */
-kvr_status kvr__wal_snapshot_reserve(kvr_wal *wal);
-void kvr__wal_snapshot_insert(kvr_wal *wal, const kvr__wal_snapshot *snapshot);
-void kvr__wal_snapshot_drop(kvr_wal *wal, uint32_t i);
+kvr_status kvr__wal_snapshot_reserve(kvr_wal *wal, kvr__wal_group *group);
+void kvr__wal_snapshot_insert(kvr_wal *wal, kvr__wal_group *group,
+                              const kvr__wal_snapshot *snapshot);
+void kvr__wal_snapshot_drop(kvr_wal *wal, kvr__wal_group *group, uint32_t i);
 
-void kvr__wal_snapshot_close(kvr_wal *wal); /* files, and what was being written */
+/* What is being written, and files that are open for it. */
+void kvr__wal_snapshot_close(kvr_wal *wal, kvr__wal_group *group);
 
 /* ------------------------------------------------------------------ wal_verify.c */
 
 /* Begins with head, tail and table of the file that holds `snapshot`, of which index and term are
  * known, and fills in the rest. KVR_OK, KVR_ECORRUPT, KVR_EVERSION, KVR_EMISMATCH, KVR_EIO (all
  * recorded), KVR_ENOMEM. In any case _end follows. */
-kvr_status kvr__wal_verify_begin(kvr_wal *wal, kvr__wal_snapshot *snapshot);
+kvr_status kvr__wal_verify_begin(kvr_wal *wal, kvr__wal_group *group,
+                                 kvr__wal_snapshot *snapshot);
 
 /* Goes on by one slice. KVR_AGAIN; KVR_OK: all of it is as it was written; KVR_ECORRUPT,
  * KVR_EIO. */
@@ -356,10 +466,12 @@ kvr_status kvr__wal_verify_blocks(kvr_wal *wal, kvr__wal_file *file,
 
 /* ------------------------------------------------------------------ wal_read.c */
 
-kvr_status kvr__wal_read(kvr_wal *wal, const kvr_store_request *request, kvr_store_result *result);
+kvr_status kvr__wal_read(kvr_wal *wal, kvr__wal_group *group, const kvr_store_request *request,
+                         kvr_store_result *result);
 
 /* The term of entry `index`, which the log holds. Statuses of a READ. */
-kvr_status kvr__wal_read_term(kvr_wal *wal, uint64_t index, uint64_t *out_term);
+kvr_status kvr__wal_read_term(kvr_wal *wal, kvr__wal_group *group, uint64_t index,
+                              uint64_t *out_term);
 
 /* Memory for a result: *size bytes, or fewer but at least `size_min`. NULL: there is none. */
 uint8_t *kvr__wal_read_lend(kvr_wal *wal, size_t size_min, size_t *size);

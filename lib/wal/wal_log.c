@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* wal_log.c: where the entries of the log stand in its segments. An index of one point in 64 KiB is
- * enough to find any of them, because the records between two points follow one another; so memory
- * is a thousandth of the log's size.
+/* wal_log.c: where the entries of a group's log stand in the segments, which groups share. An index
+ * of one point in 64 KiB is enough to find any of them, because the records of a group between two
+ * points follow one another; so memory is a thousandth of the log's size.
  *
  *   segment 1                      segment 2
  *   [1..4][5..9][10..12]           [8..11][12..15]       10..12 were replaced by 8..11
@@ -12,29 +12,30 @@
 #include "base/array.h"
 #include "base/assertion.h"
 
-kvr_status kvr__wal_log_reserve(kvr_wal *wal)
+kvr_status kvr__wal_log_reserve(kvr_wal *wal, kvr__wal_group *group)
 {
-    return kvr__array_grow(&wal->mem, KVR__MEM_LOG, (void **)&wal->points.items,
-                           &wal->points.capacity, wal->points.count + 1, sizeof(kvr__wal_point));
+    return kvr__array_grow(&wal->mem, KVR__MEM_LOG, (void **)&group->points.items,
+                           &group->points.capacity, group->points.count + 1,
+                           sizeof(kvr__wal_point));
 }
 
-const char *kvr__wal_log_refuses(const kvr_wal *wal, const kvr__wal_record *record)
+const char *kvr__wal_log_refuses(const kvr__wal_group *group, const kvr__wal_record *record)
 {
     uint64_t first = record->first_index;
-    if (record->group_id != wal->config.group_id) {
-        return "a record of another group";
-    }
+    KVR_ASSERT(record->group_id == group->id);
     if (record->log_first == 0 || first == 0 || first > KVR__WAL_NUMBER_MAX) {
         return "a record with an impossible index";
     }
     switch (record->kind) {
     case KVR__WAL_APPEND:
-        if (first > wal->last_index + 1 || first < record->log_first || record->entry_count == 0) {
+        if (first > group->last_index + 1 || first < record->log_first ||
+            record->entry_count == 0) {
             return "a record whose entries do not continue the log";
         }
         return NULL;
     case KVR__WAL_MARK:
-        if (first != wal->last_index + 1 || record->log_first > first || record->entry_count != 0) {
+        if (first != group->last_index + 1 || record->log_first > first ||
+            record->entry_count != 0) {
             return "a mark that does not stand at the end of the log";
         }
         return NULL;
@@ -43,109 +44,112 @@ const char *kvr__wal_log_refuses(const kvr_wal *wal, const kvr__wal_record *reco
     }
 }
 
-void kvr__wal_log_clear(kvr_wal *wal, uint64_t first_index)
+void kvr__wal_log_clear(kvr__wal_group *group, uint64_t first_index)
 {
     KVR_ASSERT(first_index > 0);
-    wal->points.count = 0;
-    for (uint32_t i = 0; i < wal->segments.count; i++) {
-        wal->segments.items[i].last_index = 0;
-    }
-    wal->first_index = first_index;
-    wal->oldest_index = first_index;
-    wal->last_index = first_index - 1;
-    wal->next_index = 0;
+    group->points.count = 0;
+    group->first_index = first_index;
+    group->oldest_index = first_index;
+    group->last_index = first_index - 1;
+    group->next_index = 0;
 }
 
 /* Entries from `index` on are replaced. */
-static void cut_from(kvr_wal *wal, uint64_t index)
+static void cut_from(kvr__wal_group *group, uint64_t index)
 {
-    while (wal->points.count > 0 && wal->points.items[wal->points.count - 1].index >= index) {
-        wal->points.count--;
+    while (group->points.count > 0 && group->points.items[group->points.count - 1].index >= index) {
+        group->points.count--;
     }
-    for (uint32_t i = 0; i < wal->segments.count; i++) {
-        if (wal->segments.items[i].last_index >= index) {
-            wal->segments.items[i].last_index = index - 1;
-        }
-    }
-    wal->next_index = 0;
+    group->next_index = 0;
 }
 
-static bool needs_point(const kvr_wal *wal, const kvr__wal_place *place, bool replaces)
+static bool needs_point(const kvr__wal_group *group, const kvr__wal_place *place, bool replaces)
 {
-    if (replaces || wal->points.count == 0) {
+    if (replaces || group->points.count == 0) {
         return true;
     }
-    const kvr__wal_place *before = &wal->points.items[wal->points.count - 1].place;
+    const kvr__wal_place *before = &group->points.items[group->points.count - 1].place;
     return before->number != place->number ||
            place->offset - before->offset >= KVR__WAL_POINT_BYTES;
 }
 
-void kvr__wal_log_apply(kvr_wal *wal, const kvr__wal_record *record, const kvr__wal_place *place)
+void kvr__wal_log_apply(kvr__wal_group *group, const kvr__wal_record *record,
+                        const kvr__wal_place *place)
 {
-    KVR_ASSERT(kvr__wal_log_refuses(wal, record) == NULL);
-    KVR_ASSERT(place->sequence == wal->sequence + 1 || wal->sequence == 0);
+    KVR_ASSERT(kvr__wal_log_refuses(group, record) == NULL);
     if (record->kind == KVR__WAL_RESET) {
-        kvr__wal_log_clear(wal, record->first_index);
+        kvr__wal_log_clear(group, record->first_index);
     }
     if (record->entry_count > 0) {
-        bool replaces = record->first_index <= wal->last_index;
+        bool replaces = record->first_index <= group->last_index;
         if (replaces) {
-            cut_from(wal, record->first_index);
+            cut_from(group, record->first_index);
         }
-        if (needs_point(wal, place, replaces)) {
-            KVR_ASSERT(wal->points.count < wal->points.capacity);
-            wal->points.items[wal->points.count++] = (kvr__wal_point){
-                .index = record->first_index, .replaces = replaces, .place = *place};
+        if (needs_point(group, place, replaces)) {
+            KVR_ASSERT(group->points.count < group->points.capacity);
+            group->points.items[group->points.count++] = (kvr__wal_point){
+                .index = record->first_index,
+                .is_begin = replaces || group->shares,
+                .place = *place};
         }
-        wal->last_index = record->first_index + record->entry_count - 1;
-        kvr__wal_segment_find(wal, place->number)->last_index = wal->last_index;
-        if (record->first_index < wal->oldest_index) {
-            wal->oldest_index = record->first_index;
+        group->last_index = record->first_index + record->entry_count - 1;
+        if (record->first_index < group->oldest_index) {
+            group->oldest_index = record->first_index;
         }
     }
-    wal->durable_first = record->log_first;
-    wal->sequence = record->sequence;
-    wal->checksum = record->checksum;
+    group->durable_first = record->log_first;
+    group->told_snapshot = record->snapshot_index;
+    group->is_known = true;
 }
 
-kvr__wal_place kvr__wal_log_find(const kvr_wal *wal, uint64_t index, uint64_t *out_until)
+/* The number of the last point at or before `index`, which the log holds. */
+static uint32_t point_of(const kvr__wal_group *group, uint64_t index)
 {
-    KVR_ASSERT(index >= wal->first_index);
-    KVR_ASSERT(index <= wal->last_index);
-    /* the last point at or before index is in [low, high) */
-    uint32_t low = 0, high = wal->points.count;
+    KVR_ASSERT(index >= group->first_index);
+    KVR_ASSERT(index <= group->last_index);
+    uint32_t low = 0, high = group->points.count; /* it is in [low, high) */
     while (high - low > 1) {
         uint32_t middle = low + (high - low) / 2;
-        if (wal->points.items[middle].index <= index) {
+        if (group->points.items[middle].index <= index) {
             low = middle;
         } else {
             high = middle;
         }
     }
     KVR_ASSERT(high > low);
-    KVR_ASSERT(wal->points.items[low].index <= index);
-    uint32_t after = low + 1;
-    while (after < wal->points.count && !wal->points.items[after].replaces) {
-        after++;
-    }
-    *out_until = after < wal->points.count ? wal->points.items[after].index : UINT64_MAX;
-    return wal->next_index == index ? wal->next_place : wal->points.items[low].place;
+    KVR_ASSERT(group->points.items[low].index <= index);
+    return low;
 }
 
-void kvr__wal_log_drop_segment(kvr_wal *wal)
+kvr__wal_place kvr__wal_log_find(const kvr__wal_group *group, uint64_t index, uint64_t *out_until)
 {
-    KVR_ASSERT(wal->segments.count > 1);
-    const kvr__wal_segment *oldest = &wal->segments.items[0];
-    KVR_ASSERT(oldest->last_index < wal->first_index);
+    uint32_t at = point_of(group, index), after = at + 1;
+    while (after < group->points.count && !group->points.items[after].is_begin) {
+        after++;
+    }
+    *out_until = after < group->points.count ? group->points.items[after].index : UINT64_MAX;
+    return group->next_index == index ? group->next_place : group->points.items[at].place;
+}
+
+uint64_t kvr__wal_log_first_segment(const kvr__wal_group *group)
+{
+    if (group->first_index > group->last_index) {
+        return UINT64_MAX;
+    }
+    return group->points.items[point_of(group, group->first_index)].place.number;
+}
+
+void kvr__wal_log_drop_segment(kvr__wal_group *group, uint64_t number)
+{
+    KVR_ASSERT(kvr__wal_log_first_segment(group) > number);
     uint32_t gone = 0;
-    while (gone < wal->points.count && wal->points.items[gone].place.number == oldest->number) {
+    while (gone < group->points.count && group->points.items[gone].place.number <= number) {
         gone++;
     }
-    memmove(wal->points.items, wal->points.items + gone,
-            (wal->points.count - gone) * sizeof(kvr__wal_point));
-    wal->points.count -= gone;
-    wal->segments.count--;
-    memmove(wal->segments.items, wal->segments.items + 1,
-            wal->segments.count * sizeof(kvr__wal_segment));
-    wal->next_index = 0;
+    if (gone > 0) {
+        group->points.count -= gone;
+        memmove(group->points.items, group->points.items + gone,
+                group->points.count * sizeof(kvr__wal_point));
+    }
+    group->next_index = 0;
 }

@@ -13,19 +13,25 @@ static const char remedy_older[] =
 
 /* ------------------------------------------------------------------ snapshots */
 
-/* KVR_AGAIN: a slice was read. KVR_OK: nothing is left to read back. */
-static kvr_status read_back(kvr_wal *wal)
+/* The next group, if any, whose newest snapshot is to be read back, or stands above older ones. */
+static kvr__wal_group *next_with_snapshots(kvr_wal *wal)
 {
-    if (wal->snapshots.count == 0) {
-        return KVR_OK;
+    for (uint32_t i = 0; i < wal->groups.count; i++) {
+        kvr__wal_group *group = wal->groups.items[i];
+        const kvr__wal_snapshot *newest = kvr__wal_snapshot_newest(group);
+        if (newest != NULL && (!newest->is_read_back || group->snapshots.count > 1)) {
+            return group;
+        }
     }
-    kvr__wal_snapshot *newest = &wal->snapshots.items[wal->snapshots.count - 1];
-    if (newest->is_read_back) {
-        return KVR_OK;
-    }
+    return NULL;
+}
+
+static kvr_status read_back(kvr_wal *wal, kvr__wal_group *group, kvr__wal_snapshot *newest)
+{
     kvr_status status = KVR_AGAIN;
-    if (!wal->verify.file.is_open) {
-        status = kvr__wal_verify_begin(wal, newest);
+    if (wal->verify.group != group) {
+        kvr__wal_verify_end(wal);
+        status = kvr__wal_verify_begin(wal, group, newest);
         status = status == KVR_OK ? KVR_AGAIN : status;
     } else {
         status = kvr__wal_verify_step(wal, newest);
@@ -41,7 +47,7 @@ static kvr_status read_back(kvr_wal *wal)
     if (status == KVR_ENOMEM) {
         return KVR_ENOSPACE;
     }
-    kvr__wal_name name = kvr__wal_name_snapshot(newest->index, newest->term);
+    kvr__wal_name name = kvr__wal_snapshot_name(wal, group, newest);
     return kvr__wal_files_fail(
         wal, &(kvr__wal_damage){.status = status == KVR_EIO ? KVR_FSTORAGE : KVR_FCORRUPT,
                                 .file = name.text,
@@ -51,13 +57,9 @@ static kvr_status read_back(kvr_wal *wal)
 }
 
 /* The newest was read back: all others go. */
-static kvr_status remove_older_snapshot(kvr_wal *wal)
+static kvr_status remove_older_snapshot(kvr_wal *wal, kvr__wal_group *group)
 {
-    if (wal->snapshots.count < 2) {
-        return KVR_OK;
-    }
-    const kvr__wal_snapshot *oldest = &wal->snapshots.items[0];
-    kvr__wal_name name = kvr__wal_name_snapshot(oldest->index, oldest->term);
+    kvr__wal_name name = kvr__wal_snapshot_name(wal, group, &group->snapshots.items[0]);
     kvr__wal_files_close(wal, &wal->read_file);
     kvr_status status = kvr__wal_files_unlink(wal, name.text);
     if (status == KVR_OK) {
@@ -66,23 +68,52 @@ static kvr_status remove_older_snapshot(kvr_wal *wal)
     if (status != KVR_OK) {
         return status;
     }
-    kvr__wal_snapshot_drop(wal, 0);
+    kvr__wal_snapshot_drop(wal, group, 0);
     return KVR_AGAIN;
+}
+
+static kvr_status settle_snapshots(kvr_wal *wal)
+{
+    kvr__wal_group *group = wal->snapshot_due ? next_with_snapshots(wal) : NULL;
+    if (group == NULL) {
+        wal->snapshot_due = false;
+        return KVR_OK;
+    }
+    kvr__wal_snapshot *newest = &group->snapshots.items[group->snapshots.count - 1];
+    return newest->is_read_back ? remove_older_snapshot(wal, group)
+                                : read_back(wal, group, newest);
 }
 
 /* ------------------------------------------------------------------ segments */
 
-/* The oldest segment becomes a ready file, or goes if there are enough. */
-static kvr_status remove_oldest_segment(kvr_wal *wal)
+static bool is_needed(const kvr_wal *wal, uint64_t number)
 {
-    const kvr__wal_segment *oldest = &wal->segments.items[0];
-    if (wal->segments.count < 2 || oldest->last_index >= wal->first_index) {
+    for (uint32_t i = 0; i < wal->groups.count; i++) {
+        if (kvr__wal_log_first_segment(wal->groups.items[i]) <= number) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* What only segments up to `number` say of a group, beside entries, is said again. KVR_OK: nothing
+ * is; KVR_AGAIN. */
+static kvr_status tell_again(kvr_wal *wal, uint64_t number)
+{
+    if (kvr__wal_group_is_many(wal)) {
+        return kvr__wal_group_tell(wal, number);
+    }
+    kvr__wal_group *group = wal->groups.items[0];
+    if (group->durable_first >= group->first_index && !group->reset_due) {
         return KVR_OK;
     }
-    if (wal->durable_first < wal->first_index || wal->reset_due) {
-        kvr_status status = kvr__wal_append_empty(wal, 0);
-        return status == KVR_OK ? KVR_AGAIN : status;
-    }
+    kvr_status status = kvr__wal_append_empty(wal, group, 0);
+    return status == KVR_OK ? KVR_AGAIN : status;
+}
+
+/* The oldest segment becomes a ready file, or goes if there are enough. */
+static kvr_status retire(kvr_wal *wal, const kvr__wal_segment *oldest)
+{
     if (kvr__array_grow(&wal->mem, KVR__MEM_LOG, (void **)&wal->ready.items, &wal->ready.capacity,
                         wal->ready.count + 1, sizeof(kvr__wal_ready)) != KVR_OK) {
         return KVR_ENOSPACE;
@@ -96,14 +127,31 @@ static kvr_status remove_oldest_segment(kvr_wal *wal)
     if (status == KVR_OK) {
         status = kvr__wal_files_flush_names(wal);
     }
-    if (status != KVR_OK) {
-        return status;
-    }
-    kvr__wal_log_drop_segment(wal);
-    if (is_kept) {
+    if (status == KVR_OK && is_kept) {
         wal->ready.items[wal->ready.count++] = ready;
     }
-    return KVR_AGAIN;
+    return status;
+}
+
+static kvr_status remove_oldest_segment(kvr_wal *wal)
+{
+    if (!wal->removal_due) {
+        return KVR_OK;
+    }
+    const kvr__wal_segment *oldest = &wal->segments.items[0];
+    if (wal->segments.count < 2 || is_needed(wal, oldest->number)) {
+        wal->removal_due = false;
+        return KVR_OK;
+    }
+    kvr_status status = tell_again(wal, oldest->number);
+    if (status == KVR_OK) {
+        status = retire(wal, &wal->segments.items[0]);
+        if (status == KVR_OK) {
+            kvr__wal_segment_drop_oldest(wal);
+            status = KVR_AGAIN;
+        }
+    }
+    return status;
 }
 
 /* ------------------------------------------------------------------ files that are ready */
@@ -193,8 +241,8 @@ static kvr_status fill_ready(kvr_wal *wal)
 kvr_status kvr__wal_maintain(kvr_wal *wal)
 {
     static kvr_status (*const jobs[])(kvr_wal *) = {
-        read_back,  remove_older_snapshot, remove_oldest_segment,
-        trim_ready, fill_last_segment,     fill_ready,
+        settle_snapshots,  remove_oldest_segment, trim_ready,
+        fill_last_segment, fill_ready,
     };
     for (size_t i = 0; i < sizeof jobs / sizeof jobs[0]; i++) {
         kvr_status status = jobs[i](wal);

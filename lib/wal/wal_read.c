@@ -72,6 +72,7 @@ void kvr__wal_read_end_lending(kvr_wal *wal)
 /* A READ under way. */
 typedef struct reader {
     kvr_wal *wal;
+    kvr__wal_group *group;
     kvr__wal_scan scan;
     kvr__wal_record record; /* read last */
     kvr_slice body;         /* what is left of its entries */
@@ -84,6 +85,9 @@ static kvr_status open_at(reader *reading, const kvr__wal_place *place)
 {
     uint64_t end = kvr__wal_segment_find(reading->wal, place->number)->end;
     kvr_status status = kvr__wal_scan_open(&reading->scan, reading->wal, place, end);
+    if (reading->group->shares) {
+        reading->scan.chunk = 2 * KVR__WAL_POINT_BYTES; /* as far as it is worth while */
+    }
     if (status != KVR_ENOTFOUND) {
         return status;
     }
@@ -120,7 +124,15 @@ static kvr_status damaged(reader *reading, const char *what)
                                                     .remedy = remedy_damage});
 }
 
-/* The next record that holds entries. */
+/* Records of other groups lie between. */
+static bool is_of_group(const reader *reading)
+{
+    const kvr__wal_record *record = &reading->record;
+    return record->entry_count > 0 && record->kind != KVR__WAL_GROUPS &&
+           record->group_id == reading->group->id;
+}
+
+/* The next record that holds entries of the group. */
 static kvr_status next_record(reader *reading)
 {
     for (;;) {
@@ -137,7 +149,7 @@ static kvr_status next_record(reader *reading)
         if (status != KVR_OK) {
             return status;
         }
-        if (reading->record.entry_count > 0) {
+        if (is_of_group(reading)) {
             reading->index = reading->record.first_index;
             return KVR_OK;
         }
@@ -147,7 +159,7 @@ static kvr_status next_record(reader *reading)
 /* Goes to where entry reading->index is found. */
 static kvr_status jump(reader *reading)
 {
-    kvr__wal_place place = kvr__wal_log_find(reading->wal, reading->index, &reading->until);
+    kvr__wal_place place = kvr__wal_log_find(reading->group, reading->index, &reading->until);
     kvr__wal_scan_close(&reading->scan);
     reading->body.size = 0;
     return open_at(reading, &place);
@@ -193,9 +205,10 @@ static kvr_status seek(reader *reading, uint64_t index, kvr_entry *out_entry)
     return status;
 }
 
-kvr_status kvr__wal_read_term(kvr_wal *wal, uint64_t index, uint64_t *out_term)
+kvr_status kvr__wal_read_term(kvr_wal *wal, kvr__wal_group *group, uint64_t index,
+                              uint64_t *out_term)
 {
-    reader reading = {.wal = wal, .scan = {.wal = wal}};
+    reader reading = {.wal = wal, .group = group, .scan = {.wal = wal}};
     kvr_entry entry;
     kvr_status status = seek(&reading, index, &entry);
     kvr__wal_scan_close(&reading.scan);
@@ -243,7 +256,7 @@ static kvr_status copy_entries(reader *reading, kvr_entry entry, const kvr_store
         memcpy(bytes + used, entry.bytes.data, entry.bytes.size);
         used += entry.bytes.size;
         result->last_index = entry.index;
-        if (entry.index >= request->last_index || entry.index >= wal->last_index ||
+        if (entry.index >= request->last_index || entry.index >= reading->group->last_index ||
             next_entry(reading, &entry) != KVR_OK) {
             break;
         }
@@ -253,18 +266,20 @@ static kvr_status copy_entries(reader *reading, kvr_entry entry, const kvr_store
     wal->lent->piece = (kvr_slice){bytes, used};
     result->pieces = &wal->lent->piece;
     result->piece_count = 1;
-    wal->next_index = result->last_index + 1 < reading->until ? result->last_index + 1 : 0;
-    wal->next_place = is_ahead || reading->body.size > 0 ? reading->begin : reading->scan.place;
+    kvr__wal_group *group = reading->group;
+    group->next_index = result->last_index + 1 < reading->until ? result->last_index + 1 : 0;
+    group->next_place = is_ahead || reading->body.size > 0 ? reading->begin : reading->scan.place;
     return KVR_OK;
 }
 
-kvr_status kvr__wal_read(kvr_wal *wal, const kvr_store_request *request, kvr_store_result *result)
+kvr_status kvr__wal_read(kvr_wal *wal, kvr__wal_group *group, const kvr_store_request *request,
+                         kvr_store_result *result)
 {
-    if (request->first_index < wal->first_index || request->first_index > wal->last_index ||
+    if (request->first_index < group->first_index || request->first_index > group->last_index ||
         request->last_index < request->first_index) {
         return KVR_ENOTFOUND;
     }
-    reader reading = {.wal = wal, .scan = {.wal = wal}};
+    reader reading = {.wal = wal, .group = group, .scan = {.wal = wal}};
     kvr_entry entry;
     kvr_status status = seek(&reading, request->first_index, &entry);
     if (status == KVR_OK) {

@@ -22,6 +22,12 @@ typedef struct stranger {
     uint64_t size;
 } stranger;
 
+/* A damaged snapshot, and whose it is. */
+typedef struct damaged_snapshot {
+    uint64_t group_id;
+    kvr__wal_name name;
+} damaged_snapshot;
+
 typedef struct recovering {
     kvr_wal *wal;
     struct {
@@ -29,7 +35,7 @@ typedef struct recovering {
         uint32_t count, capacity;
     } strangers;
     struct {
-        kvr__wal_snapshot *items; /* damaged; removed once all else is well */
+        damaged_snapshot *items; /* removed once all else is well */
         uint32_t count, capacity;
     } damaged;
     kvr__wal_place next;    /* of the next record */
@@ -87,26 +93,49 @@ static kvr_status add_ready(kvr_wal *wal, uint64_t number, uint64_t size)
     return status;
 }
 
+static kvr_status add_snapshot(kvr_wal *wal, uint64_t group_id, const kvr__wal_snapshot *snapshot)
+{
+    kvr__wal_group *group;
+    kvr_status status = kvr__wal_group_add(wal, group_id, &group);
+    if (status == KVR_OK && snapshot->index > 0) {
+        status = kvr__wal_snapshot_reserve(wal, group);
+        if (status == KVR_OK) {
+            kvr__wal_snapshot_insert(wal, group, snapshot);
+        }
+    }
+    return status;
+}
+
+/* Files of one group: of the one, or in a store of many with its number in their names. */
+static kvr_status take_group_file(kvr_wal *wal, const char *name, uint64_t size)
+{
+    uint64_t group_id = wal->config.group_id;
+    kvr__wal_snapshot snapshot = {.file_size = size};
+    if (kvr__wal_group_is_many(wal)) {
+        if (kvr__wal_name_is_group_snapshot(name, &group_id, &snapshot.index, &snapshot.term)) {
+            return add_snapshot(wal, group_id, &snapshot);
+        }
+        if (kvr__wal_name_is_group_part(name, &group_id)) {
+            return add_snapshot(wal, group_id, &(kvr__wal_snapshot){.index = 0});
+        }
+    } else if (kvr__wal_name_is_snapshot(name, &snapshot.index, &snapshot.term)) {
+        return add_snapshot(wal, group_id, &snapshot);
+    }
+    return KVR_OK;
+}
+
 /* Order comes from the numbers in names, never from times (FAULTS 86). */
 static kvr_status each_file(void *ctx, const char *name, uint64_t size)
 {
     kvr_wal *wal = ((recovering *)ctx)->wal;
-    uint64_t number, term;
+    uint64_t number;
     if (kvr__wal_name_is_log(name, &number)) {
         return add_segment(wal, number, size);
     }
     if (kvr__wal_name_is_ready(name, &number)) {
         return add_ready(wal, number, size);
     }
-    if (kvr__wal_name_is_snapshot(name, &number, &term) && number > 0) {
-        kvr_status status = kvr__wal_snapshot_reserve(wal);
-        if (status == KVR_OK) {
-            kvr__wal_snapshot_insert(
-                wal, &(kvr__wal_snapshot){.index = number, .term = term, .file_size = size});
-        }
-        return status;
-    }
-    return KVR_OK;
+    return take_group_file(wal, name, size);
 }
 
 static kvr_status list_files(recovering *recovery)
@@ -124,9 +153,9 @@ static kvr_status list_files(recovering *recovery)
 
 /* ------------------------------------------------------------------ snapshots */
 
-static kvr_status verify_all(kvr_wal *wal, kvr__wal_snapshot *snapshot)
+static kvr_status verify_all(kvr_wal *wal, kvr__wal_group *group, kvr__wal_snapshot *snapshot)
 {
-    kvr_status status = kvr__wal_verify_begin(wal, snapshot);
+    kvr_status status = kvr__wal_verify_begin(wal, group, snapshot);
     if (status == KVR_OK) {
         do {
             status = kvr__wal_verify_step(wal, snapshot);
@@ -138,12 +167,12 @@ static kvr_status verify_all(kvr_wal *wal, kvr__wal_snapshot *snapshot)
 
 /* The newest one that is as it was written. Those after it wait for the log: if it goes on from
  * here nothing is lost. */
-static kvr_status choose_snapshot(recovering *recovery)
+static kvr_status choose_snapshot(recovering *recovery, kvr__wal_group *group)
 {
     kvr_wal *wal = recovery->wal;
-    while (wal->snapshots.count > 0) {
-        kvr__wal_snapshot *newest = &wal->snapshots.items[wal->snapshots.count - 1];
-        kvr_status status = verify_all(wal, newest);
+    while (group->snapshots.count > 0) {
+        kvr__wal_snapshot *newest = &group->snapshots.items[group->snapshots.count - 1];
+        kvr_status status = verify_all(wal, group, newest);
         if (status == KVR_OK) {
             newest->is_read_back = true;
         }
@@ -152,14 +181,25 @@ static kvr_status choose_snapshot(recovering *recovery)
         }
         status = kvr__array_grow(&wal->mem, KVR__MEM_HANDLE, (void **)&recovery->damaged.items,
                                  &recovery->damaged.capacity, recovery->damaged.count + 1,
-                                 sizeof(kvr__wal_snapshot));
+                                 sizeof(damaged_snapshot));
         if (status != KVR_OK) {
             return status;
         }
-        recovery->damaged.items[recovery->damaged.count++] = *newest;
-        kvr__wal_snapshot_drop(wal, wal->snapshots.count - 1);
+        recovery->damaged.items[recovery->damaged.count++] =
+            (damaged_snapshot){group->id, kvr__wal_snapshot_name(wal, group, newest)};
+        kvr__wal_snapshot_drop(wal, group, group->snapshots.count - 1);
     }
     return KVR_OK;
+}
+
+static kvr_status choose_snapshots(recovering *recovery)
+{
+    kvr_wal *wal = recovery->wal;
+    kvr_status status = KVR_OK;
+    for (uint32_t i = 0; i < wal->groups.count && status == KVR_OK; i++) {
+        status = choose_snapshot(recovery, wal->groups.items[i]);
+    }
+    return status;
 }
 
 /* ------------------------------------------------------------------ segments */
@@ -215,7 +255,9 @@ static kvr_status read_heads(recovering *recovery)
             if (kept == 1) {
                 recovery->next.sequence = head.first_sequence;
                 recovery->next.checksum = head.previous_checksum;
-                kvr__wal_log_clear(wal, head.last_index + 1);
+                if (!kvr__wal_group_is_many(wal)) {
+                    kvr__wal_log_clear(wal->groups.items[0], head.last_index + 1);
+                }
             }
         }
         if (status != KVR_OK) {
@@ -234,9 +276,11 @@ static kvr_status lost_record(recovering *recovery, const kvr__wal_scan *scan, c
     kvr__wal_damage damage = {
         .file = scan->file.name.text,
         .offset = scan->place.offset,
-        .first_index = recovery->wal->last_index + 1,
         .what = what,
     };
+    if (!kvr__wal_group_is_many(recovery->wal)) {
+        damage.first_index = recovery->wal->groups.items[0]->last_index + 1;
+    }
     if (scan->bad_count > 0) {
         damage.first_index = scan->bad_first;
         damage.last_index = scan->bad_first + scan->bad_count - 1;
@@ -244,12 +288,26 @@ static kvr_status lost_record(recovering *recovery, const kvr__wal_scan *scan, c
     return lost(recovery, damage);
 }
 
-/* Takes one valid record into the log. */
-static kvr_status take_record(recovering *recovery, const kvr__wal_scan *scan,
-                              const kvr__wal_record *record, kvr_slice body)
+/* Takes entries into the log of their group. */
+static kvr_status take_entries(recovering *recovery, const kvr__wal_scan *scan,
+                               const kvr__wal_record *record, kvr_slice body)
 {
     kvr_wal *wal = recovery->wal;
-    const char *what = kvr__wal_log_refuses(wal, record);
+    kvr__wal_group *group = kvr__wal_group_find(wal, record->group_id);
+    if (group == NULL && kvr__wal_group_is_many(wal)) {
+        kvr_status status = kvr__wal_group_add(wal, record->group_id, &group);
+        if (status != KVR_OK) {
+            return status;
+        }
+    }
+    if (group == NULL) {
+        return lost_record(recovery, scan, "a record of another group");
+    }
+    if (group->shares && !group->is_known && record->first_index > 0) {
+        kvr__wal_log_clear(group, record->first_index); /* what is before it, is gone */
+        group->is_gone = false;
+    }
+    const char *what = kvr__wal_log_refuses(group, record);
     uint64_t index = record->first_index;
     kvr_status status = what == NULL ? kvr__wal_entries_walk(body, &index) : KVR_ECORRUPT;
     if (status == KVR_ECORRUPT || index - record->first_index != record->entry_count) {
@@ -257,8 +315,52 @@ static kvr_status take_record(recovering *recovery, const kvr__wal_scan *scan,
         return lost_record(recovery, scan, what);
     }
     if (status == KVR_OK) {
-        status = kvr__wal_log_reserve(wal);
+        status = kvr__wal_log_reserve(wal, group);
     }
+    if (status == KVR_OK) {
+        kvr__wal_place place = recovery->next;
+        place.offset = record->offset;
+        place.segment_id = record->segment_id;
+        kvr__wal_log_apply(group, record, &place);
+    }
+    return status;
+}
+
+/* Takes what a store of many says of its groups. */
+static kvr_status take_items(recovering *recovery, const kvr__wal_scan *scan,
+                             const kvr__wal_record *record, kvr_slice body)
+{
+    kvr_wal *wal = recovery->wal;
+    const char *what = kvr__wal_group_refuses(wal, body);
+    if (!kvr__wal_group_is_many(wal)) {
+        what = "a record of a store of many groups";
+    } else if (body.size / KVR__WAL_ITEM_SIZE != record->entry_count) {
+        what = "a record with more or fewer items than it says";
+    }
+    if (what != NULL) {
+        return lost_record(recovery, scan, what);
+    }
+    for (size_t at = 0; at < body.size; at += KVR__WAL_ITEM_SIZE) {
+        kvr__wal_group_item item;
+        kvr__wal_group *group;
+        (void)kvr__wal_group_item_read(body.data + at, &item);
+        kvr_status status = kvr__wal_group_add(wal, item.group_id, &group);
+        if (status != KVR_OK) {
+            return status;
+        }
+    }
+    kvr__wal_group_apply(wal, body, recovery->next.number);
+    return KVR_OK;
+}
+
+/* Takes one valid record. */
+static kvr_status take_record(recovering *recovery, const kvr__wal_scan *scan,
+                              const kvr__wal_record *record, kvr_slice body)
+{
+    kvr_wal *wal = recovery->wal;
+    kvr_status status = record->kind == KVR__WAL_GROUPS
+                            ? take_items(recovery, scan, record, body)
+                            : take_entries(recovery, scan, record, body);
     if (status != KVR_OK) {
         return status;
     }
@@ -266,14 +368,15 @@ static kvr_status take_record(recovering *recovery, const kvr__wal_scan *scan,
         record->checksum != wal->vote.record_checksum) {
         return lost_record(recovery, scan, "another record than the one that was durable");
     }
-    kvr__wal_place place = recovery->next;
-    place.offset = record->offset;
-    place.segment_id = record->segment_id;
-    kvr__wal_log_apply(wal, record, &place);
-    recovery->record = *record;
-    recovery->write_number = place.number;
-    recovery->write_begin = scan->write_begin;
+    /* Records that were flushed together were written together. */
+    bool begins = record->durable_sequence + 1 == record->sequence ||
+                  recovery->write_number != recovery->next.number;
+    recovery->write_begin = begins ? scan->write_begin : recovery->write_begin;
+    recovery->write_number = recovery->next.number;
     recovery->write_end = scan->place.offset;
+    recovery->record = *record;
+    wal->sequence = record->sequence;
+    wal->checksum = record->checksum;
     return KVR_OK;
 }
 
@@ -362,80 +465,107 @@ static kvr_status read_log(recovering *recovery)
 
 /* ------------------------------------------------------------------ log and snapshot together */
 
-static kvr_status gap(recovering *recovery, uint64_t from, uint64_t to, const char *what)
+static kvr_status gap(recovering *recovery, const kvr__wal_group *group, uint64_t from, uint64_t to,
+                      const char *what)
 {
     kvr__wal_name file = {.text = ""};
-    if (recovery->damaged.count > 0) {
-        file = kvr__wal_name_snapshot(recovery->damaged.items[0].index,
-                                      recovery->damaged.items[0].term);
+    for (uint32_t i = 0; i < recovery->damaged.count && file.text[0] == '\0'; i++) {
+        if (recovery->damaged.items[i].group_id == group->id) {
+            file = recovery->damaged.items[i].name;
+        }
     }
     return lost(
         recovery,
         (kvr__wal_damage){.file = file.text, .first_index = from, .last_index = to, .what = what});
 }
 
-static kvr_status join_without_snapshot(recovering *recovery)
+static kvr_status join_without_snapshot(recovering *recovery, const kvr__wal_group *group)
 {
-    kvr_wal *wal = recovery->wal;
-    uint64_t oldest = wal->oldest_index;
-    if (recovery->record.snapshot_index > 0 && oldest > 1) {
-        return gap(recovery, 1, oldest - 1, "the snapshot is damaged or gone");
+    uint64_t oldest = group->oldest_index;
+    if (group->told_snapshot > 0 && oldest > 1) {
+        return gap(recovery, group, 1, oldest - 1, "the snapshot is damaged or gone");
     }
     return KVR_OK;
 }
 
 /* Raft 7: the log goes on behind the snapshot if it reaches it and agrees with it (host.h,
  * LOAD). */
-static kvr_status join_snapshot(recovering *recovery, const kvr__wal_snapshot *snapshot)
+static kvr_status join_snapshot(recovering *recovery, kvr__wal_group *group,
+                                const kvr__wal_snapshot *snapshot)
 {
     kvr_wal *wal = recovery->wal;
     uint64_t index = snapshot->index;
-    if (wal->oldest_index > index + 1) {
-        return gap(recovery, index + 1, wal->oldest_index - 1,
+    if (group->oldest_index > index + 1) {
+        return gap(recovery, group, index + 1, group->oldest_index - 1,
                    "the log does not reach back to the snapshot");
     }
-    if (wal->first_index > index + 1) {
+    if (group->first_index > index + 1) {
         /* a snapshot that is gone had made room up to there */
-        wal->first_index = wal->oldest_index;
+        group->first_index = group->oldest_index;
     }
-    bool agrees = wal->last_index >= index;
-    if (agrees && index >= wal->oldest_index) {
-        uint64_t first_index = wal->first_index, term;
-        wal->first_index = wal->oldest_index;
-        kvr_status status = kvr__wal_read_term(wal, index, &term);
+    bool agrees = group->last_index >= index;
+    if (agrees && index >= group->oldest_index) {
+        uint64_t first_index = group->first_index, term;
+        group->first_index = group->oldest_index;
+        kvr_status status = kvr__wal_read_term(wal, group, index, &term);
         if (status != KVR_OK) {
             return status == KVR_ECORRUPT
-                       ? gap(recovery, index, index, "an entry changed while it was read")
+                       ? gap(recovery, group, index, index, "an entry changed while it was read")
                        : status;
         }
-        wal->first_index = first_index;
+        group->first_index = first_index;
         agrees = term == snapshot->term;
     }
     if (!agrees) {
-        kvr__wal_log_clear(wal, index + 1);
-        wal->reset_due = true;
+        kvr__wal_log_clear(group, index + 1);
+        group->reset_due = true;
     }
     return KVR_OK;
 }
 
-static kvr_status join_log(recovering *recovery)
+static kvr_status join_group(recovering *recovery, kvr__wal_group *group)
+{
+    if (group->durable_first > 0) {
+        group->first_index = group->durable_first;
+    }
+    if (group->oldest_index > group->first_index) {
+        return gap(recovery, group, group->first_index, group->oldest_index - 1,
+                   "segments of the log are damaged or gone");
+    }
+    const kvr__wal_snapshot *newest = kvr__wal_snapshot_newest(group);
+    return newest == NULL ? join_without_snapshot(recovery, group)
+                          : join_snapshot(recovery, group, newest);
+}
+
+/* A store of many: a group that the log does not name has no files but those that a crash left of
+ * one that is gone, or of a snapshot that was never whole. */
+static bool is_stranger(const kvr__wal_group *group)
+{
+    return group->shares && !group->is_known;
+}
+
+static kvr_status join_logs(recovering *recovery)
 {
     kvr_wal *wal = recovery->wal;
-    if (recovery->record.sequence > 0) {
-        wal->first_index = wal->durable_first;
-    }
     if (recovery->record.vote_sequence > wal->vote.sequence) {
         return lost(recovery, (kvr__wal_damage){
                                   .file = KVR__WAL_VOTE_NAME,
                                   .offset = recovery->record.vote_sequence % 2 * KVR__WAL_SLOT_SIZE,
                                   .what = "the newest slot, which was durable, is damaged"});
     }
-    if (wal->oldest_index > wal->first_index) {
-        return gap(recovery, wal->first_index, wal->oldest_index - 1,
-                   "segments of the log are damaged or gone");
+    kvr_status status = KVR_OK;
+    for (uint32_t i = 0; i < wal->groups.count && status == KVR_OK; i++) {
+        kvr__wal_group *group = wal->groups.items[i];
+        if (!is_stranger(group)) {
+            status = join_group(recovery, group);
+        } else if (!group->is_gone && group->snapshots.count > 0) {
+            kvr__wal_name name = kvr__wal_snapshot_name(wal, group, &group->snapshots.items[0]);
+            status = lost(recovery, (kvr__wal_damage){
+                                        .file = name.text,
+                                        .what = "a snapshot of a group that the log does not name"});
+        }
     }
-    const kvr__wal_snapshot *newest = kvr__wal_snapshot_newest(wal);
-    return newest == NULL ? join_without_snapshot(recovery) : join_snapshot(recovery, newest);
+    return status;
 }
 
 /* --------------------------------------------------------------- what was found becomes durable */
@@ -473,19 +603,31 @@ static kvr_status settle_last_write(recovering *recovery)
     return status;
 }
 
+/* What was being written of a group's snapshots, and all that stands of one that is no more. */
+static kvr_status remove_files_of(kvr_wal *wal, const kvr__wal_group *group)
+{
+    kvr_status status = KVR_OK;
+    for (uint32_t i = 0; i < 2 && status == KVR_OK; i++) {
+        status = kvr__wal_files_unlink(wal, kvr__wal_snapshot_part_name(wal, group, i).text);
+    }
+    for (uint32_t i = 0; is_stranger(group) && i < group->snapshots.count && status == KVR_OK;
+         i++) {
+        kvr__wal_name name = kvr__wal_snapshot_name(wal, group, &group->snapshots.items[i]);
+        status = kvr__wal_files_unlink(wal, name.text);
+    }
+    return status;
+}
+
 /* Files that mean nothing any more. A later open finds and removes what this one does not reach. */
 static kvr_status remove_orphans(recovering *recovery)
 {
-    static const char *const parts[] = {KVR__WAL_VOTE_PART, KVR__WAL_LOCAL_PART,
-                                        KVR__WAL_RECEIVED_PART};
     kvr_wal *wal = recovery->wal;
-    kvr_status status = KVR_OK;
-    for (size_t i = 0; i < sizeof parts / sizeof parts[0] && status == KVR_OK; i++) {
-        status = kvr__wal_files_unlink(wal, parts[i]);
+    kvr_status status = kvr__wal_files_unlink(wal, KVR__WAL_VOTE_PART);
+    for (uint32_t i = 0; i < wal->groups.count && status == KVR_OK; i++) {
+        status = remove_files_of(wal, wal->groups.items[i]);
     }
     for (uint32_t i = 0; i < recovery->damaged.count && status == KVR_OK; i++) {
-        const kvr__wal_snapshot *gone = &recovery->damaged.items[i];
-        status = kvr__wal_files_unlink(wal, kvr__wal_name_snapshot(gone->index, gone->term).text);
+        status = kvr__wal_files_unlink(wal, recovery->damaged.items[i].name.text);
     }
     for (uint32_t i = 0; i < recovery->strangers.count && status == KVR_OK; i++) {
         const stranger *other = &recovery->strangers.items[i];
@@ -494,14 +636,24 @@ static kvr_status remove_orphans(recovering *recovery)
     return status == KVR_OK ? kvr__wal_files_flush_names(wal) : status;
 }
 
+static void drop_strangers(kvr_wal *wal)
+{
+    for (uint32_t i = wal->groups.count; i > 0; i--) {
+        if (is_stranger(wal->groups.items[i - 1])) {
+            kvr__wal_group_drop(wal, wal->groups.items[i - 1]);
+        }
+    }
+}
+
 static kvr_status settle(recovering *recovery)
 {
     kvr_wal *wal = recovery->wal;
     wal->head_due = true;
     const kvr__wal_record *last = &recovery->record;
-    wal->unvouched = last->sequence == 0
-                         ? wal->vote.sequence > 1
-                         : last->kind != KVR__WAL_MARK || last->vote_sequence < wal->vote.sequence;
+    bool is_mark = last->kind == KVR__WAL_MARK ||
+                   (last->kind == KVR__WAL_GROUPS && last->entry_count == 0);
+    wal->unvouched = last->sequence == 0 ? wal->vote.sequence > 1
+                                         : !is_mark || last->vote_sequence < wal->vote.sequence;
     if ((wal->config.flags & KVR_WAL_READ_ONLY) != 0) {
         return KVR_OK;
     }
@@ -517,7 +669,11 @@ static kvr_status settle(recovering *recovery)
 static kvr_status begin_store(recovering *recovery)
 {
     kvr_wal *wal = recovery->wal;
-    if (wal->segments.count > 0 || wal->snapshots.count > 0) {
+    bool has_snapshot = false;
+    for (uint32_t i = 0; i < wal->groups.count; i++) {
+        has_snapshot = has_snapshot || wal->groups.items[i]->snapshots.count > 0;
+    }
+    if (wal->segments.count > 0 || has_snapshot) {
         return lost(recovery, (kvr__wal_damage){.file = KVR__WAL_VOTE_NAME,
                                                 .what = "the file of term and vote is gone"});
     }
@@ -537,7 +693,6 @@ static kvr_status begin_store(recovering *recovery)
 static kvr_status recover(recovering *recovery)
 {
     kvr_wal *wal = recovery->wal;
-    kvr__wal_log_clear(wal, 1);
     kvr_status status = list_files(recovery);
     if (status == KVR_OK) {
         status = kvr__wal_vote_load(wal);
@@ -546,15 +701,19 @@ static kvr_status recover(recovering *recovery)
         }
     }
     if (status == KVR_OK) {
-        status = choose_snapshot(recovery);
+        status = choose_snapshots(recovery);
     }
     if (status == KVR_OK) {
         status = read_log(recovery);
     }
     if (status == KVR_OK) {
-        status = join_log(recovery);
+        status = join_logs(recovery);
     }
-    return status == KVR_OK ? settle(recovery) : status;
+    if (status == KVR_OK) {
+        status = settle(recovery);
+    }
+    drop_strangers(wal);
+    return status;
 }
 
 kvr_status kvr__wal_recover(kvr_wal *wal)
@@ -564,6 +723,6 @@ kvr_status kvr__wal_recover(kvr_wal *wal)
     kvr__array_free(&wal->mem, KVR__MEM_HANDLE, (void **)&recovery.strangers.items,
                     &recovery.strangers.capacity, sizeof(stranger));
     kvr__array_free(&wal->mem, KVR__MEM_HANDLE, (void **)&recovery.damaged.items,
-                    &recovery.damaged.capacity, sizeof(kvr__wal_snapshot));
+                    &recovery.damaged.capacity, sizeof(damaged_snapshot));
     return status;
 }

@@ -89,6 +89,7 @@ static kvr_status begin_segment(kvr_wal *wal)
     if (status == KVR_OK) {
         wal->segments.items[wal->segments.count++] = segment;
         wal->head_due = true;
+        wal->removal_due = true;
     }
     return status;
 }
@@ -108,4 +109,15 @@ kvr_status kvr__wal_segment_room(kvr_wal *wal, uint64_t size, bool is_mark)
     }
     return kvr__wal_files_open(wal, kvr__wal_name_log(last->number).text,
                                KVR_FILE_READ | KVR_FILE_WRITE, &wal->file);
+}
+
+void kvr__wal_segment_drop_oldest(kvr_wal *wal)
+{
+    KVR_ASSERT(wal->segments.count > 1);
+    for (uint32_t i = 0; i < wal->groups.count; i++) {
+        kvr__wal_log_drop_segment(wal->groups.items[i], wal->segments.items[0].number);
+    }
+    wal->segments.count--;
+    memmove(wal->segments.items, wal->segments.items + 1,
+            wal->segments.count * sizeof(kvr__wal_segment));
 }

@@ -11,29 +11,28 @@
 
 enum { CHECKSUM_SIZE = 8 };
 
-static const char *const part_names[] = {KVR__WAL_LOCAL_PART, KVR__WAL_RECEIVED_PART};
 
 /* ------------------------------------------------------------------ the list */
 
-const kvr__wal_snapshot *kvr__wal_snapshot_newest(const kvr_wal *wal)
+const kvr__wal_snapshot *kvr__wal_snapshot_newest(const kvr__wal_group *group)
 {
-    return wal->snapshots.count == 0 ? NULL : &wal->snapshots.items[wal->snapshots.count - 1];
+    return group->snapshots.count == 0 ? NULL : &group->snapshots.items[group->snapshots.count - 1];
 }
 
-kvr_status kvr__wal_snapshot_reserve(kvr_wal *wal)
+kvr_status kvr__wal_snapshot_reserve(kvr_wal *wal, kvr__wal_group *group)
 {
-    return kvr__array_grow(&wal->mem, KVR__MEM_HANDLE, (void **)&wal->snapshots.items,
-                           &wal->snapshots.capacity, wal->snapshots.count + 1,
+    return kvr__array_grow(&wal->mem, KVR__MEM_HANDLE, (void **)&group->snapshots.items,
+                           &group->snapshots.capacity, group->snapshots.count + 1,
                            sizeof(kvr__wal_snapshot));
 }
 
-void kvr__wal_snapshot_drop(kvr_wal *wal, uint32_t i)
+void kvr__wal_snapshot_drop(kvr_wal *wal, kvr__wal_group *group, uint32_t i)
 {
-    KVR_ASSERT(i < wal->snapshots.count);
-    kvr__wal_snapshot *gone = &wal->snapshots.items[i];
+    KVR_ASSERT(i < group->snapshots.count);
+    kvr__wal_snapshot *gone = &group->snapshots.items[i];
     kvr__mem_free(&wal->mem, KVR__MEM_HANDLE, gone->configuration, gone->configuration_size);
-    wal->snapshots.count--;
-    memmove(gone, gone + 1, (wal->snapshots.count - i) * sizeof *gone);
+    group->snapshots.count--;
+    memmove(gone, gone + 1, (group->snapshots.count - i) * sizeof *gone);
     kvr__wal_files_close(wal, &wal->read_file);
 }
 
@@ -42,24 +41,59 @@ static bool is_before(const kvr__wal_snapshot *a, const kvr__wal_snapshot *b)
     return a->index != b->index ? a->index < b->index : a->term < b->term;
 }
 
-void kvr__wal_snapshot_insert(kvr_wal *wal, const kvr__wal_snapshot *snapshot)
+void kvr__wal_snapshot_insert(kvr_wal *wal, kvr__wal_group *group,
+                              const kvr__wal_snapshot *snapshot)
 {
     uint32_t at = 0;
-    while (at < wal->snapshots.count && is_before(&wal->snapshots.items[at], snapshot)) {
+    while (at < group->snapshots.count && is_before(&group->snapshots.items[at], snapshot)) {
         at++;
     }
-    if (at < wal->snapshots.count && !is_before(snapshot, &wal->snapshots.items[at])) {
-        kvr__wal_snapshot_drop(wal, at); /* the rename has replaced its file */
+    if (at < group->snapshots.count && !is_before(snapshot, &group->snapshots.items[at])) {
+        kvr__wal_snapshot_drop(wal, group, at); /* the rename has replaced its file */
     }
-    KVR_ASSERT(wal->snapshots.count < wal->snapshots.capacity);
-    kvr__wal_snapshot *item = &wal->snapshots.items[at];
-    memmove(item + 1, item, (wal->snapshots.count - at) * sizeof *item);
+    KVR_ASSERT(group->snapshots.count < group->snapshots.capacity);
+    kvr__wal_snapshot *item = &group->snapshots.items[at];
+    memmove(item + 1, item, (group->snapshots.count - at) * sizeof *item);
     *item = *snapshot;
-    wal->snapshots.count++;
+    group->snapshots.count++;
+    wal->snapshot_due = true;
+    wal->removal_due = true;
     kvr__wal_verify_end(wal);
 }
 
+/* ------------------------------------------------------------------ names */
+
+kvr__wal_name kvr__wal_snapshot_name(const kvr_wal *wal, const kvr__wal_group *group,
+                                     const kvr__wal_snapshot *snapshot)
+{
+    return kvr__wal_group_is_many(wal)
+               ? kvr__wal_name_group_snapshot(group->id, snapshot->index, snapshot->term)
+               : kvr__wal_name_snapshot(snapshot->index, snapshot->term);
+}
+
+kvr__wal_name kvr__wal_snapshot_part_name(const kvr_wal *wal, const kvr__wal_group *group,
+                                          uint32_t source)
+{
+    static const kvr__wal_name names[] = {{KVR__WAL_LOCAL_PART}, {KVR__WAL_RECEIVED_PART}};
+    static const char *const prefixes[] = {KVR__WAL_LOCAL_PREFIX, KVR__WAL_RECEIVED_PREFIX};
+    KVR_ASSERT(source < sizeof names / sizeof names[0]);
+    return kvr__wal_group_is_many(wal) ? kvr__wal_name_group_part(prefixes[source], group->id)
+                                       : names[source];
+}
+
 /* ------------------------------------------------------------------ write */
+
+static void release_part(kvr_wal *wal, kvr__wal_group *group, uint32_t source)
+{
+    kvr__wal_part *part = group->parts[source];
+    if (part != NULL) {
+        kvr__wal_files_close(wal, &part->file);
+        kvr__array_free(&wal->mem, KVR__MEM_HANDLE, (void **)&part->table, &part->table_capacity,
+                        CHECKSUM_SIZE);
+        kvr__mem_free(&wal->mem, KVR__MEM_HANDLE, part, sizeof *part);
+        group->parts[source] = NULL;
+    }
+}
 
 static kvr_status refuse(kvr_wal *wal, const char *what)
 {
@@ -77,11 +111,12 @@ static kvr_status no_memory(kvr_wal *wal)
                                                          .remedy = "it will be asked for again"});
 }
 
-static kvr_status begin_part(kvr_wal *wal, kvr__wal_part *part, const kvr_store_request *request)
+static kvr_status begin_part(kvr_wal *wal, const kvr__wal_group *group, kvr__wal_part *part,
+                             const kvr_store_request *request)
 {
     kvr__wal_files_close(wal, &part->file);
     kvr_status status =
-        kvr__wal_files_open(wal, part_names[request->source],
+        kvr__wal_files_open(wal, kvr__wal_snapshot_part_name(wal, group, request->source).text,
                             KVR_FILE_READ | KVR_FILE_WRITE | KVR_FILE_CREATE, &part->file);
     if (status == KVR_OK) {
         status = kvr__wal_files_truncate(wal, &part->file, 0);
@@ -90,7 +125,7 @@ static kvr_status begin_part(kvr_wal *wal, kvr__wal_part *part, const kvr_store_
     kvr__wal_snapshot_head_write(head, &(kvr__wal_snapshot_head){
                                            .cluster_id = wal->config.cluster_id,
                                            .member_id = wal->config.member_id,
-                                           .group_id = wal->config.group_id,
+                                           .group_id = group->id,
                                            .index = request->snapshot.index,
                                            .term = request->snapshot.term,
                                            .block_size = KVR__WAL_BLOCK_SIZE,
@@ -204,8 +239,8 @@ static kvr_status write_end(kvr_wal *wal, kvr__wal_part *part, const kvr_snapsho
     return KVR_OK;
 }
 
-static kvr_status publish(kvr_wal *wal, kvr__wal_part *part, kvr__wal_snapshot *snapshot,
-                          const kvr_snapshot_meta *meta)
+static kvr_status publish(kvr_wal *wal, const kvr__wal_group *group, kvr__wal_part *part,
+                          kvr__wal_snapshot *snapshot, const kvr_snapshot_meta *meta)
 {
     kvr_status status = write_end(wal, part, meta, &snapshot->file_size);
     if (status == KVR_OK) {
@@ -213,7 +248,7 @@ static kvr_status publish(kvr_wal *wal, kvr__wal_part *part, kvr__wal_snapshot *
     }
     if (status == KVR_OK) {
         status = kvr__wal_files_rename(wal, part->file.name.text,
-                                       kvr__wal_name_snapshot(part->index, part->term).text);
+                                       kvr__wal_snapshot_name(wal, group, snapshot).text);
     }
     if (status != KVR_OK) {
         return status;
@@ -222,7 +257,8 @@ static kvr_status publish(kvr_wal *wal, kvr__wal_part *part, kvr__wal_snapshot *
     return kvr__wal_files_flush_names(wal);
 }
 
-static kvr_status finish(kvr_wal *wal, kvr__wal_part *part, const kvr_snapshot_meta *meta)
+static kvr_status finish(kvr_wal *wal, kvr__wal_group *group, kvr__wal_part *part,
+                         const kvr_snapshot_meta *meta)
 {
     kvr__wal_snapshot snapshot = {
         .index = part->index,
@@ -235,7 +271,7 @@ static kvr_status finish(kvr_wal *wal, kvr__wal_part *part, const kvr_snapshot_m
         return discard(wal, part);
     }
     size_t size = meta->configuration.size;
-    if (kvr__wal_snapshot_reserve(wal) != KVR_OK) {
+    if (kvr__wal_snapshot_reserve(wal, group) != KVR_OK) {
         return no_memory(wal);
     }
     if (size > 0) {
@@ -246,26 +282,39 @@ static kvr_status finish(kvr_wal *wal, kvr__wal_part *part, const kvr_snapshot_m
         memcpy(snapshot.configuration, meta->configuration.data, size);
         snapshot.configuration_size = size;
     }
-    kvr_status status = publish(wal, part, &snapshot, meta);
+    kvr_status status = publish(wal, group, part, &snapshot, meta);
     if (status == KVR_OK) {
-        kvr__wal_snapshot_insert(wal, &snapshot);
+        kvr__wal_snapshot_insert(wal, group, &snapshot);
     } else {
         kvr__mem_free(&wal->mem, KVR__MEM_HANDLE, snapshot.configuration, size);
     }
     return status;
 }
 
-kvr_status kvr__wal_snapshot_write(kvr_wal *wal, const kvr_store_request *request)
+/* The part that `source` writes; NULL: no memory. */
+static kvr__wal_part *need_part(kvr_wal *wal, kvr__wal_group *group, uint32_t source)
+{
+    if (group->parts[source] == NULL) {
+        group->parts[source] = kvr__mem_zalloc(&wal->mem, KVR__MEM_HANDLE, sizeof(kvr__wal_part));
+    }
+    return group->parts[source];
+}
+
+kvr_status kvr__wal_snapshot_write(kvr_wal *wal, kvr__wal_group *group,
+                                   const kvr_store_request *request)
 {
     if (request->source > KVR_SNAPSHOT_RECEIVED || request->snapshot.index == 0 ||
         request->snapshot.index > KVR__WAL_NUMBER_MAX ||
         request->snapshot.configuration.size > KVR__WAL_CONFIGURATION_BYTES_MAX) {
         return refuse(wal, "a snapshot of no known source, without index or too many members");
     }
-    kvr__wal_part *part = &wal->parts[request->source];
+    kvr__wal_part *part = need_part(wal, group, request->source);
+    if (part == NULL) {
+        return no_memory(wal);
+    }
     kvr_status status = KVR_OK;
     if (request->offset == 0) {
-        status = begin_part(wal, part, request);
+        status = begin_part(wal, group, part, request);
     } else if (!part->file.is_open || part->index != request->snapshot.index ||
                part->term != request->snapshot.term || part->written != request->offset) {
         return refuse(wal, "a chunk of a snapshot out of order");
@@ -274,7 +323,11 @@ kvr_status kvr__wal_snapshot_write(kvr_wal *wal, const kvr_store_request *reques
         status = write_chunk(wal, part, request->chunk);
     }
     if (status == KVR_OK && (request->flags & KVR_STORE_LAST) != 0) {
-        return finish(wal, part, &request->snapshot);
+        status = finish(wal, group, part, &request->snapshot);
+        if (!part->file.is_open) {
+            release_part(wal, group, request->source);
+        }
+        return status;
     }
     if (status == KVR_OK) {
         part->written = part->hashed;
@@ -284,13 +337,13 @@ kvr_status kvr__wal_snapshot_write(kvr_wal *wal, const kvr_store_request *reques
 
 /* ------------------------------------------------------------------ read */
 
-static const kvr__wal_snapshot *find(const kvr_wal *wal, const kvr_snapshot_meta *meta)
+static const kvr__wal_snapshot *find(const kvr__wal_group *group, const kvr_snapshot_meta *meta)
 {
     if (meta->index == 0) {
-        return kvr__wal_snapshot_newest(wal);
+        return kvr__wal_snapshot_newest(group);
     }
-    for (uint32_t i = 0; i < wal->snapshots.count; i++) {
-        const kvr__wal_snapshot *item = &wal->snapshots.items[i];
+    for (uint32_t i = 0; i < group->snapshots.count; i++) {
+        const kvr__wal_snapshot *item = &group->snapshots.items[i];
         if (item->index == meta->index && item->term == meta->term && item->stream_offset > 0) {
             return item;
         }
@@ -319,9 +372,10 @@ kvr_status kvr__wal_snapshot_meta(kvr_wal *wal, const kvr__wal_snapshot *snapsho
     return KVR_OK;
 }
 
-static kvr_status open_to_read(kvr_wal *wal, const kvr__wal_snapshot *snapshot)
+static kvr_status open_to_read(kvr_wal *wal, const kvr__wal_group *group,
+                               const kvr__wal_snapshot *snapshot)
 {
-    kvr__wal_name name = kvr__wal_name_snapshot(snapshot->index, snapshot->term);
+    kvr__wal_name name = kvr__wal_snapshot_name(wal, group, snapshot);
     if (wal->read_file.is_open && strcmp(wal->read_file.name.text, name.text) == 0) {
         return KVR_OK;
     }
@@ -369,10 +423,10 @@ static kvr_status read_blocks(kvr_wal *wal, const kvr__wal_snapshot *snapshot, u
     return status;
 }
 
-kvr_status kvr__wal_snapshot_read(kvr_wal *wal, const kvr_store_request *request,
-                                  kvr_store_result *result)
+kvr_status kvr__wal_snapshot_read(kvr_wal *wal, const kvr__wal_group *group,
+                                  const kvr_store_request *request, kvr_store_result *result)
 {
-    const kvr__wal_snapshot *snapshot = find(wal, &request->snapshot);
+    const kvr__wal_snapshot *snapshot = find(group, &request->snapshot);
     if (snapshot == NULL) {
         return KVR_ENOTFOUND;
     }
@@ -380,7 +434,7 @@ kvr_status kvr__wal_snapshot_read(kvr_wal *wal, const kvr_store_request *request
     kvr_slice chunk = {NULL, 0};
     kvr_status status = kvr__wal_snapshot_meta(wal, snapshot, &meta);
     if (status == KVR_OK && request->offset < snapshot->stream_size && request->byte_max > 0) {
-        status = open_to_read(wal, snapshot);
+        status = open_to_read(wal, group, snapshot);
         if (status == KVR_OK) {
             status = read_blocks(wal, snapshot, request->offset, request->byte_max, &chunk);
         }
@@ -392,14 +446,13 @@ kvr_status kvr__wal_snapshot_read(kvr_wal *wal, const kvr_store_request *request
     return status;
 }
 
-void kvr__wal_snapshot_close(kvr_wal *wal)
+void kvr__wal_snapshot_close(kvr_wal *wal, kvr__wal_group *group)
 {
-    for (uint32_t i = 0; i < sizeof wal->parts / sizeof wal->parts[0]; i++) {
-        kvr__wal_part *part = &wal->parts[i];
-        kvr__wal_files_close(wal, &part->file);
-        kvr__array_free(&wal->mem, KVR__MEM_HANDLE, (void **)&part->table, &part->table_capacity,
-                        CHECKSUM_SIZE);
+    for (uint32_t i = 0; i < sizeof group->parts / sizeof group->parts[0]; i++) {
+        release_part(wal, group, i);
     }
-    kvr__wal_verify_end(wal);
+    if (wal->verify.group == group) {
+        kvr__wal_verify_end(wal);
+    }
     kvr__wal_files_close(wal, &wal->read_file);
 }

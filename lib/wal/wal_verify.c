@@ -48,7 +48,7 @@ static kvr_status read_head(kvr_wal *wal, const kvr__wal_snapshot *expected)
     }
     kvr__wal_identity theirs = {head->cluster_id, head->member_id, head->group_id};
     if (theirs.cluster_id != wal->config.cluster_id || theirs.member_id != wal->config.member_id ||
-        theirs.group_id != wal->config.group_id) {
+        theirs.group_id != verify->group->id) {
         return kvr__wal_files_report_stranger(wal, verify->file.name.text, &theirs);
     }
     if (head->index != expected->index || head->term != expected->term ||
@@ -137,13 +137,14 @@ static kvr_status read_configuration(kvr_wal *wal, kvr__wal_snapshot *snapshot)
     return KVR_OK;
 }
 
-kvr_status kvr__wal_verify_begin(kvr_wal *wal, kvr__wal_snapshot *snapshot)
+kvr_status kvr__wal_verify_begin(kvr_wal *wal, kvr__wal_group *group, kvr__wal_snapshot *snapshot)
 {
     KVR_ASSERT(!wal->verify.file.is_open);
     kvr__wal_verify *verify = &wal->verify;
+    verify->group = group;
     verify->offset = 0;
     kvr__xxh3_reset(&verify->stream);
-    kvr__wal_name name = kvr__wal_name_snapshot(snapshot->index, snapshot->term);
+    kvr__wal_name name = kvr__wal_snapshot_name(wal, group, snapshot);
     kvr_status status = kvr__wal_files_open(wal, name.text, KVR_FILE_READ, &verify->file);
     if (status == KVR_ENOTFOUND) {
         return damaged(wal, 0, "a snapshot that is gone");
@@ -245,4 +246,5 @@ kvr_status kvr__wal_verify_step(kvr_wal *wal, const kvr__wal_snapshot *snapshot)
 void kvr__wal_verify_end(kvr_wal *wal)
 {
     kvr__wal_files_close(wal, &wal->verify.file);
+    wal->verify.group = NULL;
 }

@@ -48,12 +48,32 @@ static kvr_status read_copy(kvr_wal *wal, uint32_t slot, uint32_t copy, search *
 static kvr_status check_identity(kvr_wal *wal, const kvr__wal_vote *vote)
 {
     const kvr_wal_config *config = &wal->config;
+    bool is_many = vote->kind == KVR__WAL_STORE_OF_MANY;
+    if (is_many != kvr__wal_group_is_many(wal)) {
+        return kvr__wal_files_report(
+            wal, &(kvr__wal_damage){.status = KVR_EMISMATCH,
+                                    .file = KVR__WAL_VOTE_NAME,
+                                    .what = is_many ? "a store of many groups, opened as one of one"
+                                                    : "a store of one group, opened as one of many",
+                                    .remedy = "open it as what it is"});
+    }
     if (vote->cluster_id == config->cluster_id && vote->member_id == config->member_id &&
         vote->group_id == config->group_id) {
         return KVR_OK;
     }
     kvr__wal_identity theirs = {vote->cluster_id, vote->member_id, vote->group_id};
     return kvr__wal_files_report_stranger(wal, KVR__WAL_VOTE_NAME, &theirs);
+}
+
+static void set_vote(kvr_wal *wal, const kvr__wal_vote *vote)
+{
+    wal->vote = *vote;
+    if (!kvr__wal_group_is_many(wal)) {
+        kvr__wal_group *group = wal->groups.items[0];
+        group->term = vote->term;
+        group->voted_for = vote->voted_for;
+        group->incarnation = vote->incarnation;
+    }
 }
 
 kvr_status kvr__wal_vote_load(kvr_wal *wal)
@@ -83,9 +103,10 @@ kvr_status kvr__wal_vote_load(kvr_wal *wal)
                                                              .what = "no slot is whole",
                                                              .remedy = remedy_lost});
     }
-    wal->vote = found.newest;
     wal->vote_is_whole = found.copies == COPIES;
-    return check_identity(wal, &wal->vote);
+    status = check_identity(wal, &found.newest);
+    set_vote(wal, &found.newest);
+    return status;
 }
 
 static void fill_block(uint8_t block[KVR__WAL_SLOT_SIZE], const kvr__wal_vote *vote)
@@ -116,6 +137,7 @@ static kvr_status write_slot(kvr_wal *wal, const kvr__wal_vote *vote)
 kvr_status kvr__wal_vote_create(kvr_wal *wal)
 {
     kvr__wal_vote vote = {
+        .kind = kvr__wal_group_is_many(wal) ? KVR__WAL_STORE_OF_MANY : KVR__WAL_STORE_OF_ONE,
         .sequence = 1,
         .cluster_id = wal->config.cluster_id,
         .member_id = wal->config.member_id,
@@ -144,7 +166,7 @@ kvr_status kvr__wal_vote_create(kvr_wal *wal)
         status = kvr__wal_files_flush_names(wal);
     }
     if (status == KVR_OK) {
-        wal->vote = vote;
+        set_vote(wal, &vote);
         wal->vote_is_whole = true;
     }
     return status;
@@ -160,7 +182,7 @@ kvr_status kvr__wal_vote_settle(kvr_wal *wal, uint64_t durable_sequence)
 }
 
 /* What Raft never does: forget a term, vote twice in one, or start with an incarnation again. */
-static const char *refuses(const kvr__wal_vote *now, const kvr_store_request *request)
+const char *kvr__wal_vote_refuses(const kvr__wal_group *now, const kvr_store_request *request)
 {
     if (request->term < now->term) {
         return "a term that goes back";
@@ -180,7 +202,7 @@ static kvr_status write_next(kvr_wal *wal, kvr__wal_vote vote)
     kvr_status status = write_slot(wal, &vote);
     if (status == KVR_OK) {
         KVR_ASSERT(vote.term >= wal->vote.term);
-        wal->vote = vote;
+        set_vote(wal, &vote);
     }
     return status;
 }
@@ -192,7 +214,7 @@ kvr_status kvr__wal_vote_vouch(kvr_wal *wal)
 
 kvr_status kvr__wal_vote_store(kvr_wal *wal, const kvr_store_request *request)
 {
-    const char *what = refuses(&wal->vote, request);
+    const char *what = kvr__wal_vote_refuses(wal->groups.items[0], request);
     if (what != NULL) {
         return kvr__wal_files_report(wal, &(kvr__wal_damage){.status = KVR_EINVAL,
                                                              .file = "",

@@ -84,9 +84,9 @@ Test(wal_format, a_record_head_is_as_the_page_says)
 
 Test(wal_format, a_vote_is_as_the_page_says)
 {
-    kvr__wal_vote out, in = {1, 2, 3, 4, 5, 6, 7, 8, 9, 10};
+    kvr__wal_vote out, in = {1, 2, 3, 4, 5, 6, 7, 8, 9, 10, KVR__WAL_STORE_OF_MANY, {0}};
     kvr__wal_vote_write(head, &in);
-    expect_ends("KVRV", 0, 0);
+    expect_ends("KVRV", KVR__WAL_STORE_OF_MANY, 0);
     EXPECT_U64S(8, 16, 24, 32, 40, 48, 56, 64, 72, 80);
     cr_assert_eq(kvr__wal_vote_read(bytes, &out), KVR_OK);
     cr_assert_eq(memcmp(&in, &out, sizeof in), 0);
