@@ -85,7 +85,8 @@ typedef struct kvr_posix_disk_config {
     uint32_t size;
     uint32_t flags;            /* KVR_POSIX_* */
     const char *path;          /* of the directory; borrowed until open has returned */
-    const kvr_wal_config *wal; /* borrowed; its files, entropy and flags are the disk's to set. Its
+    const kvr_wal_config *wal; /* borrowed; its files, entropy and flags but KVR_WAL_GROUPS are the
+                                  disk's to set. Its
                                   allocator makes the disk too: it is called by the owner in new,
                                   open, close and free, by the disk's thread in between */
     uint64_t idle_ns;   /* after the last append or vote, then kvr_wal_idle: default 100 ms */

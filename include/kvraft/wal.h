@@ -84,7 +84,7 @@ typedef struct kvr_file_ops {
 /* ------------------------------------------------------------------ config */
 
 enum {
-    KVR_WAL_CREATE = 1,   /* make a store if the directory holds none; else that is KVR_ENOTFOUND */
+    KVR_WAL_CREATE = 1, /* make a store if the directory holds none; else that is KVR_ENOTFOUND */
     /* open writes nothing; what would change the store is KVR_EREADONLY */
     KVR_WAL_READ_ONLY = 2,
     /* A store of many groups, for ever: one log, one flush for all that waits. A group comes with

@@ -42,7 +42,7 @@ static bool read_config(const kvr_posix_disk_config *from, kvr_posix_disk_config
     }
     config->idle_ns = config->idle_ns == 0 ? IDLE_NS_DEFAULT : config->idle_ns;
     config->queue_max = config->queue_max == 0 ? KVR__POSIX_QUEUE_DEFAULT : config->queue_max;
-    wal->flags = 0;
+    wal->flags &= KVR_WAL_GROUPS;
     wal->flags |= (config->flags & KVR_POSIX_CREATE) != 0 ? KVR_WAL_CREATE : 0;
     wal->flags |= (config->flags & KVR_POSIX_READ_ONLY) != 0 ? KVR_WAL_READ_ONLY : 0;
     wal->files = kvr_posix_file_ops();

@@ -152,8 +152,8 @@ kvr_status kvr_wal_new(const kvr_wal_config *config, kvr_wal **out_wal)
     wal->removal_due = true;
     wal->snapshot_due = true;
     kvr__wal_group *group;
-    bool has_group = kvr__wal_group_is_many(wal) ||
-                     kvr__wal_group_add(wal, known.group_id, &group) == KVR_OK;
+    bool has_group =
+        kvr__wal_group_is_many(wal) || kvr__wal_group_add(wal, known.group_id, &group) == KVR_OK;
     wal->write_buffer = kvr__mem_alloc(&wal->mem, KVR__MEM_HANDLE, known.batch_bytes);
     wal->read_buffer = kvr__mem_alloc(&wal->mem, KVR__MEM_HANDLE, known.read_bytes);
     wal->read_capacity = wal->read_buffer == NULL ? 0 : known.read_bytes;
@@ -307,9 +307,8 @@ static kvr_status perform(kvr_wal *wal, const kvr_store_request *request, kvr_st
     if (!is_lending(request->kind) && (wal->config.flags & KVR_WAL_READ_ONLY) != 0) {
         return KVR_EREADONLY;
     }
-    if (group == NULL && request->kind == KVR_STORE_SNAPSHOT_WRITE &&
-        kvr__wal_group_is_many(wal)) {
-        kvr_status status = kvr__wal_group_need(wal, request->group_id, &group);
+    if (request->kind == KVR_STORE_SNAPSHOT_WRITE && kvr__wal_group_is_many(wal)) {
+        kvr_status status = kvr__wal_group_introduce(wal, request->group_id, &group);
         if (status != KVR_OK) {
             return status;
         }

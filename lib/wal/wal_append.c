@@ -288,6 +288,20 @@ kvr_status kvr__wal_append_empty(kvr_wal *wal, kvr__wal_group *group, uint64_t r
                           });
 }
 
+kvr_status kvr__wal_append_carry(kvr_wal *wal, kvr__wal_group *group,
+                                 const kvr_store_request *request)
+{
+    return write_one(wal, &(kvr__wal_content){
+                              .group = group,
+                              .kind = KVR__WAL_CARRY,
+                              .entry_count = request->entry_count,
+                              .request_count = 1,
+                              .first_index = request->first_index,
+                              .body_size = request->pieces[0].size,
+                              .requests = &request,
+                          });
+}
+
 kvr_status kvr__wal_append_groups(kvr_wal *wal, kvr_slice items)
 {
     return write_one(wal, &(kvr__wal_content){

@@ -35,17 +35,19 @@ static void check_log(const kvr_wal *wal, const kvr__wal_group *group)
         KVR_ASSERT(point->index <= group->last_index);
         KVR_ASSERT(point->place.sequence <= wal->sequence);
         KVR_ASSERT(point->place.segment_id != 0);
+        KVR_ASSERT(point->index < point->end);
         if (i > 0) {
             KVR_ASSERT(point[-1].index < point->index);
-            KVR_ASSERT(point[-1].place.sequence < point->place.sequence);
-            KVR_ASSERT(point[-1].place.number <= point->place.number);
+            KVR_ASSERT(group->shares || point[-1].place.sequence < point->place.sequence);
+            KVR_ASSERT(group->shares || point[-1].place.number <= point->place.number);
         }
     }
     /* 5 */
     if (group->first_index <= group->last_index) {
         KVR_ASSERT(group->points.count > 0);
         KVR_ASSERT(group->points.items[0].index <= group->first_index);
-        KVR_ASSERT(group->points.items[0].place.number >= wal->segments.items[0].number);
+        KVR_ASSERT(kvr__wal_log_whole_from(group) <= group->first_index);
+        KVR_ASSERT(kvr__wal_log_first_segment(group) >= wal->segments.items[0].number);
     }
 }
 

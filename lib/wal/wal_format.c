@@ -111,7 +111,7 @@ kvr_status kvr__wal_segment_head_read(kvr_slice bytes, uint64_t offset, uint64_t
 void kvr__wal_record_write(uint8_t *out, kvr__wal_record *record, uint64_t store_id)
 {
     KVR_ASSERT(record->kind >= KVR__WAL_APPEND);
-    KVR_ASSERT(record->kind <= KVR__WAL_GROUPS);
+    KVR_ASSERT(record->kind <= KVR__WAL_CARRY);
     KVR_ASSERT(record->offset % KVR__WAL_ALIGN == 0);
     KVR_ASSERT(record->durable_sequence < record->sequence);
     head_begin(out, record_magic, record->kind);
@@ -159,7 +159,7 @@ kvr_status kvr__wal_record_read(kvr_slice bytes, uint64_t store_id, kvr__wal_rec
         .body_checksum = kvr__load_u64(p + 112),
         .checksum = kvr__load_u64(p + head_size - CHECKSUM_SIZE),
     };
-    if (record.kind < KVR__WAL_APPEND || record.kind > KVR__WAL_GROUPS) {
+    if (record.kind < KVR__WAL_APPEND || record.kind > KVR__WAL_CARRY) {
         return KVR_EVERSION;
     }
     if (record.sequence > KVR__WAL_NUMBER_MAX || record.durable_sequence >= record.sequence ||

@@ -43,7 +43,8 @@ enum {
     KVR__WAL_APPEND = 1, /* entries from first_index on, replacing what stood there */
     KVR__WAL_MARK = 2,   /* no entries: vouches for what is before it */
     KVR__WAL_RESET = 3,  /* the log is empty and goes on at first_index; may hold entries */
-    KVR__WAL_GROUPS = 4  /* store of many groups: items; entry_count says how many */
+    KVR__WAL_GROUPS = 4, /* store of many groups: items; entry_count says how many */
+    KVR__WAL_CARRY = 5   /* store of many: entries of an older segment once more; the log stays */
 };
 
 /* What a store of many groups says of one of them, in place of a vote file of its own. The newest
@@ -189,8 +190,8 @@ kvr__wal_name kvr__wal_name_group_part(const char *prefix, uint64_t group_id);
 bool kvr__wal_name_is_log(const char *name, uint64_t *out_number);
 bool kvr__wal_name_is_ready(const char *name, uint64_t *out_number);
 bool kvr__wal_name_is_snapshot(const char *name, uint64_t *out_index, uint64_t *out_term);
-bool kvr__wal_name_is_group_snapshot(const char *name, uint64_t *out_group_id,
-                                     uint64_t *out_index, uint64_t *out_term);
+bool kvr__wal_name_is_group_snapshot(const char *name, uint64_t *out_group_id, uint64_t *out_index,
+                                     uint64_t *out_term);
 bool kvr__wal_name_is_group_part(const char *name, uint64_t *out_group_id);
 
 #endif

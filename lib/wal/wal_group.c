@@ -116,6 +116,19 @@ static void item_of(const kvr__wal_group *group, kvr__wal_group_item *out)
     };
 }
 
+kvr_status kvr__wal_group_introduce(kvr_wal *wal, uint64_t id, kvr__wal_group **out_group)
+{
+    kvr_status status = kvr__wal_group_need(wal, id, out_group);
+    if (status != KVR_OK || (*out_group)->is_known) {
+        return status;
+    }
+    kvr__wal_group_item item;
+    uint8_t bytes[KVR__WAL_ITEM_SIZE];
+    item_of(*out_group, &item);
+    kvr__wal_group_item_write(bytes, &item);
+    return kvr__wal_append_groups(wal, (kvr_slice){bytes, sizeof bytes});
+}
+
 kvr_status kvr__wal_group_vote(kvr_wal *wal, kvr__wal_group *group,
                                const kvr_store_request *request, kvr__wal_content *out)
 {
@@ -143,8 +156,8 @@ static const char *refuses(const kvr__wal_group *group, const kvr__wal_group_ite
         return NULL;
     }
     if ((item->flags & (KVR__WAL_ITEM_RESET | KVR__WAL_ITEM_GONE)) == 0 &&
-        item->last_index != group->last_index) {
-        return "an item that does not stand at the end of its group's log";
+        item->last_index < group->last_index) {
+        return "an item of a log that was longer";
     }
     return item->term < group->term || item->incarnation < group->incarnation
                ? "an item whose term or incarnation goes back"
@@ -185,6 +198,9 @@ static void apply_item(kvr__wal_group *group, const kvr__wal_group_item *item, u
         group->oldest_index = item->last_index + 1;
         group->reset_due = false;
     }
+    if (item->last_index > group->last_index) {
+        group->last_index = item->last_index; /* those entries were carried: they come later */
+    }
     group->is_known = true;
     group->is_gone = false;
     group->term = item->term;
@@ -217,8 +233,8 @@ static bool is_untold(const kvr__wal_group *group, uint64_t number)
 
 kvr_status kvr__wal_group_tell(kvr_wal *wal, uint64_t number)
 {
-    size_t room = wal->config.batch_bytes < wal->read_capacity ? wal->config.batch_bytes
-                                                               : wal->read_capacity;
+    size_t room =
+        wal->config.batch_bytes < wal->read_capacity ? wal->config.batch_bytes : wal->read_capacity;
     size_t segment = (size_t)(wal->config.segment_bytes < room ? wal->config.segment_bytes : room);
     room = segment - (size_t)4 * KVR__WAL_HEAD_SIZE;
     size_t size = 0;

@@ -15,7 +15,7 @@
 kvr_status kvr__wal_log_reserve(kvr_wal *wal, kvr__wal_group *group)
 {
     return kvr__array_grow(&wal->mem, KVR__MEM_LOG, (void **)&group->points.items,
-                           &group->points.capacity, group->points.count + 1,
+                           &group->points.capacity, group->points.count + 2,
                            sizeof(kvr__wal_point));
 }
 
@@ -27,8 +27,11 @@ const char *kvr__wal_log_refuses(const kvr__wal_group *group, const kvr__wal_rec
         return "a record with an impossible index";
     }
     switch (record->kind) {
+    case KVR__WAL_CARRY:
+        return kvr__wal_carry_refuses(group, record);
     case KVR__WAL_APPEND:
-        if (first > group->last_index + 1 || first < record->log_first ||
+        /* What came before may have been carried: then it comes later. */
+        if ((first > group->last_index + 1 && !group->shares) || first < record->log_first ||
             record->entry_count == 0) {
             return "a record whose entries do not continue the log";
         }
@@ -60,17 +63,45 @@ static void cut_from(kvr__wal_group *group, uint64_t index)
     while (group->points.count > 0 && group->points.items[group->points.count - 1].index >= index) {
         group->points.count--;
     }
+    if (group->points.count > 0 && group->points.items[group->points.count - 1].end > index) {
+        group->points.items[group->points.count - 1].end = index;
+    }
     group->next_index = 0;
 }
 
-static bool needs_point(const kvr__wal_group *group, const kvr__wal_place *place, bool replaces)
+static bool needs_point(const kvr__wal_group *group, const kvr__wal_record *record,
+                        const kvr__wal_place *place)
 {
-    if (replaces || group->points.count == 0) {
+    if (record->first_index != group->last_index + 1 || group->points.count == 0) {
         return true;
     }
     const kvr__wal_place *before = &group->points.items[group->points.count - 1].place;
     return before->number != place->number ||
            place->offset - before->offset >= KVR__WAL_POINT_BYTES;
+}
+
+static void take_entries(kvr__wal_group *group, const kvr__wal_record *record,
+                         const kvr__wal_place *place)
+{
+    const uint64_t first = record->first_index, end = first + record->entry_count;
+    bool replaces = first <= group->last_index;
+    bool is_new = needs_point(group, record, place);
+    if (replaces) {
+        cut_from(group, first);
+    }
+    if (is_new) {
+        KVR_ASSERT(group->points.count < group->points.capacity);
+        group->points.items[group->points.count++] = (kvr__wal_point){
+            .index = first,
+            .is_begin = replaces || group->shares,
+            .bytes = group->bytes,
+            .place = *place,
+        };
+    }
+    group->points.items[group->points.count - 1].end = end;
+    group->bytes += record->body_size;
+    group->last_index = end - 1;
+    group->oldest_index = first < group->oldest_index ? first : group->oldest_index;
 }
 
 void kvr__wal_log_apply(kvr__wal_group *group, const kvr__wal_record *record,
@@ -80,30 +111,26 @@ void kvr__wal_log_apply(kvr__wal_group *group, const kvr__wal_record *record,
     if (record->kind == KVR__WAL_RESET) {
         kvr__wal_log_clear(group, record->first_index);
     }
-    if (record->entry_count > 0) {
-        bool replaces = record->first_index <= group->last_index;
-        if (replaces) {
-            cut_from(group, record->first_index);
-        }
-        if (needs_point(group, place, replaces)) {
-            KVR_ASSERT(group->points.count < group->points.capacity);
-            group->points.items[group->points.count++] = (kvr__wal_point){
-                .index = record->first_index,
-                .is_begin = replaces || group->shares,
-                .place = *place};
-        }
-        group->last_index = record->first_index + record->entry_count - 1;
-        if (record->first_index < group->oldest_index) {
-            group->oldest_index = record->first_index;
-        }
+    if (record->kind == KVR__WAL_CARRY) {
+        kvr__wal_carry_apply(group, record, place);
+    } else if (record->entry_count > 0) {
+        take_entries(group, record, place);
     }
     group->durable_first = record->log_first;
     group->told_snapshot = record->snapshot_index;
     group->is_known = true;
 }
 
-/* The number of the last point at or before `index`, which the log holds. */
-static uint32_t point_of(const kvr__wal_group *group, uint64_t index)
+uint64_t kvr__wal_log_whole_from(const kvr__wal_group *group)
+{
+    uint64_t from = group->last_index + 1;
+    for (uint32_t i = group->points.count; i > 0 && group->points.items[i - 1].end >= from; i--) {
+        from = group->points.items[i - 1].index;
+    }
+    return from;
+}
+
+uint32_t kvr__wal_log_point(const kvr__wal_group *group, uint64_t index)
 {
     KVR_ASSERT(index >= group->first_index);
     KVR_ASSERT(index <= group->last_index);
@@ -123,7 +150,7 @@ static uint32_t point_of(const kvr__wal_group *group, uint64_t index)
 
 kvr__wal_place kvr__wal_log_find(const kvr__wal_group *group, uint64_t index, uint64_t *out_until)
 {
-    uint32_t at = point_of(group, index), after = at + 1;
+    uint32_t at = kvr__wal_log_point(group, index), after = at + 1;
     while (after < group->points.count && !group->points.items[after].is_begin) {
         after++;
     }
@@ -133,17 +160,28 @@ kvr__wal_place kvr__wal_log_find(const kvr__wal_group *group, uint64_t index, ui
 
 uint64_t kvr__wal_log_first_segment(const kvr__wal_group *group)
 {
+    uint64_t oldest = UINT64_MAX;
     if (group->first_index > group->last_index) {
-        return UINT64_MAX;
+        return oldest;
     }
-    return group->points.items[point_of(group, group->first_index)].place.number;
+    /* Segments ascend from point to point, unless entries were carried. */
+    uint32_t at = kvr__wal_log_point(group, group->first_index);
+    uint32_t end = group->shares ? group->points.count : at + 1;
+    for (; at < end; at++) {
+        uint64_t number = group->points.items[at].place.number;
+        oldest = number < oldest ? number : oldest;
+    }
+    return oldest;
 }
 
 void kvr__wal_log_drop_segment(kvr__wal_group *group, uint64_t number)
 {
     KVR_ASSERT(kvr__wal_log_first_segment(group) > number);
+    bool is_empty = group->first_index > group->last_index;
+    uint32_t needed =
+        is_empty ? group->points.count : kvr__wal_log_point(group, group->first_index);
     uint32_t gone = 0;
-    while (gone < group->points.count && group->points.items[gone].place.number <= number) {
+    while (gone < needed && (group->shares || group->points.items[gone].place.number <= number)) {
         gone++;
     }
     if (gone > 0) {

@@ -80,8 +80,7 @@ static kvr_status settle_snapshots(kvr_wal *wal)
         return KVR_OK;
     }
     kvr__wal_snapshot *newest = &group->snapshots.items[group->snapshots.count - 1];
-    return newest->is_read_back ? remove_older_snapshot(wal, group)
-                                : read_back(wal, group, newest);
+    return newest->is_read_back ? remove_older_snapshot(wal, group) : read_back(wal, group, newest);
 }
 
 /* ------------------------------------------------------------------ segments */
@@ -139,11 +138,13 @@ static kvr_status remove_oldest_segment(kvr_wal *wal)
         return KVR_OK;
     }
     const kvr__wal_segment *oldest = &wal->segments.items[0];
+    kvr_status status = KVR_OK;
     if (wal->segments.count < 2 || is_needed(wal, oldest->number)) {
-        wal->removal_due = false;
-        return KVR_OK;
+        status = kvr__wal_carry(wal);
+        wal->removal_due = status != KVR_OK;
+        return status;
     }
-    kvr_status status = tell_again(wal, oldest->number);
+    status = tell_again(wal, oldest->number);
     if (status == KVR_OK) {
         status = retire(wal, &wal->segments.items[0]);
         if (status == KVR_OK) {
@@ -241,8 +242,7 @@ static kvr_status fill_ready(kvr_wal *wal)
 kvr_status kvr__wal_maintain(kvr_wal *wal)
 {
     static kvr_status (*const jobs[])(kvr_wal *) = {
-        settle_snapshots,  remove_oldest_segment, trim_ready,
-        fill_last_segment, fill_ready,
+        settle_snapshots, remove_oldest_segment, trim_ready, fill_last_segment, fill_ready,
     };
     for (size_t i = 0; i < sizeof jobs / sizeof jobs[0]; i++) {
         kvr_status status = jobs[i](wal);

@@ -67,6 +67,14 @@ void kvr__wal_read_end_lending(kvr_wal *wal)
     }
 }
 
+void kvr__wal_read_end_newest(kvr_wal *wal)
+{
+    kvr__wal_lent *newest = wal->lent;
+    wal->lent = newest->next;
+    poison(newest);
+    free_lent(wal, newest);
+}
+
 /* ------------------------------------------------------------------ entries */
 
 /* A READ under way. */
@@ -79,6 +87,7 @@ typedef struct reader {
     kvr__wal_place begin;   /* its place */
     uint64_t index;         /* of the first entry in `body`, or of the one behind it */
     uint64_t until;         /* index at which the log goes on elsewhere */
+    uint64_t jumped_to;     /* offset of the record at which reading started */
 } reader;
 
 static kvr_status open_at(reader *reading, const kvr__wal_place *place)
@@ -124,12 +133,14 @@ static kvr_status damaged(reader *reading, const char *what)
                                                     .remedy = remedy_damage});
 }
 
-/* Records of other groups lie between. */
-static bool is_of_group(const reader *reading)
+/* Records of other groups lie between, and such as carry entries from elsewhere: one of those is
+ * only read by whom its own point leads to it. */
+static bool is_wanted(const reader *reading)
 {
     const kvr__wal_record *record = &reading->record;
     return record->entry_count > 0 && record->kind != KVR__WAL_GROUPS &&
-           record->group_id == reading->group->id;
+           record->group_id == reading->group->id &&
+           (record->kind != KVR__WAL_CARRY || record->offset == reading->jumped_to);
 }
 
 /* The next record that holds entries of the group. */
@@ -149,7 +160,7 @@ static kvr_status next_record(reader *reading)
         if (status != KVR_OK) {
             return status;
         }
-        if (is_of_group(reading)) {
+        if (is_wanted(reading)) {
             reading->index = reading->record.first_index;
             return KVR_OK;
         }
@@ -162,6 +173,7 @@ static kvr_status jump(reader *reading)
     kvr__wal_place place = kvr__wal_log_find(reading->group, reading->index, &reading->until);
     kvr__wal_scan_close(&reading->scan);
     reading->body.size = 0;
+    reading->jumped_to = place.offset;
     return open_at(reading, &place);
 }
 

@@ -528,6 +528,9 @@ static kvr_status join_group(recovering *recovery, kvr__wal_group *group)
     if (group->durable_first > 0) {
         group->first_index = group->durable_first;
     }
+    if (group->shares) {
+        group->oldest_index = kvr__wal_log_whole_from(group);
+    }
     if (group->oldest_index > group->first_index) {
         return gap(recovery, group, group->first_index, group->oldest_index - 1,
                    "segments of the log are damaged or gone");
@@ -560,9 +563,10 @@ static kvr_status join_logs(recovering *recovery)
             status = join_group(recovery, group);
         } else if (!group->is_gone && group->snapshots.count > 0) {
             kvr__wal_name name = kvr__wal_snapshot_name(wal, group, &group->snapshots.items[0]);
-            status = lost(recovery, (kvr__wal_damage){
-                                        .file = name.text,
-                                        .what = "a snapshot of a group that the log does not name"});
+            status =
+                lost(recovery,
+                     (kvr__wal_damage){.file = name.text,
+                                       .what = "a snapshot of a group that the log does not name"});
         }
     }
     return status;
@@ -650,8 +654,8 @@ static kvr_status settle(recovering *recovery)
     kvr_wal *wal = recovery->wal;
     wal->head_due = true;
     const kvr__wal_record *last = &recovery->record;
-    bool is_mark = last->kind == KVR__WAL_MARK ||
-                   (last->kind == KVR__WAL_GROUPS && last->entry_count == 0);
+    bool is_mark =
+        last->kind == KVR__WAL_MARK || (last->kind == KVR__WAL_GROUPS && last->entry_count == 0);
     wal->unvouched = last->sequence == 0 ? wal->vote.sequence > 1
                                          : !is_mark || last->vote_sequence < wal->vote.sequence;
     if ((wal->config.flags & KVR_WAL_READ_ONLY) != 0) {

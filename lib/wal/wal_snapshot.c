@@ -11,7 +11,6 @@
 
 enum { CHECKSUM_SIZE = 8 };
 
-
 /* ------------------------------------------------------------------ the list */
 
 const kvr__wal_snapshot *kvr__wal_snapshot_newest(const kvr__wal_group *group)

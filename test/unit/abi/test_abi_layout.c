@@ -607,7 +607,7 @@ Test(abi_layout, structs_of_wal)
     AT(kvr_wal_config, segments_ready, 40);
     AT(kvr_wal_config, batch_bytes, 44);
     AT(kvr_wal_config, read_bytes, 48);
-    AT(kvr_wal_config, reserved, 52);
+    AT(kvr_wal_config, groups_max, 52);
     AT(kvr_wal_config, files, 56);
     AT(kvr_wal_config, files_ctx, 64);
     AT(kvr_wal_config, entropy, 72);
@@ -635,7 +635,7 @@ Test(abi_layout, structs_of_wal)
     AT(kvr_wal_status, segment_count, 128);
     AT(kvr_wal_status, ready_count, 132);
     AT(kvr_wal_status, snapshot_count, 136);
-    AT(kvr_wal_status, reserved, 140);
+    AT(kvr_wal_status, group_count, 140);
     SIZE(kvr_wal_failure, 56);
     AT(kvr_wal_failure, size, 0);
     AT(kvr_wal_failure, status, 4);

@@ -142,6 +142,35 @@ Test(posix_disk, what_is_queued_is_one_batch_and_one_flush)
     cr_assert_not(is_readable());
 }
 
+Test(posix_disk, one_disk_serves_many_groups_with_one_flush)
+{
+    wal.flags = KVR_WAL_GROUPS;
+    open_disk();
+    perform_all();
+    uint64_t flushes = numbers().flushes;
+    for (uint64_t group = 1; group <= 40; group++) {
+        pieces[group] = (kvr_slice){entries[group], posix_place_entry(1, 1, ENTRY, entries[group])};
+        cr_assert_eq(submit(&(kvr_store_request){.kind = KVR_STORE_APPEND,
+                                                 .group_id = group,
+                                                 .token = 7,
+                                                 .first_index = 1,
+                                                 .last_index = 1,
+                                                 .entry_count = 1,
+                                                 .pieces = &pieces[group],
+                                                 .piece_count = 1}),
+                     KVR_OK);
+    }
+    perform_all();
+    cr_assert_eq(reap(), 40);
+    cr_assert_eq(numbers().flushes - flushes, 1);
+    cr_assert_eq(numbers().group_count, 40);
+    for (uint32_t i = 0; i < 40; i++) {
+        cr_assert_eq(results[i].status, KVR_OK);
+        cr_assert_eq(results[i].group_id, i + 1, "each result says whose it is");
+        cr_assert_eq(results[i].token, 7);
+    }
+}
+
 Test(posix_disk, the_queue_is_bounded)
 {
     config.queue_max = 4;

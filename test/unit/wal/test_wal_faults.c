@@ -13,6 +13,7 @@
 
 static wal_world world;
 static wal_world after;
+static bool is_many;    /* the store holds other groups too */
 static bool has_failed; /* a write failed for good: nothing may be answered with KVR_OK any more */
 
 static void setup(void)
@@ -33,6 +34,9 @@ static void prepared(uint32_t fault)
 {
     wal_world_release(&world);
     wal_world_init(&world);
+    if (is_many) {
+        wal_world_share(&world);
+    }
     wal_world_open(&world);
     cr_assert_eq(wal_world_vote(&world, 1, 2), KVR_OK);
     wal_world_grow(&world, 12, 1);
@@ -104,9 +108,13 @@ static void expect_survival(void)
     }
 }
 
-/* FAULTS 78: a failed flush is final, in three manners of failing; 83: and so is every other failed
- * write but one that found no room. */
-Test(wal_faults, every_failed_file_call_is_survived)
+static void share_all(void)
+{
+    is_many = true;
+    wal_world_share(&after);
+}
+
+static void fail_each_file_call(void)
 {
     const uint32_t faults[] = {WAL_DISK_EIO, WAL_DISK_FLUSH_LOSES, WAL_DISK_FLUSH_CLEANS,
                                WAL_DISK_UNKNOWN, WAL_DISK_SHORT};
@@ -116,6 +124,20 @@ Test(wal_faults, every_failed_file_call_is_survived)
             expect_survival();
         });
     }
+}
+
+/* FAULTS 78: a failed flush is final, in three manners of failing; 83: and so is every other failed
+ * write but one that found no room. */
+Test(wal_faults, every_failed_file_call_is_survived)
+{
+    fail_each_file_call();
+}
+
+/* The same of a store of many groups: a flush that fails is the failure of all of them. */
+Test(wal_faults, every_failed_file_call_is_survived_by_many_groups)
+{
+    share_all();
+    fail_each_file_call();
 }
 
 /* FAULTS 78: after a flush that lost what it should have written, its record is not claimed, then
@@ -174,8 +196,7 @@ Test(wal_faults, what_open_tells_is_durable)
     }
 }
 
-/* FAULTS 83: no room at each call; then there is some again, and the same handle goes on. */
-Test(wal_faults, no_room_at_any_call_changes_nothing)
+static void refuse_room_at_each_call(void)
 {
     FAULT_SWEEP_OF(FAULT_DISK, prepared(WAL_DISK_ENOSPACE), work(), {
         if (!has_failed) {
@@ -194,6 +215,18 @@ Test(wal_faults, no_room_at_any_call_changes_nothing)
         wal_world_kill(&world);
         expect_survival();
     });
+}
+
+/* FAULTS 83: no room at each call; then there is some again, and the same handle goes on. */
+Test(wal_faults, no_room_at_any_call_changes_nothing)
+{
+    refuse_room_at_each_call();
+}
+
+Test(wal_faults, no_room_at_any_call_changes_nothing_of_many_groups)
+{
+    share_all();
+    refuse_room_at_each_call();
 }
 
 /* FAULTS 83: a disk that fills up, and is cleared. What follows a refused append is refused too, in
@@ -320,8 +353,7 @@ static void work_and_open_again(void)
         &world, &(kvr_store_request){.kind = KVR_STORE_SNAPSHOT_READ, .byte_max = 99999}, &result);
 }
 
-/* No allocation that fails, anywhere, fails the handle: it is answered as if there were no room. */
-Test(wal_faults, every_failed_allocation_is_survived)
+static void fail_each_allocation(void)
 {
     FAULT_SWEEP(prepared(WAL_DISK_EIO), work_and_open_again(), {
         cr_assert_not(has_failed, "%s: %s", fault_text(), kvr_wal_error(world.wal));
@@ -331,6 +363,18 @@ Test(wal_faults, every_failed_allocation_is_survived)
         wal_world_kill(&world);
         expect_survival();
     });
+}
+
+/* No allocation that fails, anywhere, fails the handle: it is answered as if there were no room. */
+Test(wal_faults, every_failed_allocation_is_survived)
+{
+    fail_each_allocation();
+}
+
+Test(wal_faults, every_failed_allocation_is_survived_by_many_groups)
+{
+    share_all();
+    fail_each_allocation();
 }
 
 Test(wal_faults, open_without_memory_leaves_the_store_as_it_was)

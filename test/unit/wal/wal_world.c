@@ -110,6 +110,13 @@ void wal_world_init(wal_world *world)
     world->config.allocator_ctx = &world->alloc;
 }
 
+void wal_world_share(wal_world *world)
+{
+    world->is_many = true;
+    world->config.flags |= KVR_WAL_GROUPS;
+    world->config.group_id = 0;
+}
+
 void wal_world_release(wal_world *world)
 {
     wal_world_kill(world);
@@ -172,6 +179,122 @@ kvr_status wal_world_ask(wal_world *world, const kvr_store_request *request,
     return result->status;
 }
 
+/* ------------------------------------------------------------------ other groups */
+
+static const uint64_t other_ids[OTHERS] = {GROUP - 2, GROUP + 6, GROUP + 7};
+
+enum { BATCH_MAX = 7, IDLE_AFTER = 6 };
+
+/* The next request of other group `i`: an append of one entry, or a vote. */
+static kvr_store_request other_request(const wal_world *world, uint32_t i, uint8_t kind,
+                                       kvr_slice *piece)
+{
+    uint64_t next = world->others[i] + 1;
+    kvr_store_request request = {.size = sizeof request,
+                                 .kind = kind,
+                                 .group_id = other_ids[i],
+                                 .token = 1000 + i,
+                                 .term = next,
+                                 .voted_for = 1,
+                                 .incarnation = 1};
+    if (kind == KVR_STORE_APPEND) {
+        static uint8_t bytes[OTHERS][ENTRY_SIZE_MAX];
+        *piece = (kvr_slice){bytes[i], wal_world_entry(next, OTHER_TERM, bytes[i])};
+        request.first_index = request.last_index = next;
+        request.last_term = OTHER_TERM;
+        request.entry_count = 1;
+        request.pieces = piece;
+        request.piece_count = 1;
+    } else if (kind == KVR_STORE_DISCARD) {
+        request.first_index = next > 2 ? next - 2 : 1;
+    }
+    return request;
+}
+
+/* Asks for `request` amid those of others: one before it, a vote and an append of the other
+ * after. */
+static kvr_status ask_amid(wal_world *world, const kvr_store_request *request)
+{
+    kvr_slice pieces[OTHERS];
+    kvr_store_request batch[BATCH_MAX] = {
+        other_request(world, 0, KVR_STORE_APPEND, &pieces[0]),
+        *request,
+        other_request(world, 1, KVR_STORE_VOTE, &pieces[1]),
+        other_request(world, 1, KVR_STORE_APPEND, &pieces[1]),
+        other_request(world, OTHER_IDLE, KVR_STORE_APPEND, &pieces[OTHER_IDLE]),
+        other_request(world, 0, KVR_STORE_DISCARD, NULL),
+        other_request(world, 1, KVR_STORE_DISCARD, NULL),
+    };
+    batch[1].size = sizeof batch[1];
+    batch[1].group_id = GROUP;
+    kvr_store_result results[BATCH_MAX] = {{.size = sizeof results[0]}};
+    uint32_t count = world->others[0] % 5 == 4 ? BATCH_MAX : BATCH_MAX - 2;
+    if (world->others[OTHER_IDLE] >= IDLE_AFTER) {
+        batch[4] = batch[5]; /* a discard does nothing that counts */
+    }
+    kvr_status status = kvr_wal_execute(world->wal, batch, count, results);
+    cr_assert(status == KVR_OK || kvr_status_is_fatal(status), "%s", kvr_status_name(status));
+    world->others[0] += results[0].status == KVR_OK;
+    world->others[1] += results[3].status == KVR_OK;
+    world->others[OTHER_IDLE] += batch[4].kind == KVR_STORE_APPEND && results[4].status == KVR_OK;
+    return results[1].status;
+}
+
+/* NULL if the log of other group `i` ends at one of `least`..`most` and holds what it should. */
+static const char *differs_other(wal_world *world, uint32_t i, uint64_t least, uint64_t most)
+{
+    kvr_store_request request = {
+        .size = sizeof request, .kind = KVR_STORE_LOAD, .group_id = other_ids[i]};
+    kvr_store_result result = {.size = sizeof result};
+    if (kvr_wal_execute(world->wal, &request, 1, &result) != KVR_OK || result.status != KVR_OK) {
+        return "another group cannot be loaded";
+    }
+    if (result.last_index < least || result.last_index > most) {
+        return "another group's log ends elsewhere";
+    }
+    if (i == 1 && (result.term < least || result.term > most + 1)) {
+        return "another group's term";
+    }
+    uint64_t last = result.last_index;
+    request.kind = KVR_STORE_READ;
+    request.byte_max = READ_MAX;
+    request.last_index = last;
+    for (uint64_t index = result.first_index; index > 0 && index <= last;) {
+        request.first_index = index;
+        if (kvr_wal_execute(world->wal, &request, 1, &result) != KVR_OK ||
+            result.status != KVR_OK || result.first_index != index) {
+            return "another group's entry cannot be read";
+        }
+        const uint8_t *at = result.pieces[0].data;
+        for (; index <= result.last_index; index++) {
+            uint8_t bytes[ENTRY_SIZE_MAX];
+            size_t size = wal_world_entry(index, OTHER_TERM, bytes);
+            if (memcmp(bytes, at, size) != 0) {
+                return "another group's entry holds other bytes";
+            }
+            at += size;
+        }
+    }
+    return NULL;
+}
+
+static const char *differs_others(wal_world *world, const wal_world *from, size_t calls)
+{
+    const wal_state *answered = &from->history[0], *asked = answered;
+    for (size_t i = 1; i < from->history_count; i++) {
+        const wal_state *state = &from->history[i];
+        answered = state->answered <= calls ? state : answered;
+        asked = state->asked < calls ? state : asked;
+    }
+    const char *what = NULL;
+    for (uint32_t i = 0; i < OTHERS && what == NULL; i++) {
+        what = differs_other(world, i, answered->others_after[i], asked->others_before[i] + 1);
+    }
+    return what;
+}
+
+/* ------------------------------------------------------------------ the model's requests */
+
 /* Asks; if it is done the model becomes `next`, and either way that is a state a crash may
  * leave. */
 static kvr_status ask_for(wal_world *world, const kvr_store_request *request, const wal_model *next)
@@ -181,7 +304,10 @@ static kvr_status ask_for(wal_world *world, const kvr_store_request *request, co
     *state =
         (wal_state){.model = *next, .asked = wal_disk_calls(world->disk), .answered = SIZE_MAX};
     kvr_store_result result;
-    kvr_status status = wal_world_ask(world, request, &result);
+    memcpy(state->others_before, world->others, sizeof world->others);
+    kvr_status status =
+        world->is_many ? ask_amid(world, request) : wal_world_ask(world, request, &result);
+    memcpy(state->others_after, world->others, sizeof world->others);
     if (status == KVR_OK) {
         state->answered = wal_disk_calls(world->disk);
         world->model = *next;
@@ -500,7 +626,7 @@ const char *wal_world_survived(wal_world *world, const wal_world *from, size_t c
         }
         what = wal_world_differs(world, &state->model);
         if (what == NULL || is_refused_vote(world, from, &state->model, calls)) {
-            return NULL;
+            return from->is_many ? differs_others(world, from, calls) : NULL;
         }
         if (state->answered <= calls) {
             return what; /* what was answered by then is the least that must be there */

@@ -12,6 +12,10 @@
 
 enum { MODEL_INDEX_MAX = 2048, HISTORY_MAX = 4096, CLUSTER = 0xC1, MEMBER = 7, GROUP = 3 };
 
+/* Groups beside it in a store of many; their logs are entries 1, 2, 3... One is soon idle, and
+ * keeps all of them. */
+enum { OTHERS = 3, OTHER_TERM = 7, OTHER_IDLE = 2 };
+
 typedef struct wal_model {
     uint64_t base;  /* entries below were never of this log */
     uint64_t first; /* entries below are not needed */
@@ -28,6 +32,8 @@ typedef struct wal_state {
     wal_model model;
     size_t asked;    /* calls of the disk before it */
     size_t answered; /* calls of the disk when it was done; SIZE_MAX: not */
+    uint64_t others_before[OTHERS];
+    uint64_t others_after[OTHERS];
 } wal_state;
 
 typedef struct wal_world {
@@ -39,10 +45,15 @@ typedef struct wal_world {
     wal_model model;
     wal_state *history;
     size_t history_count;
+    bool is_many;
+    uint64_t others[OTHERS]; /* last index of each that was answered */
 } wal_world;
 
 /* A world with an empty disk and small segments; its wal is not open. */
 void wal_world_init(wal_world *world);
+/* Makes it a store of many groups, before it is opened: with each request of the model that changes
+ * something others of other groups are asked in the same batch. */
+void wal_world_share(wal_world *world);
 /* Frees all; asserts that no memory and no file is still held. */
 void wal_world_release(wal_world *world);
 
