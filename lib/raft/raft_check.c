@@ -147,6 +147,10 @@ static void check_leader(const kvr_raft *raft)
     for (uint32_t i = 0; i < raft->member_count; i++) {
         check_progress(raft, &raft->members[i].progress);
     }
+    KVR_ASSERT(raft->lease.measured_round <= raft->round);
+    KVR_ASSERT(raft->lease.fresh_round <= raft->round);
+    KVR_ASSERT(raft->lease.index <= raft->log.last_index);
+    KVR_ASSERT(!raft->lease.is_held || raft->lease.promise_ns > 0);
     const kvr__raft_member *self = kvr__raft_self(raft);
     if (self != NULL) {
         KVR_ASSERT(self->progress.match == raft->store.durable_index);
@@ -169,7 +173,6 @@ static void check_rest(const kvr_raft *raft)
     }
     KVR_ASSERT(raft->reads_assigned <= raft->reads.count);
     KVR_ASSERT(raft->round_confirmed <= raft->round);
-    KVR_ASSERT(raft->lease.measured_round <= raft->round);
     if (raft->leader == 0) {
         KVR_ASSERT(raft->reads.count == 0);
     }

@@ -19,10 +19,11 @@ void kvr__raft_idle_note(kvr_raft *raft)
 
 static void trim_reads(kvr_raft *raft)
 {
-    if (raft->reads.count > 0 || raft->read_result_count > 0) {
+    if (raft->reads.count + raft->lease_reads.count > 0 || raft->read_result_count > 0) {
         return;
     }
     kvr__ring_release(&raft->reads);
+    kvr__ring_release(&raft->lease_reads);
     kvr__array_free(&raft->mem, KVR__MEM_CALL, (void **)&raft->read_results,
                     &raft->read_result_capacity, sizeof *raft->read_results);
     kvr__array_free(&raft->mem, KVR__MEM_CALL, (void **)&raft->shown_reads,

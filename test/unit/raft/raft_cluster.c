@@ -61,6 +61,8 @@ void cluster_add(cluster *c, uint32_t count, const uint8_t *roles, void (*tune)(
         m->config.cluster_id = CLUSTER_ID;
         m->config.group_id = CLUSTER_GROUP;
         m->config.member_id = i + 1;
+        m->counters.size = sizeof m->counters;
+        m->config.counters = &m->counters;
         m->config.seed = 1;
         m->config.members = c->configuration;
         m->config.member_count = count;
@@ -183,6 +185,11 @@ static void take_reads(cluster_member *m, const kvr_raft_ready *ready)
     }
 }
 
+uint64_t cluster_now(const cluster *c, const cluster_member *m)
+{
+    return m->clock_offset + (m->clock_rate == 0 ? c->now : c->now / 1000 * m->clock_rate);
+}
+
 bool cluster_run(cluster *c, uint64_t id)
 {
     cluster_member *m = cluster_at(c, id);
@@ -190,7 +197,7 @@ bool cluster_run(cluster *c, uint64_t id)
     if (m->raft == NULL) {
         return false;
     }
-    m->last_status = kvr_raft_ready_get(m->raft, c->now, &ready);
+    m->last_status = kvr_raft_ready_get(m->raft, cluster_now(c, m), &ready);
     if (m->last_status != KVR_OK) {
         return false;
     }

@@ -81,6 +81,9 @@ typedef struct cluster_member {
     uint32_t read_count;
     uint32_t posts;
     kvr_status last_status; /* of the last ready */
+    uint64_t clock_rate;    /* ns of its clock in 1000 of ours; 0: 1000 */
+    uint64_t clock_offset;
+    kvr_raft_counters counters;
 } cluster_member;
 
 typedef struct cluster {
@@ -116,6 +119,7 @@ void cluster_release(cluster *c);
  * NULL. */
 void cluster_add(cluster *c, uint32_t count, const uint8_t *roles, void (*tune)(kvr_raft_config *));
 cluster_member *cluster_at(cluster *c, uint64_t id);
+uint64_t cluster_now(const cluster *c, const cluster_member *m); /* what its clock says */
 
 void cluster_boot(cluster *c, uint64_t id);  /* makes the handle; it has loaded nothing */
 void cluster_start(cluster *c, uint64_t id); /* the same, and runs until it is loaded */

@@ -104,6 +104,7 @@ static void tune(kvr_raft_config *config)
     config->message_bytes_max = option_number(tuning, "message", 0);
     config->inflight_messages_max = (uint32_t)option_number(tuning, "inflight", 0);
     config->apply_bytes_max = option_number(tuning, "apply", 0);
+    config->lease_ns = option_number(tuning, "lease", 0) * CLUSTER_MS;
 }
 
 static void set_roles(const script *s, const char *name, uint8_t role, uint8_t *roles)
@@ -198,6 +199,34 @@ static void propose(script *s)
 static void read_index(script *s)
 {
     say_status(s, kvr_raft_read_index(cluster_at(&s->c, number(s, 1))->raft, number(s, 2)));
+}
+
+static void read_lease(script *s)
+{
+    say_status(s, kvr_raft_read_lease(cluster_at(&s->c, number(s, 1))->raft, number(s, 2)));
+}
+
+/* What its lease and its freshness are, in ms of its clock. */
+static void lease(script *s)
+{
+    cluster_member *m = cluster_at(&s->c, number(s, 1));
+    kvr_raft_status st = {.size = sizeof st};
+    kvr_raft_get_status(m->raft, &st);
+    uint64_t now = cluster_now(&s->c, m);
+    say(s, "%s:", s->words[1]);
+    if (st.lease_end_ns > now) {
+        say(s, " leads for %llu ms", (unsigned long long)(st.lease_end_ns - now) / CLUSTER_MS);
+    }
+    if (st.fresh_ns != 0) {
+        say(s, " index %llu is %llu ms old", (unsigned long long)st.fresh_index,
+            (unsigned long long)(now - st.fresh_ns) / CLUSTER_MS);
+    }
+    say(s, "\n");
+}
+
+static void clock_rate(script *s)
+{
+    cluster_at(&s->c, number(s, 1))->clock_rate = option_number(s, "rate", 1000);
 }
 
 static void reads(script *s)
@@ -498,6 +527,9 @@ static const struct {
     {"propose", propose},
     {"read", read_index},
     {"reads", reads},
+    {"read-lease", read_lease},
+    {"lease", lease},
+    {"clock", clock_rate},
     {"run", run},
     {"compact", compact},
     {"apply-later", apply_later},
