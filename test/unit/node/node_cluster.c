@@ -341,6 +341,7 @@ static void completed(void *ctx, const kvr_completion *completion)
     end->lease = completion->lease;
     end->ttl_ns = completion->ttl_ns;
     end->remaining_ns = completion->remaining_ns;
+    end->stale_ns = completion->stale_ns;
     if (completion->result != NULL) {
         const kvr_op_result *result = interesting(completion->result);
         end->succeeded = completion->result->succeeded;

@@ -78,6 +78,7 @@ typedef struct call_end {
     uint64_t index;
     int64_t lease;
     uint64_t ttl_ns, remaining_ns;
+    uint64_t stale_ns;
     uint8_t succeeded;
     uint64_t count; /* of the root result, or of the first in a transaction */
     char value[64]; /* of the first kv of the root, or of the first result in a transaction */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* test_raft_lease.c: what a lease leans on, one part a test (thesis 6.4.1, FAULTS 45): promises that
- * outlive their leader and a restart, members that count only once they hold the promise, a read
- * that waits for the clock. */
+/* test_raft_lease.c: what a lease leans on, one part a test (thesis 6.4.1, FAULTS 45): promises
+ * that outlive their leader and a restart, members that count only once they hold the promise, a
+ * read that waits for the clock. */
 #include <criterion/criterion.h>
 #include <string.h>
 

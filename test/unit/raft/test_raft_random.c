@@ -95,7 +95,8 @@ static uint64_t applied_before(uint64_t now)
     return applied;
 }
 
-/* What a member says of its freshness holds: nothing acknowledged before that is above the index. */
+/* What a member says of its freshness holds: nothing acknowledged before that is above the
+ * index. */
 static void check_freshness(const cluster_member *m)
 {
     kvr_raft_status status = {.size = sizeof status};
