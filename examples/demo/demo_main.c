@@ -72,7 +72,7 @@ static const command commands[] = {
      run_del},
     {"txn", "[if TARGET KEY IS VALUE]... [then OPERATION]... [else OPERATION]...",
      "compares, then does one branch. TARGET: version create mod value lease; IS: = != < >;\n"
-     "           OPERATION: put KEY VALUE, get KEY, del KEY",
+     "           OPERATION, each after a then or else: put KEY VALUE, get KEY, del KEY",
      " endpoints ", 1, 1000, run_txn},
     {"watch", "KEY", "prints changes as they come, or from a past revision on",
      " endpoints end prefix from since events prev ", 1, 1, run_watch},
