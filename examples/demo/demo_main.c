@@ -44,7 +44,7 @@ static const flag flags[] = {
     {"heartbeat", FLAG_TIME, &chosen.heartbeat_ns, "100ms", "TIME: between heartbeats"},
     {"election", FLAG_TIME, &chosen.election_ns, "1s", "TIME: shortest election timeout"},
     {"snapshot-entries", FLAG_NUMBER, &chosen.snapshot_entries, "10000",
-     "N: log entries between snapshots"},
+     "N: log entries, and at least 64 KiB, between snapshots"},
     {"load", FLAG_TEXT, &chosen.load, "/var/lib/dpkg/status", "FILE: stanzas to load"},
     {"help", FLAG_SWITCH, &chosen.help, NULL, "this text"},
 };
