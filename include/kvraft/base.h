@@ -87,6 +87,11 @@ enum {
     KVR_EAUTHOLD = -39,    /* decided under an auth revision that is not the present one */
     KVR_ENOPASSWORD = -40, /* the user has no password */
 
+    /* Members: raft.h, node.h. */
+    KVR_EBEHIND = -41,  /* the member has not caught up with the leader */
+    KVR_EQUORUM = -42,  /* the change would leave too few members that are up */
+    KVR_EREMOVED = -43, /* this member was removed from the cluster */
+
     /* At or below KVR_FATAL the handle has failed for good: only its _status, _error and _free
      * functions are legal. */
     KVR_FATAL = -100,

@@ -29,12 +29,12 @@ extern "C" {
  *        0    2  header size (56 in version 1)
  *        2    1  version (1)
  *        3    1  kind (KVR_ENTRY_*)
- *        4    4  flags (0)
+ *        4    4  flags: 1 the command was left out (KVR_ENTRY_STUB)
  *        8    8  index
  *       16    8  term
  *       24    8  lease clock, ns
  *       32    4  command size
- *       36    4  reserved (0)
+ *       36    4  0; of a stub: the size of the command that was left out
  *       40    8  command checksum: XXH3-64 over the command, made by its proposer
  *       48    8  header checksum: XXH3-64 over bytes 0..47
  *       56    .  command
@@ -46,6 +46,10 @@ enum {
     KVR_ENTRY_CONFIG = 1, /* command: an encoded configuration, in force from its append on */
     KVR_ENTRY_COMMAND = 2 /* command: the state machine's bytes */
 };
+
+/* A witness keeps stubs: the header of a COMMAND without the command. Flag and sizes apart it is
+ * the leader's header, so that this can be had back from it, with the checksum of the command. */
+enum { KVR_ENTRY_STUB = 1 };
 
 /* A decoded entry. `command` and `bytes` point into `buffer`, which is lent as the giver says;
  * retain it to keep them longer. */

@@ -50,7 +50,8 @@ enum {
     KVR_CALL_LEASE_TIME_TO_LIVE = 7,
     KVR_CALL_TRANSFER_LEADER = 8,
     KVR_CALL_READ_LEASE = 9,
-    KVR_CALL_READ_STALE = 10
+    KVR_CALL_READ_STALE = 10,
+    KVR_CALL_MEMBER_CHANGE = 11
 };
 
 /* The end of one call. With outcome DONE, `status` is the result of its execution (KVR_OK, or what
@@ -74,6 +75,7 @@ typedef struct kvr_completion {
     /* READ_*: everything acknowledged so long before the call is in this copy, and perhaps more;
      * UINT64_MAX: not known */
     uint64_t stale_ns;
+    uint64_t member; /* MEMBER_CHANGE: id of the first change's member */
 } kvr_completion;
 
 /* Called by kvr_node_run. Both may call intake functions of the node. Either may be NULL. */
@@ -116,6 +118,8 @@ typedef struct kvr_node_config {
     uint32_t calls_max;             /* writes under way from this member, default and most 2,048 */
     uint32_t snapshot_chunk_bytes;  /* 4 KiB to 16 MiB, default 256 KiB */
     uint32_t priority;              /* as in kvr_raft_config: who leads if it can; default 0 */
+    uint32_t data_copies_min;       /* of a new cluster, as that of kvr_raft_config */
+    uint32_t witness;               /* 1: it is one, as that of kvr_raft_config; takes no calls */
     uint32_t reserved;
 
     const kvr_storage *storage;
@@ -191,7 +195,8 @@ typedef struct kvr_node_call {
 
 /* Each of these takes a call in and returns KVR_OK: exactly one completion follows; or an error:
  * there is no completion and it never happens. Arguments are borrowed and encoded at once. Common
- * errors: KVR_EINVAL, KVR_ETOOBIG, KVR_EBUSY (calls_max), KVR_ENOMEM, KVR_ESTOPPED, fatal statuses.
+ * errors: KVR_EINVAL, KVR_ETOOBIG, KVR_EBUSY (calls_max), KVR_ENOMEM, KVR_ESTOPPED, KVR_ESTATE (a
+ * witness), KVR_EREMOVED (this member was removed: ask another), fatal statuses.
  * A member that knows no leader takes the call and waits for one until its timeout; then it is
  * refused with KVR_ENOLEADER. */
 
@@ -252,6 +257,55 @@ KVR_API kvr_status kvr_node_lease_keep_alive(kvr_node *node, const kvr_node_call
  * kvr_node_lease_keys. */
 KVR_API kvr_status kvr_node_lease_time_to_live(kvr_node *node, const kvr_node_call *call,
                                                int64_t id) KVR_MUST_USE;
+
+/* ------------------------------------------------------------------ members
+ *
+ * What kvr_raft_change (raft.h) says of changes, for calls on any member: the leader decides, the
+ * call completes when the configuration that it asked for is committed and applied here. To join, a
+ * new member is added first (kvr_node_member_add), then started with that id, no members in its
+ * config and an empty disk. Refused with KVR_EEXIST, KVR_ENOTFOUND, KVR_EBEHIND, KVR_EQUORUM,
+ * KVR_ESTATE, KVR_ETOOBIG. While another change is under way a call waits. etcd contract:
+ * Cluster. */
+
+enum { KVR_MEMBER_TEXT_MAX = 8192 }; /* bytes of a name, or of one list of addresses */
+
+/* What the attributes of a member say, as this library's own programs write them; several addresses
+ * are separated by commas. Lends from the bytes. */
+typedef struct kvr_member_attributes {
+    kvr_slice name;
+    kvr_slice peer_addresses;
+    kvr_slice client_addresses;
+} kvr_member_attributes;
+
+/* Attributes as bytes and back; borrowed. KVR_OK, KVR_EINVAL; write: KVR_ETOOBIG (a text, or all of
+ * it, does not fit); read: KVR_ECORRUPT, KVR_EVERSION; no bytes at all read as empty texts. */
+KVR_API kvr_status kvr_member_attributes_write(const kvr_member_attributes *attributes,
+                                               uint8_t *out, size_t capacity,
+                                               size_t *out_size) KVR_MUST_USE;
+KVR_API kvr_status kvr_member_attributes_read(const kvr_slice *bytes,
+                                              kvr_member_attributes *out_attributes) KVR_MUST_USE;
+
+/* Any change, or several in one. `changes` is borrowed, its context ignored. */
+KVR_API kvr_status kvr_node_member_change(kvr_node *node, const kvr_node_call *call,
+                                          const kvr_raft_changes *changes) KVR_MUST_USE;
+
+/* The common ones: KVR_CHANGE_ADD (id 0: chosen, in the completion), _PROMOTE, _DEMOTE, _UPDATE,
+ * _REMOVE. */
+KVR_API kvr_status kvr_node_member_add(kvr_node *node, const kvr_node_call *call,
+                                       const kvr_member *member) KVR_MUST_USE;
+KVR_API kvr_status kvr_node_member_promote(kvr_node *node, const kvr_node_call *call,
+                                           uint64_t id) KVR_MUST_USE;
+KVR_API kvr_status kvr_node_member_demote(kvr_node *node, const kvr_node_call *call,
+                                          uint64_t id) KVR_MUST_USE;
+KVR_API kvr_status kvr_node_member_update(kvr_node *node, const kvr_node_call *call, uint64_t id,
+                                          const kvr_slice *attributes) KVR_MUST_USE;
+KVR_API kvr_status kvr_node_member_remove(kvr_node *node, const kvr_node_call *call,
+                                          uint64_t id) KVR_MUST_USE;
+
+/* Member number `i`, in order of id, of the configuration that is applied here; after a completed
+ * kvr_node_read_linear it is the cluster's. Lends until the next intake or run. KVR_OK, KVR_END. */
+KVR_API kvr_status kvr_node_member_get(const kvr_node *node, uint32_t i,
+                                       kvr_member *out_member) KVR_MUST_USE;
 
 /* ------------------------------------------------------------------ this member's own copy
  *

@@ -39,7 +39,13 @@ typedef struct kvr_raft kvr_raft;
 enum {
     KVR_MEMBER_VOTER = 0,   /* holds all data, votes, may lead */
     KVR_MEMBER_LEARNER = 1, /* holds all data, neither votes nor is counted */
-    KVR_MEMBER_WITNESS = 2  /* votes, is counted, never leads; needs entry headers only */
+    KVR_MEMBER_WITNESS = 2, /* votes, is counted, never leads; holds entry headers only, so it is no
+                               copy of the data: see data_copies_min */
+    KVR_MEMBER_NONE = 255   /* in a joint configuration: it is leaving */
+};
+
+enum {
+    KVR_MEMBER_PROMOTE = 1 /* flags: a learner that becomes a voter by itself once it caught up */
 };
 
 /* One member of a configuration. `attributes` is the upper layer's (name, addresses); replicated,
@@ -47,7 +53,8 @@ enum {
 typedef struct kvr_member {
     uint64_t id; /* never 0 */
     uint8_t role;
-    uint8_t reserved[7];
+    uint8_t flags; /* KVR_MEMBER_PROMOTE */
+    uint8_t reserved[6];
     kvr_slice attributes;
 } kvr_member;
 
@@ -135,6 +142,14 @@ typedef struct kvr_raft_config {
     /* a leader hands over to a member in step whose priority is higher; elections ignore it, so it
      * never costs availability. Default 0 */
     uint32_t priority;
+    /* of a new group: a commit waits until so many members that hold data (no witnesses) have the
+     * entry, default 0: as many as the majority brings; replicated, see kvr_raft_change */
+    uint32_t data_copies_min;
+    /* 1: this member is a witness: it keeps entry headers only and has no state machine: readies
+     * show no entries and no snapshots, the log is compacted by itself. Not needed for one that
+     * `members` or its storage say is one; a witness that joins must say so. */
+    uint32_t witness;
+    uint32_t reserved;
 
     kvr_raft_counters *counters; /* NULL: none; else its size is set, and it outlives the handle */
     const kvr_allocator *allocator; /* NULL: malloc */
@@ -240,6 +255,65 @@ KVR_API void kvr_raft_set_priority(kvr_raft *raft, uint32_t priority);
  * a fatal status. */
 KVR_API void kvr_raft_stop(kvr_raft *raft);
 
+/* ------------------------------------------------------------------ changes of the members
+ *
+ * A configuration is in force from the append of its entry (thesis 4.1). One change is under way at
+ * a time, none before an entry of the leader's own term is committed (Ongaro, raft-dev 2015). If at
+ * most one vote comes, goes or moves, one step does it; else the group passes through a joint
+ * configuration, in which both majorities decide, and leaves it by itself (thesis 4.3). A new voter
+ * is a learner first. An id is never used twice: a member that lost its disk comes back as another
+ * one. */
+
+enum {
+    /* `member`: id (above every id that ever was; 0: the next one), role, flags, attributes. A
+     * VOTER becomes a learner with KVR_MEMBER_PROMOTE: it votes once it caught up. A WITNESS votes
+     * at once. KVR_EEXIST. */
+    KVR_CHANGE_ADD = 1,
+    /* a learner becomes a voter. KVR_EBEHIND until it holds what the leader held an election
+     * timeout ago and was heard of since */
+    KVR_CHANGE_PROMOTE = 2,
+    KVR_CHANGE_DEMOTE = 3, /* a voter becomes a learner (without KVR_MEMBER_PROMOTE) */
+    KVR_CHANGE_UPDATE = 4, /* its attributes; role and flags stay */
+    KVR_CHANGE_REMOVE = 5  /* also the leader itself: it steps down once that is committed */
+};
+
+typedef struct kvr_member_change {
+    uint8_t kind; /* KVR_CHANGE_* */
+    uint8_t reserved[7];
+    kvr_member member; /* what the kind does not name is ignored */
+} kvr_member_change;
+
+enum {
+    KVR_CHANGES_JOINT = 1, /* through a joint configuration, though one step would do */
+    KVR_CHANGES_STAY = 2,  /* and stay in it until KVR_CHANGES_LEAVE */
+    KVR_CHANGES_LEAVE = 4, /* no changes, but this */
+    /* without the strict check, which refuses what would leave fewer voters heard of lately than a
+     * majority, or fewer copies than data_copies_min: KVR_EQUORUM */
+    KVR_CHANGES_UNCHECKED = 8,
+    KVR_CHANGES_COPIES = 16, /* data_copies_min is set too */
+    KVR_CHANGES_LEASE = 32   /* lease_ns is set too: see kvr_raft_read_lease */
+};
+
+/* One change, all or nothing. Borrowed. */
+typedef struct kvr_raft_changes {
+    uint32_t size;
+    uint32_t flags; /* KVR_CHANGES_* */
+    uint32_t change_count;
+    uint32_t data_copies_min; /* with KVR_CHANGES_COPIES; at most the members that hold data */
+    const kvr_member_change *changes;
+    uint64_t lease_ns;   /* with KVR_CHANGES_LEASE: 0, or at least 3 x heartbeat_ns */
+    uint64_t context[3]; /* the caller's: kvr_configuration_context tells it of the entry */
+} kvr_raft_changes;
+
+/* Changes the members; only the leader can. It is done when the entry at *out_proposal is
+ * committed (a joint one: when the configuration that follows it is). Refused, it never was:
+ * KVR_ENOLEADER (this member does not lead), KVR_EBUSY (another change is not applied here yet, or
+ * nothing of this term is committed), KVR_EEXIST, KVR_ENOTFOUND (no such member), KVR_EBEHIND,
+ * KVR_EQUORUM, KVR_ESTATE (the member's role, or no joint configuration, does not allow it),
+ * KVR_ETOOBIG (64 members, attributes), KVR_EINVAL, KVR_ENOMEM. Thesis 4. */
+KVR_API kvr_status kvr_raft_change(kvr_raft *raft, const kvr_raft_changes *changes,
+                                   kvr_raft_proposal *out_proposal) KVR_MUST_USE;
+
 /* Sends `body` (borrowed, at most 64 KiB) to one member, for the layer above; `type` is its own,
  * 0..127. It arrives in that member's ready.posts, or not at all. KVR_OK, KVR_ETOOBIG, KVR_EBUSY,
  * KVR_ENOMEM. */
@@ -320,7 +394,8 @@ typedef struct kvr_raft_status {
     uint32_t size;
     uint8_t role;
     uint8_t member_role; /* KVR_MEMBER_*; 255: not in the configuration */
-    uint8_t reserved[2];
+    uint8_t joint;       /* 1: the configuration in force is joint */
+    uint8_t removed;     /* 1: this member was removed, for good; free it and its disk */
     uint64_t term;
     uint64_t voted_for;
     uint64_t leader; /* 0: none known */
@@ -346,6 +421,9 @@ typedef struct kvr_raft_status {
      * machine that has applied fresh_index; 0: not known yet */
     uint64_t fresh_ns;
     uint64_t fresh_index;
+    uint64_t configuration_index; /* of the configuration in force; above commit_index: not final */
+    uint32_t data_copies_min;
+    uint32_t data_copies; /* leader: members that hold data and have the last commit */
 } kvr_raft_status;
 
 /* What the leader knows of one follower. Times are of the leader's clock. */
@@ -366,6 +444,8 @@ typedef struct kvr_raft_progress {
     uint64_t flush_age_ns;   /* of its oldest flush under way; 0: none */
     uint64_t snapshot_index; /* SNAPSHOT: the one that is sent, and how far */
     uint64_t snapshot_offset;
+    uint32_t flags;     /* KVR_MEMBER_PROMOTE */
+    uint32_t caught_up; /* 1: as a learner it could be promoted now */
 } kvr_raft_progress;
 
 /* Fills *out_status, whose size the caller has set. Legal in every state. */
@@ -394,6 +474,10 @@ KVR_API kvr_status kvr_raft_configuration(const kvr_raft *raft, uint64_t index,
  * KVR_OK, KVR_END, KVR_ECORRUPT. */
 KVR_API kvr_status kvr_configuration_member(const kvr_slice *encoded, uint32_t i,
                                             kvr_member *out_member) KVR_MUST_USE;
+
+/* The context that was given with the change which this encoded configuration (borrowed) completes;
+ * all 0: none, or it is a joint one, and the one that follows completes the change. */
+KVR_API void kvr_configuration_context(const kvr_slice *encoded, uint64_t out_context[3]);
 
 /* ------------------------------------------------------------------ messages at the border */
 

@@ -57,6 +57,10 @@ kvr_status kvr__entry_read(kvr_slice bytes, bool verify_command, kvr_entry *out_
         return KVR_EVERSION;
     }
     uint32_t command_size = kvr__load_u32(p + 32);
+    bool stub = (kvr__load_u32(p + 4) & KVR_ENTRY_STUB) != 0;
+    if (stub && (command_size != 0 || p[3] != KVR_ENTRY_COMMAND)) {
+        return KVR_ECORRUPT;
+    }
     if (command_size > bytes.size - header_size) {
         return KVR_END;
     }
@@ -70,10 +74,35 @@ kvr_status kvr__entry_read(kvr_slice bytes, bool verify_command, kvr_entry *out_
         .command = {p + header_size, command_size},
         .bytes = {p, header_size + command_size},
     };
-    if (verify_command &&
+    if (verify_command && !stub &&
         kvr__xxh3_64(entry.command.data, command_size) != entry.command_checksum) {
         return KVR_ECORRUPT;
     }
     *out_entry = entry;
     return KVR_OK;
+}
+
+/* ------------------------------------------------------------------ stubs */
+
+static bool is_cut(const uint8_t *entry)
+{
+    return entry[3] == KVR_ENTRY_COMMAND && (kvr__load_u32(entry + 4) & KVR_ENTRY_STUB) == 0;
+}
+
+size_t kvr__entry_stub_size(const uint8_t *entry)
+{
+    return kvr__load_u16(entry) + (is_cut(entry) ? (size_t)0 : kvr__load_u32(entry + 32));
+}
+
+void kvr__entry_stub_write(uint8_t *out, const uint8_t *entry)
+{
+    memcpy(out, entry, kvr__entry_stub_size(entry));
+    if (!is_cut(entry)) {
+        return;
+    }
+    size_t checked = (size_t)kvr__load_u16(entry) - CHECKSUM_SIZE;
+    kvr__store_u32(out + 4, kvr__load_u32(entry + 4) | KVR_ENTRY_STUB);
+    kvr__store_u32(out + 32, 0);
+    kvr__store_u32(out + 36, kvr__load_u32(entry + 32));
+    kvr__store_u64(out + checked, kvr__xxh3_64(out, checked));
 }

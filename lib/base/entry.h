@@ -16,4 +16,9 @@ void kvr__entry_write_header(uint8_t out[KVR_ENTRY_HEADER_SIZE], const kvr_entry
  * never that constant, to find its command and end. */
 kvr_status kvr__entry_read(kvr_slice bytes, bool verify_command, kvr_entry *out_entry);
 
+/* Bytes of an entry (sound, as it lies in a log) as a witness keeps it: a stub of a COMMAND, all of
+ * any other. */
+size_t kvr__entry_stub_size(const uint8_t *entry);
+void kvr__entry_stub_write(uint8_t *out, const uint8_t *entry);
+
 #endif

@@ -49,6 +49,9 @@
       "a change of users or roles that would lock everybody out, or makes no sense")        \
     X(KVR_EAUTHOLD, -39, "decided under an auth revision that is not the present one")      \
     X(KVR_ENOPASSWORD, -40, "the user has no password")                                     \
+    X(KVR_EBEHIND, -41, "the member has not caught up with the leader")                     \
+    X(KVR_EQUORUM, -42, "the change would leave too few members that are up")               \
+    X(KVR_EREMOVED, -43, "this member was removed from the cluster")                        \
     X(KVR_FATAL, -100, "the handle has failed for good")                                    \
     X(KVR_FSTORAGE, -101, "a write, sync or load failed, the member takes no further part") \
     X(KVR_FCORRUPT, -102, "what was durable is damaged")                                    \

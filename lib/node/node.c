@@ -71,6 +71,8 @@ static kvr_status new_raft(kvr_node *node)
     config.seed = from->seed;
     config.members = from->members;
     config.member_count = from->member_count;
+    config.data_copies_min = from->data_copies_min;
+    config.witness = from->witness;
     config.election_ns = from->election_ns;
     config.heartbeat_ns = from->heartbeat_ns;
     config.stall_ns = from->stall_ns;
@@ -114,6 +116,7 @@ static void init_state(kvr_node *node)
     kvr__calls_init(node);
     kvr__reads_init(node);
     kvr__leasing_init(node);
+    kvr__changing_init(node);
     kvr__ring_init(&node->deferred, &node->mem, KVR__MEM_MESSAGE, sizeof(kvr_store_request));
     kvr__ring_init(&node->watch_changes, &node->mem, KVR__MEM_WATCH, sizeof(kvr__watch_change));
     kvr__map_init(&node->sent, &node->mem, KVR__MEM_MESSAGE);
@@ -138,6 +141,7 @@ static void free_node(kvr_node *node)
     kvr__installing_release(node);
     kvr__calls_release(node);
     kvr__leasing_release(node);
+    kvr__changing_release(node);
     kvr__reads_release(node);
     kvr__apply_release(node);
     kvr__attach_release(&node->attach);

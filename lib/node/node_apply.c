@@ -110,6 +110,34 @@ static kvr_status begin_command(kvr_node *node)
     return status;
 }
 
+/* Raft has obeyed it since its append. Here the call that asked for it is done: the context that
+ * the leader gave with it is that call's origin [node_member.c]. */
+static kvr_status begin_configuration(kvr_node *node)
+{
+    kvr__apply *apply = &node->apply;
+    uint64_t context[3];
+    kvr_configuration_context(&apply->entry.command, context);
+    kvr__origin_id origin = {context[0], context[1], context[2]};
+    if (origin.sequence == 0 || kvr__origins_seen(&node->origins, &origin)) {
+        return KVR_OK;
+    }
+    if (kvr__origins_reserve(&node->origins, &origin) != KVR_OK) {
+        return KVR_ENOMEM;
+    }
+    apply->command.origin = origin;
+    apply->remembered = true;
+    return KVR_OK;
+}
+
+/* The newest member of a configuration: it has the highest id. */
+static uint64_t newest_member(const kvr_slice *encoded)
+{
+    kvr_member member = {0};
+    for (uint32_t i = 0; kvr_configuration_member(encoded, i, &member) == KVR_OK; i++) {
+    }
+    return member.id;
+}
+
 static kvr_status begin(kvr_node *node)
 {
     kvr__apply *apply = &node->apply;
@@ -128,6 +156,8 @@ static kvr_status begin(kvr_node *node)
         status = kvr__execute_too_new(node);
     } else if (apply->entry.kind == KVR_ENTRY_COMMAND) {
         status = begin_command(node);
+    } else if (apply->entry.kind == KVR_ENTRY_CONFIG) {
+        status = begin_configuration(node);
     }
     if (status != KVR_OK) {
         kvr__execute_release(node);
@@ -155,6 +185,9 @@ static void complete(kvr_node *node, uint64_t revision)
     call->done.revision = revision;
     call->done.index = apply->entry.index;
     call->done.term = apply->entry.term;
+    if (call->done.kind == KVR_CALL_MEMBER_CHANGE && call->done.member == 0) {
+        call->done.member = newest_member(&apply->entry.command);
+    }
     call->result = apply->result;
     apply->result = NULL;
     node->calls.blocked_until = 0; /* there is room again */

@@ -14,7 +14,7 @@
 static bool is_write(uint8_t kind)
 {
     return kind == KVR_CALL_WRITE || kind == KVR_CALL_COMPACT || kind == KVR_CALL_LEASE_GRANT ||
-           kind == KVR_CALL_LEASE_REVOKE;
+           kind == KVR_CALL_LEASE_REVOKE || kind == KVR_CALL_MEMBER_CHANGE;
 }
 
 void kvr__calls_init(kvr_node *node)
@@ -72,6 +72,13 @@ kvr_status kvr__calls_new(kvr_node *node, const kvr_node_call *given, uint8_t ki
     if (status != KVR_OK) {
         return status;
     }
+    /* A witness applies nothing, so no call could ever end. */
+    if (node->config.witness != 0 || node->raft_status.member_role == KVR_MEMBER_WITNESS) {
+        return KVR_ESTATE;
+    }
+    if (node->raft_status.removed != 0) {
+        return KVR_EREMOVED;
+    }
     uint32_t limit = is_write(kind) ? node->config.calls_max : (uint32_t)KVR__READS_MAX;
     uint32_t *count = is_write(kind) ? &calls->write_count : &calls->other_count;
     if (*count >= limit) {
@@ -117,6 +124,8 @@ void kvr__calls_start(kvr_node *node)
             list = &node->reads.stale;
         } else if (call->done.kind == KVR_CALL_TRANSFER_LEADER) {
             list = &calls->transferring;
+        } else if (call->done.kind == KVR_CALL_MEMBER_CHANGE) {
+            list = &node->changing.calls;
         } else if (!is_write(call->done.kind)) {
             list = &node->leasing.asking;
         }
@@ -135,6 +144,22 @@ static bool window_is_full(kvr__calls *calls)
         calls->sequence_oldest++;
     }
     return calls->sequence_next - calls->sequence_oldest >= KVR__ORIGIN_WINDOW;
+}
+
+kvr_status kvr__calls_number(kvr_node *node, kvr__call *call)
+{
+    kvr__calls *calls = &node->calls;
+    if (call->sequence != 0) {
+        return KVR_OK;
+    }
+    if (window_is_full(calls)) {
+        return KVR_EBUSY;
+    }
+    kvr_status status = kvr__map_put(&calls->by_sequence, calls->sequence_next, call);
+    if (status == KVR_OK) {
+        call->sequence = calls->sequence_next++;
+    }
+    return status;
 }
 
 /* A lease id that no other member, life or call chooses; positive, as etcd's are. */
@@ -305,7 +330,8 @@ void kvr__calls_finish(kvr_node *node, kvr__call *call, uint8_t outcome, kvr_sta
     kvr__calls *calls = &node->calls;
     KVR_ASSERT(call->done.status == KVR_OK && call->done.outcome == KVR_OUTCOME_DONE);
     if (outcome == KVR_OUTCOME_REFUSED) {
-        KVR_ASSERT(call->sequence == 0);
+        /* of a change of the members the leader says so */
+        KVR_ASSERT(call->sequence == 0 || call->done.kind == KVR_CALL_MEMBER_CHANGE);
         KVR_ASSERT(status != KVR_OK);
     }
     call->done.outcome = outcome;
@@ -400,13 +426,9 @@ void kvr__calls_transferred(kvr_node *node)
     }
 }
 
-/* Entries were jumped over. What the window has seen was executed, but its answer is lost; the rest
- * is proposed again. */
-void kvr__calls_skipped(kvr_node *node)
+static void skipped_in(kvr_node *node, kvr__list *list)
 {
-    kvr__calls *calls = &node->calls;
-    kvr__calls_repropose(node);
-    for (kvr__list *place = calls->pending.next; place != &calls->pending;) {
+    for (kvr__list *place = list->next; place != list;) {
         kvr__call *call = CALL_OF(place);
         place = place->next;
         kvr__origin_id origin = {node->config.member_id, node->incarnation, call->sequence};
@@ -414,6 +436,16 @@ void kvr__calls_skipped(kvr_node *node)
             kvr__calls_finish(node, call, KVR_OUTCOME_UNKNOWN, KVR_EUNKNOWN);
         }
     }
+}
+
+/* Entries were jumped over. What the window has seen was executed, but its answer is lost; the rest
+ * is proposed again. */
+void kvr__calls_skipped(kvr_node *node)
+{
+    kvr__calls *calls = &node->calls;
+    kvr__calls_repropose(node);
+    skipped_in(node, &calls->pending);
+    skipped_in(node, &node->changing.calls);
 }
 
 static void end_list(kvr_node *node, kvr__list *list)
@@ -433,6 +465,7 @@ void kvr__calls_end(kvr_node *node)
     end_list(node, &node->reads.lease_waiting);
     end_list(node, &node->reads.stale);
     end_list(node, &node->calls.transferring);
+    end_list(node, &node->changing.calls);
     end_list(node, &node->leasing.asked);
     end_list(node, &node->leasing.asking);
     node->calls.fresh_count = 0;

@@ -17,6 +17,7 @@
  *                   -> stale              -> finished     a read of this copy
  *                   -> asking  -> asked   -> finished     a question about a lease
  *                   -> transferring       -> finished     a hand-over of leadership
+ *                   -> changing           -> finished     a change of the members [node_member.h]
  *
  *   pending  not handed to raft, or to be handed over again  [kvr__calls_propose]
  *   sent     raft has it; it comes back in apply, or goes back to pending when the leader or term
@@ -104,6 +105,8 @@ void kvr__calls_expire(kvr_node *node);
 void kvr__calls_transfer(kvr_node *node);    /* tells raft of those that are new */
 void kvr__calls_transferred(kvr_node *node); /* ends those that are over */
 void kvr__calls_skipped(kvr_node *node);     /* a snapshot jumped over entries */
+/* Gives a call its sequence, if it has none yet. KVR_EBUSY (the window is full), KVR_ENOMEM. */
+kvr_status kvr__calls_number(kvr_node *node, kvr__call *call);
 kvr__call *kvr__calls_find(kvr_node *node, const kvr__origin_id *origin);
 /* A call of `kind` in `fresh`; whoever gets it may still fill it in. */
 kvr_status kvr__calls_new(kvr_node *node, const kvr_node_call *given, uint8_t kind,

@@ -35,11 +35,12 @@ static uint32_t count_of(const kvr__list *list)
 static void check_calls(const kvr_node *node)
 {
     const kvr__calls *calls = &node->calls;
-    uint32_t writes =
-        check_writes(node, &calls->pending, false) + check_writes(node, &calls->sent, true);
     uint32_t others = count_of(&node->reads.waiting) + count_of(&node->reads.lease_waiting) +
                       count_of(&node->reads.stale) + count_of(&node->leasing.asking) +
                       count_of(&node->leasing.asked) + count_of(&calls->transferring);
+    uint32_t writes = check_writes(node, &calls->pending, false) +
+                      check_writes(node, &calls->sent, true) +
+                      check_writes(node, &node->changing.calls, false);
     for (const kvr__list *place = node->reads.rounds.next; place != &node->reads.rounds;
          place = place->next) {
         others += count_of(&KVR__CONTAINER_OF(place, const kvr__round, link)->calls);

@@ -17,6 +17,7 @@
 #include "node_calls.h"
 #include "node_hash.h"
 #include "node_lease.h"
+#include "node_member.h"
 #include "node_origin.h"
 
 /* Limits. Each has its refusal. */
@@ -143,6 +144,7 @@ struct kvr_node {
     kvr__calls calls;
     kvr__reads reads;
     kvr__leasing leasing;
+    kvr__changing changing;
     kvr__snapshots snapshots;
 
     /* What a ready shows. */

@@ -76,8 +76,34 @@ static size_t known_size(uint8_t type)
         return KVR__POST_ASK_SIZE;
     case KVR__POST_LEASE_ANSWER:
         return KVR__POST_ANSWER_SIZE;
+    case KVR__POST_CHANGE:
+        return KVR__CHANGE_HEAD;
+    case KVR__POST_CHANGE_ANSWER:
+        return KVR__CHANGE_ANSWER_SIZE;
     default:
         return SIZE_MAX; /* a newer version's: ignored */
+    }
+}
+
+static void receive_record(kvr_node *node, const kvr_raft_post_in *post, const kvr_slice *record)
+{
+    kvr__hash_point point;
+    switch (post->type) {
+    case KVR__POST_HASH:
+        point = (kvr__hash_point){kvr__load_u64(record->data), kvr__load_u64(record->data + 8)};
+        kvr__exchange_claim(node, post->from, &point);
+        break;
+    case KVR__POST_LEASE_ASK:
+        receive_question(node, post->from, record->data);
+        break;
+    case KVR__POST_LEASE_ANSWER:
+        receive_answer(node, record->data);
+        break;
+    case KVR__POST_CHANGE:
+        kvr__changing_asked(node, post->from, record);
+        break;
+    default:
+        kvr__changing_answered(node, record->data);
     }
 }
 
@@ -95,15 +121,8 @@ void kvr__post_receive(kvr_node *node, const kvr_raft_post_in *post)
         return;
     }
     for (size_t i = 0; i < count; i++) {
-        const uint8_t *record = body + head + i * record_size;
-        if (post->type == KVR__POST_HASH) {
-            kvr__hash_point point = {kvr__load_u64(record), kvr__load_u64(record + 8)};
-            kvr__exchange_claim(node, post->from, &point);
-        } else if (post->type == KVR__POST_LEASE_ASK) {
-            receive_question(node, post->from, record);
-        } else {
-            receive_answer(node, record);
-        }
+        kvr_slice record = {body + head + i * record_size, record_size};
+        receive_record(node, post, &record);
     }
     if (post->type == KVR__POST_HASH && (body[3] & KVR__POST_WANTS) != 0) {
         kvr__exchange_asked(node, post->from);

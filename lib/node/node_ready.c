@@ -20,6 +20,7 @@ static void refresh_status(kvr_node *node)
         kvr__calls_repropose(node);
         kvr__reads_retry(node, KVR__READS_UNCONFIRMED);
         kvr__question_repeat(node, true);
+        kvr__changing_repeat(node);
         node->leasing.blocked_until = 0;
     }
     kvr__leasing_role(node);
@@ -45,6 +46,7 @@ static kvr_status feed_raft(kvr_node *node, uint32_t *budget)
     kvr_status status = kvr__calls_propose(node, budget);
     status = first_error(status, kvr__reads_begin(node));
     status = first_error(status, kvr__question_put(node));
+    status = first_error(status, kvr__changing_run(node));
     status = first_error(status, kvr__question_post_answers(node));
     return first_error(status, kvr__exchange_run(node));
 }
@@ -341,7 +343,8 @@ bool kvr__node_has_work(const kvr_node *node)
         return true;
     }
     return kvr__taking_has_work(node) || kvr__installing_has_work(node) ||
-           kvr__reads_deadline(node) == 0 || kvr__question_deadline(node) == 0;
+           kvr__reads_deadline(node) == 0 || kvr__question_deadline(node) == 0 ||
+           kvr__changing_deadline(node) == 0;
 }
 
 static uint64_t earlier(uint64_t a, uint64_t b)
@@ -364,6 +367,7 @@ uint64_t kvr_node_deadline(const kvr_node *node)
     deadline = earlier(deadline, kvr__calls_deadline(node));
     deadline = earlier(deadline, kvr__reads_deadline(node));
     deadline = earlier(deadline, kvr__question_deadline(node));
+    deadline = earlier(deadline, kvr__changing_deadline(node));
     deadline = earlier(deadline, kvr__leasing_deadline(node));
     deadline = earlier(deadline, kvr__installing_deadline(node));
     deadline = earlier(deadline, kvr__exchange_deadline(node));

@@ -4,6 +4,7 @@
  * (raft_ready.c) in turn, then kvr_raft_free. */
 #include "base/array.h"
 #include "base/buffer.h"
+#include "base/codec.h"
 #include "raft_internal.h"
 
 /* ------------------------------------------------------------------ life */
@@ -16,11 +17,12 @@ static kvr_status set_new_group(kvr_raft *raft, const kvr_raft_config *config)
         return KVR_ENOMEM;
     }
     kvr__raft_configuration_write(buffer->data, config->members, config->member_count);
+    kvr__store_u32(buffer->data + KVR__RAFT_CONFIGURATION_COPIES_AT, config->data_copies_min);
+    kvr__store_u64(buffer->data + KVR__RAFT_CONFIGURATION_LEASE_AT, config->lease_ns);
     buffer->size = size;
     kvr_status status = kvr__raft_members_reserve(raft, config->member_count);
     if (status == KVR_OK) {
         kvr__raft_members_put(raft, 0, buffer, (kvr_slice){buffer->data, size});
-        kvr__raft_lease_set(raft, config->lease_ns, 0);
     }
     kvr_buf_release(buffer);
     return status;
@@ -43,6 +45,7 @@ kvr_status kvr_raft_new(const kvr_raft_config *config, kvr_raft **out_raft)
     raft->config = known;
     raft->config.members = NULL;
     raft->self = UINT32_MAX;
+    raft->witness = known.witness != 0;
     raft->error = "";
     raft->work = true;
     raft->store.free_bytes = UINT64_MAX;
@@ -121,6 +124,8 @@ static kvr_status dispatch_message(kvr_raft *raft, const kvr__raft_message *mess
         return kvr__raft_recv_post(raft, message);
     case KVR__RAFT_TRANSFER:
         return kvr__raft_recv_transfer(raft, message);
+    case KVR__RAFT_REMOVED:
+        return kvr__raft_recv_removed(raft, message);
     default:
         raft->bad_messages++;
         KVR__RAFT_COUNT(raft, messages_bad, 1);
@@ -239,8 +244,7 @@ kvr_status kvr_raft_campaign(kvr_raft *raft)
     if (raft->failed != KVR_OK) {
         return raft->failed;
     }
-    const kvr__raft_member *self = kvr__raft_self(raft);
-    if (raft->role == KVR_ROLE_LOADING || self == NULL || self->role != KVR_MEMBER_VOTER ||
+    if (raft->role == KVR_ROLE_LOADING || !kvr__raft_members_may_lead(raft) ||
         !kvr__raft_election_may_campaign(raft)) {
         return KVR_ESTATE;
     }
@@ -291,7 +295,17 @@ void kvr_raft_get_status(const kvr_raft *raft, kvr_raft_status *out_status)
         .lease_end_ns = kvr__raft_lease_end(raft),
         .fresh_ns = kvr__raft_lease_fresh(raft).ns,
         .fresh_index = kvr__raft_lease_fresh(raft).index,
+        .joint = raft->joint,
+        .removed = raft->removed,
+        .data_copies_min = raft->data_copies_min,
     };
+    if (raft->configurations.count > 0) {
+        status.configuration_index =
+            raft->configurations.items[raft->configurations.count - 1].index;
+    }
+    if (raft->role == KVR_ROLE_LEADER) {
+        status.data_copies = kvr__raft_members_copies(raft, raft->commit);
+    }
     memcpy(out_status, &status, at_most(status.size, sizeof status));
 }
 
@@ -323,10 +337,11 @@ kvr_status kvr_raft_get_progress(const kvr_raft *raft, uint32_t i, kvr_raft_prog
     }
     const kvr__raft_member *member = &raft->members[i];
     kvr_raft_progress progress = {
-        .size = out_progress->size, .id = member->id, .role = member->role};
+        .size = out_progress->size, .id = member->id, .role = member->role, .flags = member->flags};
     if (raft->role == KVR_ROLE_LEADER) {
         show_progress(raft, &member->progress, &progress);
         progress.priority = i == raft->self ? raft->config.priority : progress.priority;
+        progress.caught_up = kvr__raft_change_caught_up(raft, member);
     }
     memcpy(out_progress, &progress, at_most(progress.size, sizeof progress));
     return KVR_OK;

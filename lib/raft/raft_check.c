@@ -168,6 +168,9 @@ static void check_rest(const kvr_raft *raft)
             KVR_ASSERT(configured->index > raft->configurations.items[i - 1].index);
         }
     }
+    if (raft->removed) {
+        KVR_ASSERT(raft->role == KVR_ROLE_FOLLOWER);
+    }
     if (raft->self != UINT32_MAX) {
         KVR_ASSERT(raft->members[raft->self].id == raft->config.member_id);
     }

@@ -65,6 +65,7 @@ kvr_status kvr_raft_config_init(kvr_raft_config *config, uint32_t size)
 static const char *members_fault(const kvr_raft_config *config)
 {
     bool voter = config->member_count == 0;
+    uint32_t copies = 0;
     if (config->member_count > KVR__RAFT_MEMBERS_MAX) {
         return "member_count is above 64";
     }
@@ -88,9 +89,21 @@ static const char *members_fault(const kvr_raft_config *config)
         if (member->attributes.data == NULL && member->attributes.size > 0) {
             return "a member's attributes are NULL but not empty";
         }
+        if ((member->flags & ~KVR_MEMBER_PROMOTE) != 0) {
+            return "a member's flags are none of KVR_MEMBER_PROMOTE";
+        }
         voter = voter || member->role == KVR_MEMBER_VOTER;
+        copies += member->role != KVR_MEMBER_WITNESS;
+    }
+    if (config->member_count > 0 && config->data_copies_min > copies) {
+        return "data_copies_min is above the number of members that hold data";
     }
     return voter ? NULL : "no member is a voter";
+}
+
+bool kvr__raft_config_lease_is_sound(const kvr_raft_config *config, uint64_t lease_ns)
+{
+    return lease_ns >= 3 * config->heartbeat_ns && lease_ns <= ELECTION_NS_MAX;
 }
 
 static const char *limits_fault(const kvr_raft_config *config)
@@ -101,8 +114,7 @@ static const char *limits_fault(const kvr_raft_config *config)
     if (config->heartbeat_ns >= config->election_ns / 2) {
         return "heartbeat_ns is not less than half of election_ns";
     }
-    if (config->lease_ns > 0 &&
-        (config->lease_ns < 3 * config->heartbeat_ns || config->lease_ns > ELECTION_NS_MAX)) {
+    if (config->lease_ns > 0 && !kvr__raft_config_lease_is_sound(config, config->lease_ns)) {
         return "lease_ns is less than 3 x heartbeat_ns, or above an hour";
     }
     if (config->message_bytes_max > MESSAGE_BYTES_MAX) {

@@ -22,33 +22,93 @@ size_t kvr__raft_configuration_size(const kvr_member *members, uint32_t count)
     return size;
 }
 
-void kvr__raft_configuration_write(uint8_t *out, const kvr_member *members, uint32_t count)
+uint8_t *kvr__raft_configuration_write_head(uint8_t *out, const kvr__raft_configuration_head *head)
 {
+    memset(out, 0, KVR__RAFT_CONFIGURATION_HEAD);
     kvr__store_u16(out, KVR__RAFT_CONFIGURATION_HEAD);
     out[2] = VERSION;
-    out[3] = 0;
-    kvr__store_u32(out + 4, count);
-    kvr__store_u64(out + 8, 0);
-    out += KVR__RAFT_CONFIGURATION_HEAD;
-    for (uint32_t i = 0; i < count; i++) {
-        size_t size = members[i].attributes.size;
-        kvr__store_u16(out, KVR__RAFT_CONFIGURATION_RECORD);
-        out[2] = members[i].role;
-        out[3] = KVR__RAFT_ROLE_NONE;
-        kvr__store_u32(out + 4, (uint32_t)size);
-        kvr__store_u64(out + 8, members[i].id);
-        out += KVR__RAFT_CONFIGURATION_RECORD;
-        if (size > 0) {
-            memcpy(out, members[i].attributes.data, size);
-        }
-        out += size;
+    out[3] = head->flags;
+    kvr__store_u32(out + 4, head->count);
+    kvr__store_u64(out + 8, head->highest_id);
+    kvr__store_u32(out + 16, head->data_copies_min);
+    for (uint32_t i = 0; i < 3; i++) {
+        kvr__store_u64(out + 24 + (size_t)i * 8, head->context[i]);
     }
+    kvr__store_u64(out + KVR__RAFT_CONFIGURATION_LEASE_AT, head->lease_ns);
+    return out + KVR__RAFT_CONFIGURATION_HEAD;
+}
+
+uint8_t *kvr__raft_configuration_write_record(uint8_t *out, const kvr__raft_record *record)
+{
+    size_t size = record->attributes.size;
+    memset(out, 0, KVR__RAFT_CONFIGURATION_RECORD);
+    kvr__store_u16(out, KVR__RAFT_CONFIGURATION_RECORD);
+    out[2] = record->role;
+    out[3] = record->role_outgoing;
+    kvr__store_u32(out + 4, (uint32_t)size);
+    kvr__store_u64(out + 8, record->id);
+    out[16] = record->flags;
+    out += KVR__RAFT_CONFIGURATION_RECORD;
+    if (size > 0) {
+        memcpy(out, record->attributes.data, size);
+    }
+    return out + size;
+}
+
+void kvr__raft_configuration_write(uint8_t *out, const kvr_member *members, uint32_t count)
+{
+    kvr__raft_configuration_head head = {.count = count};
+    head.highest_id = count == 0 ? 0 : members[count - 1].id;
+    out = kvr__raft_configuration_write_head(out, &head);
+    for (uint32_t i = 0; i < count; i++) {
+        kvr__raft_record record = {
+            .id = members[i].id,
+            .attributes = members[i].attributes,
+            .role = members[i].role,
+            .role_outgoing = KVR__RAFT_ROLE_NONE,
+            .flags = members[i].flags,
+        };
+        out = kvr__raft_configuration_write_record(out, &record);
+    }
+}
+
+/* ------------------------------------------------------------------ reading */
+
+void kvr__raft_configuration_read_head(kvr_slice encoded, kvr__raft_configuration_head *out_head)
+{
+    uint8_t room[KVR__RAFT_CONFIGURATION_HEAD] = {0};
+    size_t size = encoded.size < KVR__RAFT_CONFIGURATION_HEAD_MIN ? 0 : kvr__load_u16(encoded.data);
+    memcpy(room, encoded.data, size < sizeof room ? size : sizeof room);
+    *out_head = (kvr__raft_configuration_head){
+        .highest_id = kvr__load_u64(room + 8),
+        .context = {kvr__load_u64(room + 24), kvr__load_u64(room + 32), kvr__load_u64(room + 40)},
+        .lease_ns = kvr__load_u64(room + KVR__RAFT_CONFIGURATION_LEASE_AT),
+        .count = kvr__load_u32(room + 4),
+        .data_copies_min = kvr__load_u32(room + 16),
+        .flags = room[3],
+    };
+    kvr__raft_record record;
+    size_t at = 0;
+    while (kvr__raft_configuration_next(encoded, &at, &record) == KVR_OK) {
+        out_head->highest_id = record.id > out_head->highest_id ? record.id : out_head->highest_id;
+    }
+}
+
+bool kvr__raft_configuration_find(kvr_slice encoded, uint64_t id, kvr__raft_record *out_record)
+{
+    size_t at = 0;
+    while (kvr__raft_configuration_next(encoded, &at, out_record) == KVR_OK) {
+        if (out_record->id == id) {
+            return true;
+        }
+    }
+    return false;
 }
 
 kvr_status kvr__raft_configuration_next(kvr_slice encoded, size_t *at, kvr__raft_record *out_record)
 {
     if (*at == 0) {
-        if (encoded.size < KVR__RAFT_CONFIGURATION_HEAD ||
+        if (encoded.size < KVR__RAFT_CONFIGURATION_HEAD_MIN ||
             kvr__load_u16(encoded.data) > encoded.size) {
             return KVR_ECORRUPT;
         }
@@ -63,10 +123,14 @@ kvr_status kvr__raft_configuration_next(kvr_slice encoded, size_t *at, kvr__raft
     uint8_t role_outgoing = kvr__read_u8(&reader);
     uint32_t attributes_size = kvr__read_u32(&reader);
     uint64_t id = kvr__read_u64(&reader);
-    if (head_size < KVR__RAFT_CONFIGURATION_RECORD || attributes_size > KVR__RAFT_ATTRIBUTES_MAX) {
+    if (head_size < KVR__RAFT_CONFIGURATION_RECORD_MIN ||
+        attributes_size > KVR__RAFT_ATTRIBUTES_MAX) {
         return KVR_ECORRUPT;
     }
-    (void)kvr__read_bytes(&reader, (size_t)head_size - KVR__RAFT_CONFIGURATION_RECORD);
+    uint8_t flags = head_size > KVR__RAFT_CONFIGURATION_RECORD_MIN ? kvr__read_u8(&reader) : 0;
+    size_t read =
+        KVR__RAFT_CONFIGURATION_RECORD_MIN + (head_size > KVR__RAFT_CONFIGURATION_RECORD_MIN);
+    (void)kvr__read_bytes(&reader, (size_t)head_size - read);
     const uint8_t *attributes = kvr__read_bytes(&reader, attributes_size);
     if (reader.failed) {
         return KVR_ECORRUPT;
@@ -76,6 +140,7 @@ kvr_status kvr__raft_configuration_next(kvr_slice encoded, size_t *at, kvr__raft
         .attributes = {attributes, attributes_size},
         .role = role,
         .role_outgoing = role_outgoing,
+        .flags = flags,
     };
     *at = encoded.size - kvr__reader_left(&reader);
     return KVR_OK;
@@ -88,8 +153,8 @@ static bool role_is_known(uint8_t role)
 
 kvr_status kvr__raft_configuration_verify(kvr_slice encoded, uint32_t *out_count)
 {
-    if (encoded.size < KVR__RAFT_CONFIGURATION_HEAD ||
-        kvr__load_u16(encoded.data) < KVR__RAFT_CONFIGURATION_HEAD) {
+    if (encoded.size < KVR__RAFT_CONFIGURATION_HEAD_MIN ||
+        kvr__load_u16(encoded.data) < KVR__RAFT_CONFIGURATION_HEAD_MIN) {
         return KVR_ECORRUPT;
     }
     uint8_t flags = encoded.data[3];
@@ -141,7 +206,19 @@ kvr_status kvr_configuration_member(const kvr_slice *encoded, uint32_t i, kvr_me
             return status;
         }
     }
-    *out_member =
-        (kvr_member){.id = record.id, .role = record.role, .attributes = record.attributes};
+    *out_member = (kvr_member){.id = record.id,
+                               .role = record.role,
+                               .flags = record.flags,
+                               .attributes = record.attributes};
     return KVR_OK;
+}
+
+void kvr_configuration_context(const kvr_slice *encoded, uint64_t out_context[3])
+{
+    kvr__raft_configuration_head head;
+    kvr__raft_configuration_read_head(*encoded, &head);
+    if ((head.flags & KVR__RAFT_CONFIGURATION_AUTO_LEAVE) != 0) {
+        memset(head.context, 0, sizeof head.context);
+    }
+    memcpy(out_context, head.context, sizeof head.context);
 }

@@ -95,13 +95,6 @@ bool kvr__raft_election_has_live_leader(const kvr_raft *raft)
 
 /* ------------------------------------------------------------------ becoming leader */
 
-static bool may_lead(const kvr_raft *raft)
-{
-    const kvr__raft_member *self = kvr__raft_self(raft);
-    return self != NULL &&
-           (self->role == KVR_MEMBER_VOTER || self->role_outgoing == KVR_MEMBER_VOTER);
-}
-
 static void clear_votes(kvr_raft *raft)
 {
     for (uint32_t i = 0; i < raft->member_count; i++) {
@@ -112,7 +105,7 @@ static void clear_votes(kvr_raft *raft)
 void kvr__raft_election_campaign(kvr_raft *raft)
 {
     raft->campaign = false;
-    if (!may_lead(raft)) {
+    if (!kvr__raft_members_may_lead(raft)) {
         kvr__raft_election_follow(raft, raft->term, 0);
         return;
     }
@@ -123,7 +116,9 @@ void kvr__raft_election_campaign(kvr_raft *raft)
     kvr__raft_handover_reset(raft);
     KVR__RAFT_COUNT(raft, campaigns, 1);
     clear_votes(raft);
-    kvr__raft_self(raft)->vote = KVR__RAFT_VOTE_WON;
+    if (kvr__raft_self(raft) != NULL) { /* else it is on its way out and counts for nothing */
+        kvr__raft_self(raft)->vote = KVR__RAFT_VOTE_WON;
+    }
     raft->vote_round_due = true;
     kvr__raft_election_count(raft);
 }
@@ -149,7 +144,7 @@ static kvr_status become_candidate(kvr_raft *raft)
 kvr_status kvr__raft_election_take_over(kvr_raft *raft, uint64_t round)
 {
     KVR_ASSERT(raft->role == KVR_ROLE_FOLLOWER);
-    if (!may_lead(raft)) {
+    if (!kvr__raft_members_may_lead(raft)) {
         return KVR_OK;
     }
     kvr_status status = become_candidate(raft);
@@ -191,6 +186,7 @@ static void become_leader(kvr_raft *raft)
     raft->election_deadline = UINT64_MAX; /* a leader has none */
     raft->broadcast = true;
     kvr__raft_replication_begin(raft);
+    kvr__raft_change_begin(raft);
 }
 
 void kvr__raft_election_count(kvr_raft *raft)
@@ -230,6 +226,7 @@ static void leader_tick(kvr_raft *raft)
         kvr__raft_read_confirm(raft); /* a quorum of one needs no answer */
         kvr__raft_replication_tick(raft);
         kvr__raft_handover_tick(raft);
+        kvr__raft_change_tick(raft);
     }
 }
 

@@ -6,6 +6,7 @@
  *     snapshot    storage                        memory
  *   ............|first_index ......... base| base+1 ........ last|
  *        transfer       fetch                    send_append */
+#include "base/codec.h"
 #include "base/entry.h"
 #include "raft_internal.h"
 
@@ -126,8 +127,9 @@ typedef struct run {
     uint64_t prev_term;
     uint64_t last;
     uint64_t last_term;
-    uint64_t size; /* bytes of the entries after prev */
-    size_t skip;   /* bytes of prev itself, at the start of the first piece */
+    uint64_t size;  /* bytes of the entries after prev */
+    uint64_t stubs; /* the same, as a witness gets them */
+    size_t skip;    /* bytes of prev itself, at the start of the first piece */
     bool sound;
 } run;
 
@@ -150,6 +152,7 @@ static run examine(const kvr_raft *raft, const kvr_store_result *result, bool on
                 r.skip = entry.bytes.size;
             } else {
                 r.size += entry.bytes.size;
+                r.stubs += kvr__entry_stub_size(entry.bytes.data);
                 r.last = index;
             }
             rest.data += entry.bytes.size;
@@ -161,6 +164,21 @@ static run examine(const kvr_raft *raft, const kvr_store_result *result, bool on
     return r;
 }
 
+/* `size` bytes of whole entries, as they are or as stubs. Returns the place after them. */
+static uint8_t *copy(uint8_t *out, const uint8_t *entries, uint64_t size, bool stubs)
+{
+    if (!stubs) {
+        memcpy(out, entries, (size_t)size);
+        return out + size;
+    }
+    for (const uint8_t *end = entries + size; entries < end;) {
+        kvr__entry_stub_write(out, entries);
+        out += kvr__entry_stub_size(entries);
+        entries += (size_t)kvr__load_u16(entries) + kvr__load_u32(entries + 32);
+    }
+    return out;
+}
+
 /* KVR_ENOMEM: as if the message were lost. */
 static kvr_status send_run(kvr_raft *raft, kvr__raft_member *member, const kvr_store_result *result,
                            const run *r)
@@ -169,8 +187,10 @@ static kvr_status send_run(kvr_raft *raft, kvr__raft_member *member, const kvr_s
     if (kvr__ring_reserve(&progress->inflight, 1) != KVR_OK) {
         return KVR_ENOMEM;
     }
+    bool stubs = kvr__raft_is_witness(member);
+    uint64_t size = stubs ? r->stubs : r->size;
     uint8_t *body =
-        kvr__raft_outbox_open(raft, member->id, KVR__RAFT_APPEND, KVR__RAFT_APPEND_SIZE + r->size);
+        kvr__raft_outbox_open(raft, member->id, KVR__RAFT_APPEND, KVR__RAFT_APPEND_SIZE + size);
     if (body == NULL) {
         return KVR_ENOMEM;
     }
@@ -182,16 +202,15 @@ static kvr_status send_run(kvr_raft *raft, kvr__raft_member *member, const kvr_s
         .lease_clock = kvr__raft_replication_lease_clock(raft),
         .entry_count = (uint32_t)(r->last - raft->store.fetch_prev),
     };
-    kvr__raft_message_exempt(body - KVR__RAFT_HEAD_SIZE, (uint32_t)r->size);
+    kvr__raft_message_exempt(body - KVR__RAFT_HEAD_SIZE, (uint32_t)size);
     kvr__raft_message_write_append(body, &append);
     body += KVR__RAFT_APPEND_SIZE;
     uint64_t left = r->size;
     size_t skip = r->skip;
     for (uint32_t i = 0; left > 0; i++) {
-        size_t size = result->pieces[i].size - skip;
-        size = size < left ? size : (size_t)left;
-        memcpy(body, result->pieces[i].data + skip, size);
-        body += size;
+        size = result->pieces[i].size - skip;
+        size = size < left ? size : left;
+        body = copy(body, result->pieces[i].data + skip, size, stubs);
         left -= size;
         skip = 0;
     }

@@ -9,6 +9,7 @@
 /* ------------------------------------------------------------------ raft_config.c, raft.c */
 
 /* Reads the caller's config and fills in what 0 stands for; false if its size is wrong. */
+bool kvr__raft_config_lease_is_sound(const kvr_raft_config *config, uint64_t lease_ns);
 bool kvr__raft_config_read(const kvr_raft_config *config, kvr_raft_config *out_config);
 
 static inline kvr__raft_member *kvr__raft_self(const kvr_raft *raft)
@@ -58,6 +59,13 @@ bool kvr__raft_members_may_vote(const kvr__raft_member *member); /* in either ha
  * progress. */
 #define KVR__RAFT_FIELD(name) offsetof(kvr__raft_member, progress.name)
 uint64_t kvr__raft_members_quorum(const kvr_raft *raft, size_t field_offset);
+/* The highest index that enough copies hold: `match` of the data_copies_min-th best. */
+uint64_t kvr__raft_members_copied(const kvr_raft *raft);
+/* How many members that hold data have `index`, as far as this leader knows. */
+uint32_t kvr__raft_members_copies(const kvr_raft *raft, uint64_t index);
+/* May this member campaign? A voter of the configuration in force; or, while that is not committed,
+ * of the one before (thesis 4.2.2). */
+bool kvr__raft_members_may_lead(const kvr_raft *raft);
 uint8_t kvr__raft_members_election(const kvr_raft *raft);
 bool kvr__raft_members_is_only_voter(const kvr_raft *raft);
 
@@ -176,6 +184,36 @@ kvr_status kvr__raft_transfer_chunk(kvr_raft *raft, const kvr_store_result *resu
 kvr_status kvr__raft_incoming_store(kvr_raft *raft);
 void kvr__raft_incoming_stored(kvr_raft *raft, kvr_status status);
 void kvr__raft_incoming_release(kvr_raft *raft);
+
+/* ------------------------------------------------------------------ raft_change.c */
+
+kvr_status kvr__raft_change_run(kvr_raft *raft);
+void kvr__raft_change_begin(kvr_raft *raft); /* it leads now */
+void kvr__raft_change_tick(kvr_raft *raft);
+kvr_status kvr__raft_change_promote(kvr_raft *raft);
+bool kvr__raft_change_caught_up(const kvr_raft *raft, const kvr__raft_member *member);
+/* A message of `id` came, who is not in the configuration in force: is it known to be removed? */
+void kvr__raft_change_tell_gone(kvr_raft *raft, uint64_t id);
+kvr_status kvr__raft_recv_removed(kvr_raft *raft, const kvr__raft_message *message);
+
+/* ------------------------------------------------------------------ raft_witness.c */
+
+static inline bool kvr__raft_is_witness(const kvr__raft_member *member)
+{
+    return member->role == KVR_MEMBER_WITNESS || member->role_outgoing == KVR_MEMBER_WITNESS;
+}
+
+void kvr__raft_witness_follow(kvr_raft *raft); /* what is committed is applied */
+kvr_status kvr__raft_witness_compact(kvr_raft *raft);
+/* The token of its SNAPSHOT_WRITE under way; 0: none. */
+uint64_t kvr__raft_witness_token(const kvr_raft *raft);
+void kvr__raft_witness_stored(kvr_raft *raft, bool done);
+void kvr__raft_witness_release(kvr_raft *raft);
+/* Bytes of the entries first..last of the log as stubs, and they themselves. */
+uint64_t kvr__raft_witness_bytes(const kvr_raft *raft, uint64_t first, uint64_t last);
+void kvr__raft_witness_write(const kvr_raft *raft, uint64_t first, uint64_t last, uint8_t *out);
+/* The snapshot that a witness gets: its name, and no bytes. KVR_ENOMEM. */
+kvr_status kvr__raft_witness_send_snapshot(kvr_raft *raft, kvr__raft_member *member);
 
 /* ------------------------------------------------------------------ raft_read.c */
 

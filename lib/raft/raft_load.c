@@ -89,6 +89,13 @@ static void begin_log(kvr_raft *raft, const kvr_store_result *result)
     store->durable_index = raft->log.base_index;
 }
 
+/* Once a witness, always one: it has not the data to be anything else. */
+static void note_witness(kvr_raft *raft)
+{
+    const kvr__raft_member *self = kvr__raft_self(raft);
+    raft->witness = raft->witness || (self != NULL && kvr__raft_is_witness(self));
+}
+
 kvr_status kvr__raft_load_done(kvr_raft *raft, const kvr_store_result *result)
 {
     kvr__raft_store *store = &raft->store;
@@ -131,6 +138,7 @@ kvr_status kvr__raft_load_done(kvr_raft *raft, const kvr_store_result *result)
     store->durable_incarnation = result->incarnation;
     store->free_bytes = result->free_bytes;
     store->load_stage = KVR__RAFT_LOAD_ENTRIES;
+    note_witness(raft);
     raft->applied = raft->config.applied_index;
     raft->handed = raft->applied;
     raft->commit = raft->applied > snapshot ? raft->applied : snapshot;
@@ -229,6 +237,7 @@ void kvr__raft_load_finish(kvr_raft *raft)
         return;
     }
     store->load_stage = KVR__RAFT_LOAD_DONE;
+    note_witness(raft);
     raft->loaded_flag = true;
     raft->verified = raft->commit;
     kvr__raft_members_forget(raft, raft->applied);

@@ -5,6 +5,7 @@
  * Room is reserved before anything changes. */
 #include "base/array.h"
 #include "base/codec.h"
+#include "raft_draft.h"
 #include "raft_internal.h"
 
 kvr__raft_member *kvr__raft_members_find(const kvr_raft *raft, uint64_t id)
@@ -17,14 +18,9 @@ kvr__raft_member *kvr__raft_members_find(const kvr_raft *raft, uint64_t id)
     return NULL;
 }
 
-static bool votes(uint8_t role)
-{
-    return role == KVR_MEMBER_VOTER || role == KVR_MEMBER_WITNESS;
-}
-
 bool kvr__raft_members_may_vote(const kvr__raft_member *member)
 {
-    return votes(member->role) || votes(member->role_outgoing);
+    return kvr__raft_votes(member->role) || kvr__raft_votes(member->role_outgoing);
 }
 
 /* A voter that needs nobody else's vote disturbs nobody by not waiting for a leader. */
@@ -46,7 +42,7 @@ static uint64_t half_quorum(const kvr_raft *raft, size_t role_offset, size_t fie
     uint32_t count = 0;
     for (uint32_t i = 0; i < raft->member_count; i++) {
         const uint8_t *member = (const uint8_t *)&raft->members[i];
-        if (votes(member[role_offset])) {
+        if (kvr__raft_votes(member[role_offset])) {
             memcpy(&values[count], member + field_offset, sizeof values[0]);
             count++;
         }
@@ -65,13 +61,65 @@ uint64_t kvr__raft_members_quorum(const kvr_raft *raft, size_t field_offset)
     return reached;
 }
 
+static bool holds_data(const kvr__raft_member *member)
+{
+    return kvr__raft_holds_data(member->role) || kvr__raft_holds_data(member->role_outgoing);
+}
+
+uint64_t kvr__raft_members_copied(const kvr_raft *raft)
+{
+    uint64_t best[KVR__RAFT_MEMBERS_MAX]; /* descending */
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < raft->member_count; i++) {
+        if (!holds_data(&raft->members[i])) {
+            continue;
+        }
+        uint64_t match = raft->members[i].progress.match;
+        uint32_t place = count++;
+        for (; place > 0 && best[place - 1] < match; place--) {
+            best[place] = best[place - 1];
+        }
+        best[place] = match;
+    }
+    return raft->data_copies_min == 0      ? UINT64_MAX
+           : raft->data_copies_min > count ? 0
+                                           : best[raft->data_copies_min - 1];
+}
+
+uint32_t kvr__raft_members_copies(const kvr_raft *raft, uint64_t index)
+{
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < raft->member_count; i++) {
+        count += holds_data(&raft->members[i]) && raft->members[i].progress.match >= index;
+    }
+    return count;
+}
+
+bool kvr__raft_members_may_lead(const kvr_raft *raft)
+{
+    const kvr__raft_member *self = kvr__raft_self(raft);
+    if (raft->removed) {
+        return false;
+    }
+    if (self != NULL &&
+        (self->role == KVR_MEMBER_VOTER || self->role_outgoing == KVR_MEMBER_VOTER)) {
+        return true;
+    }
+    const kvr__raft_configured *known = kvr__raft_members_at(raft, raft->commit);
+    kvr__raft_record record;
+    return known != NULL &&
+           known->index < raft->configurations.items[raft->configurations.count - 1].index &&
+           kvr__raft_configuration_find(known->encoded, raft->config.member_id, &record) &&
+           (record.role == KVR_MEMBER_VOTER || record.role_outgoing == KVR_MEMBER_VOTER);
+}
+
 uint8_t kvr__raft_members_election(const kvr_raft *raft)
 {
     uint32_t counts[2][3] = {{0}}; /* by half, by answer */
     for (uint32_t i = 0; i < raft->member_count; i++) {
         const kvr__raft_member *member = &raft->members[i];
-        counts[0][member->vote] += votes(member->role);
-        counts[1][member->vote] += votes(member->role_outgoing);
+        counts[0][member->vote] += kvr__raft_votes(member->role);
+        counts[1][member->vote] += kvr__raft_votes(member->role_outgoing);
     }
     uint8_t results[2];
     for (int half = 0; half < 2; half++) {
@@ -134,6 +182,7 @@ static void members_switch(kvr_raft *raft)
             .id = record.id,
             .role = record.role,
             .role_outgoing = record.role_outgoing,
+            .flags = record.flags,
         };
         carry_over(raft, member, kvr__raft_members_find(raft, record.id));
         if (record.id == raft->config.member_id) {
@@ -153,7 +202,12 @@ static void members_switch(kvr_raft *raft)
     raft->members = members;
     raft->member_capacity = capacity;
     raft->member_count = count;
+    kvr__raft_configuration_head head;
+    kvr__raft_configuration_read_head(last->encoded, &head);
+    raft->data_copies_min = head.data_copies_min;
+    kvr__raft_lease_set(raft, head.lease_ns, last->index);
     raft->joint = kvr__raft_configuration_is_joint(last->encoded);
+    raft->change_due = true;
     kvr__raft_trace(raft, "configuration", last->index, 0);
 }
 

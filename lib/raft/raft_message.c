@@ -40,6 +40,7 @@ static const uint16_t body_sizes[KVR__RAFT_TYPES] = {
     [KVR__RAFT_READ_REPLY] = KVR__RAFT_READ_REPLY_SIZE,
     [KVR__RAFT_POST] = KVR__RAFT_POST_SIZE,
     [KVR__RAFT_TRANSFER] = KVR__RAFT_TRANSFER_SIZE,
+    [KVR__RAFT_REMOVED] = KVR__RAFT_REMOVED_SIZE,
 };
 
 const char *kvr_raft_message_name(uint8_t type)
@@ -61,6 +62,7 @@ const char *kvr_raft_message_name(uint8_t type)
         "read-reply",
         "post",
         "transfer",
+        "removed",
     };
     return type < KVR__RAFT_TYPES ? names[type] : names[0];
 }
@@ -423,6 +425,17 @@ void kvr__raft_message_write_transfer(uint8_t *out, uint64_t round)
 }
 
 uint64_t kvr__raft_message_read_transfer(const uint8_t *body)
+{
+    return kvr__load_u64(body + 8);
+}
+
+void kvr__raft_message_write_removed(uint8_t *out, uint64_t index)
+{
+    write_start(out, KVR__RAFT_REMOVED_SIZE, 0, 0);
+    kvr__store_u64(out + 8, index);
+}
+
+uint64_t kvr__raft_message_read_removed(const uint8_t *body)
 {
     return kvr__load_u64(body + 8);
 }

@@ -33,7 +33,8 @@ enum {
     KVR__RAFT_READ_REPLY = 13,
     KVR__RAFT_POST = 14,
     KVR__RAFT_TRANSFER = 15,
-    KVR__RAFT_TYPES = 16,
+    KVR__RAFT_REMOVED = 16,
+    KVR__RAFT_TYPES = 17,
 
     /* Body sizes of version 1. */
     KVR__RAFT_VOTE_SIZE = 32,
@@ -49,6 +50,7 @@ enum {
     KVR__RAFT_READ_REPLY_SIZE = 32,
     KVR__RAFT_POST_SIZE = 8,
     KVR__RAFT_TRANSFER_SIZE = 16,
+    KVR__RAFT_REMOVED_SIZE = 16,
     KVR__RAFT_FORWARD_ITEM_SIZE = 12 /* before each forwarded command: checksum, size */
 };
 
@@ -196,5 +198,8 @@ void kvr__raft_message_write_post(uint8_t *out, uint8_t type);
 uint8_t kvr__raft_message_read_post(const uint8_t *body);
 void kvr__raft_message_write_transfer(uint8_t *out, uint64_t round);
 uint64_t kvr__raft_message_read_transfer(const uint8_t *body);
+/* index of the committed configuration that has no place for the receiver */
+void kvr__raft_message_write_removed(uint8_t *out, uint64_t index);
+uint64_t kvr__raft_message_read_removed(const uint8_t *body);
 
 #endif

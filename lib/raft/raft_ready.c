@@ -95,7 +95,7 @@ static kvr_status make_messages(kvr_raft *raft)
 /* More is committed than was handed out, and no snapshot comes first. */
 static bool may_hand_out(const kvr_raft *raft)
 {
-    return raft->commit > raft->handed && !raft->install_due && !raft->installing;
+    return raft->commit > raft->handed && !raft->install_due && !raft->installing && !raft->witness;
 }
 
 static uint64_t handout_limit(const kvr_raft *raft)
@@ -248,6 +248,12 @@ static kvr_status make_all(kvr_raft *raft)
     if (raft->shown_read_capacity < raft->reads.count + raft->lease_reads.count) {
         status = reserve_reads(raft);
     }
+    if (raft->witness) {
+        kvr__raft_witness_follow(raft);
+    }
+    if (status == KVR_OK && raft->change_due) {
+        status = kvr__raft_change_run(raft);
+    }
     if (status == KVR_OK && kvr__raft_gate_is_open(raft)) {
         status = make_messages(raft);
     }
@@ -372,7 +378,7 @@ uint64_t kvr_raft_deadline(const kvr_raft *raft)
     if (raft->store.full) {
         deadline = raft->store.retry_ns;
     }
-    if (raft->role == KVR_ROLE_LOADING) {
+    if (raft->role == KVR_ROLE_LOADING || raft->removed) {
         return deadline;
     }
     if (raft->lease_reads.count > 0) {

@@ -53,7 +53,11 @@ bool kvr__raft_recv_from_leader(kvr_raft *raft, const kvr__raft_message *message
 kvr__raft_member *kvr__raft_recv_from_follower(kvr_raft *raft, const kvr__raft_message *message)
 {
     kvr__raft_member *member = kvr__raft_members_find(raft, message->head.from);
-    if (member == NULL || message->head.term < raft->term) {
+    if (member == NULL) {
+        kvr__raft_change_tell_gone(raft, message->head.from);
+        return NULL;
+    }
+    if (message->head.term < raft->term) {
         return NULL;
     }
     if (message->head.term > raft->term) {
@@ -72,8 +76,8 @@ kvr__raft_member *kvr__raft_recv_from_follower(kvr_raft *raft, const kvr__raft_m
 
 /* All that can be wrong with an append without looking at the own log. *out_members becomes the
  * largest number of members in a configuration among its entries. */
-static bool append_is_sound(const kvr__raft_message *message, const kvr__raft_append *append,
-                            uint32_t *out_members)
+static bool append_is_sound(const kvr_raft *raft, const kvr__raft_message *message,
+                            const kvr__raft_append *append, uint32_t *out_members)
 {
     uint64_t term = append->prev_term;
     kvr_slice rest = message->tail;
@@ -87,7 +91,8 @@ static bool append_is_sound(const kvr__raft_message *message, const kvr__raft_ap
         kvr_entry entry;
         if (kvr__entry_read(rest, true, &entry) != KVR_OK ||
             entry.index != append->prev_index + 1 + i || entry.term < term || entry.term == 0 ||
-            entry.term > message->head.term) {
+            entry.term > message->head.term ||
+            ((entry.flags & KVR_ENTRY_STUB) != 0 && !raft->witness)) {
             return false;
         }
         if (entry.kind == KVR_ENTRY_CONFIG) {
@@ -158,12 +163,17 @@ static void truncate_log(kvr_raft *raft, uint64_t from)
 
 static kvr_status append_one(kvr_raft *raft, const uint8_t *bytes, const entry_head *head)
 {
-    uint8_t *room = kvr__raft_log_room(&raft->log, head->size);
+    size_t size = raft->witness ? kvr__entry_stub_size(bytes) : head->size;
+    uint8_t *room = kvr__raft_log_room(&raft->log, size);
     if (room == NULL) {
         return KVR_ENOMEM;
     }
-    memcpy(room, bytes, head->size);
-    kvr__raft_log_commit_room(&raft->log, head->term, head->size);
+    if (raft->witness) {
+        kvr__entry_stub_write(room, bytes);
+    } else {
+        memcpy(room, bytes, size);
+    }
+    kvr__raft_log_commit_room(&raft->log, head->term, (uint32_t)size);
     KVR__RAFT_COUNT(raft, entries_appended, 1);
     if (head->kind == KVR_ENTRY_CONFIG) {
         kvr_entry entry;
@@ -221,7 +231,7 @@ kvr_status kvr__raft_recv_append(kvr_raft *raft, const kvr__raft_message *messag
     kvr__raft_append append;
     kvr__raft_message_read_append(message->body, &append);
     uint32_t member_count = 0;
-    if (!append_is_sound(message, &append, &member_count)) {
+    if (!append_is_sound(raft, message, &append, &member_count)) {
         return kvr__raft_recv_bad(raft);
     }
     if (!kvr__raft_recv_from_leader(raft, message)) {

@@ -72,6 +72,9 @@ kvr_status kvr__raft_recv_vote(kvr_raft *raft, const kvr__raft_message *message)
     if ((!pre && message->head.term == 0) || vote.last_term > message->head.term) {
         return kvr__raft_recv_bad(raft);
     }
+    if (kvr__raft_members_find(raft, message->head.from) == NULL) {
+        kvr__raft_change_tell_gone(raft, message->head.from);
+    }
     bool meant = !pre && kvr__raft_handover_is_meant(raft, message->head.term, &vote);
     bool bound = kvr__raft_election_has_live_leader(raft) || kvr__raft_lease_is_promised(raft);
     if (bound && !meant) {

@@ -157,6 +157,10 @@ void kvr__raft_replication_advance_commit(kvr_raft *raft, uint64_t raised)
     }
     uint64_t index = kvr__raft_members_quorum(raft, KVR__RAFT_FIELD(match));
     uint64_t term = 0;
+    if (raft->data_copies_min > 1) {
+        uint64_t copied = kvr__raft_members_copied(raft);
+        index = copied < index ? copied : index;
+    }
     if (index <= raft->commit) {
         return;
     }
@@ -176,6 +180,17 @@ void kvr__raft_replication_update_free(kvr_raft *raft)
 }
 
 /* ------------------------------------------------------------------ sending */
+
+static void copy_entries(const kvr_raft *raft, uint64_t first, uint64_t last, uint8_t *out)
+{
+    for (uint64_t index = first; index <= last;) {
+        kvr_slice piece;
+        kvr_buf *buffer = NULL;
+        index = kvr__raft_log_piece(&raft->log, index, last, &piece, &buffer);
+        memcpy(out, piece.data, piece.size);
+        out += piece.size;
+    }
+}
 
 static kvr_status send_append(kvr_raft *raft, kvr__raft_member *member, bool empty)
 {
@@ -206,7 +221,9 @@ static kvr_status send_append(kvr_raft *raft, kvr__raft_member *member, bool emp
                    ? prev + 1
                    : kvr__raft_log_run(&raft->log, prev + 1, raft->config.message_bytes_max);
     }
-    uint64_t size = kvr__raft_log_bytes(&raft->log, prev + 1, last);
+    bool stubs = kvr__raft_is_witness(member);
+    uint64_t size = stubs ? kvr__raft_witness_bytes(raft, prev + 1, last)
+                          : kvr__raft_log_bytes(&raft->log, prev + 1, last);
     append.entry_count = (uint32_t)(last - prev);
     if (progress->inflight.count == progress->inflight.capacity &&
         kvr__ring_reserve(&progress->inflight, 1) != KVR_OK) {
@@ -223,12 +240,10 @@ static kvr_status send_append(kvr_raft *raft, kvr__raft_member *member, bool emp
     kvr__raft_message_exempt(body - KVR__RAFT_HEAD_SIZE, (uint32_t)size);
     kvr__raft_message_write_append(body, &append);
     body += KVR__RAFT_APPEND_SIZE;
-    for (uint64_t index = prev + 1; index <= last;) {
-        kvr_slice piece;
-        kvr_buf *buffer = NULL;
-        index = kvr__raft_log_piece(&raft->log, index, last, &piece, &buffer);
-        memcpy(body, piece.data, piece.size);
-        body += piece.size;
+    if (stubs) {
+        kvr__raft_witness_write(raft, prev + 1, last, body);
+    } else {
+        copy_entries(raft, prev + 1, last, body);
     }
     uint64_t commit = raft->commit < last ? raft->commit : last;
     progress->commit_sent = commit > progress->commit_sent ? commit : progress->commit_sent;

@@ -23,12 +23,18 @@
 /* Limits. Each has its refusal. With KVR_HOSTILE those that only cut work into portions are small,
  * so that tests come across them. */
 #ifdef KVR_HOSTILE
-enum { KVR__RAFT_HANDED_MAX = 3, KVR__RAFT_APPEND_BYTES_MAX = 400, KVR__RAFT_LOAD_BYTES_MAX = 300 };
+enum {
+    KVR__RAFT_HANDED_MAX = 3,
+    KVR__RAFT_APPEND_BYTES_MAX = 400,
+    KVR__RAFT_LOAD_BYTES_MAX = 300,
+    KVR__RAFT_WITNESS_ENTRIES = 8
+};
 #else
 enum {
     KVR__RAFT_HANDED_MAX = 1024,                  /* committed entries in one ready */
     KVR__RAFT_APPEND_BYTES_MAX = 4 * 1024 * 1024, /* soft, of one append request */
-    KVR__RAFT_LOAD_BYTES_MAX = 4 * 1024 * 1024    /* of one read at start */
+    KVR__RAFT_LOAD_BYTES_MAX = 4 * 1024 * 1024,   /* of one read at start */
+    KVR__RAFT_WITNESS_ENTRIES = 10000             /* a witness lets go of its log beyond so many */
 };
 #endif
 enum {
@@ -95,7 +101,8 @@ typedef struct kvr__raft_member {
     uint8_t role;          /* KVR_MEMBER_* or KVR__RAFT_ROLE_NONE (leaving) */
     uint8_t role_outgoing; /* the same in the outgoing half of a joint configuration */
     uint8_t vote;          /* KVR__RAFT_VOTE_*: its answer to the election under way */
-    uint8_t reserved[5];
+    uint8_t flags;         /* KVR_MEMBER_PROMOTE */
+    uint8_t reserved[4];
     kvr__raft_progress progress;
 } kvr__raft_member;
 
@@ -193,6 +200,8 @@ typedef struct kvr__raft_store {
     uint64_t fetch_prev_term;
     uint64_t fetch_term;
 
+    struct kvr__raft_witness_write *witness; /* SNAPSHOT_WRITE of a witness; NULL: none */
+
     uint64_t chunk_read_token; /* SNAPSHOT_READ for a follower */
     uint64_t chunk_read_for;
     uint64_t chunk_read_index;
@@ -251,6 +260,9 @@ struct kvr_raft {
     bool shown;       /* between ready and advance */
     bool hand_more;   /* more committed entries can be handed out at once */
     bool heard_any;   /* some member's progress.heard is set */
+    bool witness;     /* keeps headers only, applies nothing */
+    bool removed;     /* a committed configuration has no place for this member any more */
+    bool change_due;  /* the last configuration is new: what follows from it is to be done */
     kvr__raft_log log;
     uint64_t commit;
     uint64_t handed; /* last committed index shown in a ready */
@@ -270,6 +282,9 @@ struct kvr_raft {
     uint32_t member_capacity;
     uint32_t spare_capacity;
     uint32_t self; /* this member's place; UINT32_MAX: not a member */
+    /* leader: where its log ended when the present span of one election timeout began */
+    uint64_t span_index;
+    uint64_t span_ns;
 
     /* Time. */
     uint64_t now;
@@ -357,10 +372,10 @@ struct kvr_raft {
     uint32_t request_count;
 
     uint64_t bad_messages;
-    kvr_status failed; /* KVR_OK or why the role is FAILED */
-    uint32_t reserved5;
-    const char *error; /* "" until it failed */
-    char *error_room;  /* NULL, or KVR__RAFT_ERROR_SIZE bytes that it stands in */
+    kvr_status failed;        /* KVR_OK or why the role is FAILED */
+    uint32_t data_copies_min; /* of the configuration in force */
+    const char *error;        /* "" until it failed */
+    char *error_room;         /* NULL, or KVR__RAFT_ERROR_SIZE bytes that it stands in */
 #ifdef KVR_CHECK
     struct { /* the state at the last check, for what may only grow */
         uint64_t term, vote, commit, applied, handed, last_index, leader;

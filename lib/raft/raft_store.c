@@ -210,6 +210,9 @@ static kvr_status issue_writes(kvr_raft *raft)
                              store->discard_wanted >= store->first_index)) {
         status = issue_discard(raft);
     }
+    if (status == KVR_OK && raft->witness) {
+        status = kvr__raft_witness_compact(raft);
+    }
     if (status == KVR_OK && store->full) {
         forget_full(raft);
     }
@@ -331,6 +334,13 @@ static void chunk_written(kvr_raft *raft, const kvr_store_result *result)
     }
 }
 
+static void witness_written(kvr_raft *raft, const kvr_store_result *result)
+{
+    raft->work = true;
+    bool done = write_succeeded(raft, result, "storing a snapshot failed");
+    kvr__raft_witness_stored(raft, done);
+}
+
 static kvr_status dispatch_result(kvr_raft *raft, const kvr_store_result *result)
 {
     kvr__raft_store *store = &raft->store;
@@ -339,7 +349,9 @@ static kvr_status dispatch_result(kvr_raft *raft, const kvr_store_result *result
     if (token == 0 || result->group_id != raft->config.group_id) {
         return KVR_EINVAL;
     }
-    if (token == store->append_token) {
+    if (token == kvr__raft_witness_token(raft)) {
+        witness_written(raft, result);
+    } else if (token == store->append_token) {
         append_done(raft, result);
     } else if (token == store->vote_token) {
         vote_done(raft, result);
@@ -384,6 +396,7 @@ kvr_status kvr_raft_storage_done(kvr_raft *raft, const kvr_store_result *result)
 void kvr__raft_store_release(kvr_raft *raft)
 {
     kvr__raft_store *store = &raft->store;
+    kvr__raft_witness_release(raft);
     unpin_pieces(raft);
     kvr__array_free(&raft->mem, KVR__MEM_MESSAGE, (void **)&store->pieces, &store->piece_capacity,
                     sizeof *store->pieces);

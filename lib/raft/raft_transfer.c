@@ -36,6 +36,12 @@ kvr_status kvr__raft_transfer_read(kvr_raft *raft)
         return KVR_OK;
     }
     uint32_t i = next_wanting(raft);
+    while (i != UINT32_MAX && kvr__raft_is_witness(&raft->members[i])) {
+        if (kvr__raft_witness_send_snapshot(raft, &raft->members[i]) != KVR_OK) {
+            return KVR_ENOMEM;
+        }
+        i = next_wanting(raft);
+    }
     if (i == UINT32_MAX) {
         raft->chunk_due = false;
         return KVR_OK;

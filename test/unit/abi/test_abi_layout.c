@@ -141,12 +141,7 @@ Test(abi_layout, structs_of_host_from_trace_event)
 
 Test(abi_layout, structs_of_raft_from_member)
 {
-    SIZE(kvr_member, 32);
-    AT(kvr_member, id, 0);
-    AT(kvr_member, role, 8);
-    AT(kvr_member, reserved, 9);
-    AT(kvr_member, attributes, 16);
-    SIZE(kvr_raft_config, 176);
+    SIZE(kvr_raft_config, 192);
     AT(kvr_raft_config, size, 0);
     AT(kvr_raft_config, member_count, 4);
     AT(kvr_raft_config, cluster_id, 8);
@@ -169,9 +164,12 @@ Test(abi_layout, structs_of_raft_from_member)
     AT(kvr_raft_config, log_memory_bytes, 136);
     AT(kvr_raft_config, trace, 144);
     AT(kvr_raft_config, priority, 148);
-    AT(kvr_raft_config, counters, 152);
-    AT(kvr_raft_config, allocator, 160);
-    AT(kvr_raft_config, allocator_ctx, 168);
+    AT(kvr_raft_config, data_copies_min, 152);
+    AT(kvr_raft_config, witness, 156);
+    AT(kvr_raft_config, reserved, 160);
+    AT(kvr_raft_config, counters, 168);
+    AT(kvr_raft_config, allocator, 176);
+    AT(kvr_raft_config, allocator_ctx, 184);
     SIZE(kvr_raft_proposal, 16);
     AT(kvr_raft_proposal, index, 0);
     AT(kvr_raft_proposal, term, 8);
@@ -202,11 +200,12 @@ Test(abi_layout, structs_of_raft_from_member)
     AT(kvr_raft_ready, posts, 64);
     AT(kvr_raft_ready, traces, 72);
     AT(kvr_raft_ready, install, 80);
-    SIZE(kvr_raft_status, 184);
+    SIZE(kvr_raft_status, 200);
     AT(kvr_raft_status, size, 0);
     AT(kvr_raft_status, role, 4);
     AT(kvr_raft_status, member_role, 5);
-    AT(kvr_raft_status, reserved, 6);
+    AT(kvr_raft_status, joint, 6);
+    AT(kvr_raft_status, removed, 7);
     AT(kvr_raft_status, term, 8);
     AT(kvr_raft_status, voted_for, 16);
     AT(kvr_raft_status, leader, 24);
@@ -229,11 +228,20 @@ Test(abi_layout, structs_of_raft_from_member)
     AT(kvr_raft_status, lease_end_ns, 160);
     AT(kvr_raft_status, fresh_ns, 168);
     AT(kvr_raft_status, fresh_index, 176);
+    AT(kvr_raft_status, configuration_index, 184);
+    AT(kvr_raft_status, data_copies_min, 192);
+    AT(kvr_raft_status, data_copies, 196);
 }
 
 Test(abi_layout, structs_of_raft_from_raft_progress)
 {
-    SIZE(kvr_raft_progress, 88);
+    SIZE(kvr_member, 32);
+    AT(kvr_member, id, 0);
+    AT(kvr_member, role, 8);
+    AT(kvr_member, flags, 9);
+    AT(kvr_member, reserved, 10);
+    AT(kvr_member, attributes, 16);
+    SIZE(kvr_raft_progress, 96);
     AT(kvr_raft_progress, size, 0);
     AT(kvr_raft_progress, state, 4);
     AT(kvr_raft_progress, role, 5);
@@ -250,6 +258,8 @@ Test(abi_layout, structs_of_raft_from_raft_progress)
     AT(kvr_raft_progress, flush_age_ns, 64);
     AT(kvr_raft_progress, snapshot_index, 72);
     AT(kvr_raft_progress, snapshot_offset, 80);
+    AT(kvr_raft_progress, flags, 88);
+    AT(kvr_raft_progress, caught_up, 92);
     SIZE(kvr_raft_counters, 656);
     AT(kvr_raft_counters, size, 0);
     AT(kvr_raft_counters, reserved, 4);
@@ -281,6 +291,18 @@ Test(abi_layout, structs_of_raft_from_raft_progress)
     AT(kvr_raft_counters, messages_sent, 208);
     AT(kvr_raft_counters, messages_received, 368);
     AT(kvr_raft_counters, reserved2, 528);
+    SIZE(kvr_member_change, 40);
+    AT(kvr_member_change, kind, 0);
+    AT(kvr_member_change, reserved, 1);
+    AT(kvr_member_change, member, 8);
+    SIZE(kvr_raft_changes, 56);
+    AT(kvr_raft_changes, size, 0);
+    AT(kvr_raft_changes, flags, 4);
+    AT(kvr_raft_changes, change_count, 8);
+    AT(kvr_raft_changes, data_copies_min, 12);
+    AT(kvr_raft_changes, changes, 16);
+    AT(kvr_raft_changes, lease_ns, 24);
+    AT(kvr_raft_changes, context, 32);
     SIZE(kvr_message_info, 48);
     AT(kvr_message_info, cluster_id, 0);
     AT(kvr_message_info, group_id, 8);
@@ -479,7 +501,7 @@ Test(abi_layout, structs_of_auth)
 
 Test(abi_layout, structs_of_node_from_completion)
 {
-    SIZE(kvr_completion, 88);
+    SIZE(kvr_completion, 96);
     AT(kvr_completion, size, 0);
     AT(kvr_completion, kind, 4);
     AT(kvr_completion, outcome, 5);
@@ -495,12 +517,17 @@ Test(abi_layout, structs_of_node_from_completion)
     AT(kvr_completion, ttl_ns, 64);
     AT(kvr_completion, remaining_ns, 72);
     AT(kvr_completion, stale_ns, 80);
+    AT(kvr_completion, member, 88);
+    SIZE(kvr_member_attributes, 48);
+    AT(kvr_member_attributes, name, 0);
+    AT(kvr_member_attributes, peer_addresses, 16);
+    AT(kvr_member_attributes, client_addresses, 32);
     SIZE(kvr_node_sink, 24);
     AT(kvr_node_sink, size, 0);
     AT(kvr_node_sink, reserved, 4);
     AT(kvr_node_sink, completed, 8);
     AT(kvr_node_sink, watched, 16);
-    SIZE(kvr_node_config, 264);
+    SIZE(kvr_node_config, 272);
     AT(kvr_node_config, size, 0);
     AT(kvr_node_config, member_count, 4);
     AT(kvr_node_config, cluster_id, 8);
@@ -521,22 +548,24 @@ Test(abi_layout, structs_of_node_from_completion)
     AT(kvr_node_config, calls_max, 128);
     AT(kvr_node_config, snapshot_chunk_bytes, 132);
     AT(kvr_node_config, priority, 136);
-    AT(kvr_node_config, reserved, 140);
-    AT(kvr_node_config, storage, 144);
-    AT(kvr_node_config, storage_ctx, 152);
-    AT(kvr_node_config, transport, 160);
-    AT(kvr_node_config, transport_ctx, 168);
-    AT(kvr_node_config, clock, 176);
-    AT(kvr_node_config, clock_ctx, 184);
-    AT(kvr_node_config, sink, 192);
-    AT(kvr_node_config, sink_ctx, 200);
-    AT(kvr_node_config, log, 208);
-    AT(kvr_node_config, log_ctx, 216);
-    AT(kvr_node_config, trace, 224);
-    AT(kvr_node_config, trace_ctx, 232);
-    AT(kvr_node_config, counters, 240);
-    AT(kvr_node_config, allocator, 248);
-    AT(kvr_node_config, allocator_ctx, 256);
+    AT(kvr_node_config, data_copies_min, 140);
+    AT(kvr_node_config, witness, 144);
+    AT(kvr_node_config, reserved, 148);
+    AT(kvr_node_config, storage, 152);
+    AT(kvr_node_config, storage_ctx, 160);
+    AT(kvr_node_config, transport, 168);
+    AT(kvr_node_config, transport_ctx, 176);
+    AT(kvr_node_config, clock, 184);
+    AT(kvr_node_config, clock_ctx, 192);
+    AT(kvr_node_config, sink, 200);
+    AT(kvr_node_config, sink_ctx, 208);
+    AT(kvr_node_config, log, 216);
+    AT(kvr_node_config, log_ctx, 224);
+    AT(kvr_node_config, trace, 232);
+    AT(kvr_node_config, trace_ctx, 240);
+    AT(kvr_node_config, counters, 248);
+    AT(kvr_node_config, allocator, 256);
+    AT(kvr_node_config, allocator_ctx, 264);
     SIZE(kvr_node_call, 24);
     AT(kvr_node_call, size, 0);
     AT(kvr_node_call, reserved, 4);
@@ -558,7 +587,7 @@ Test(abi_layout, structs_of_node_from_completion)
 
 Test(abi_layout, structs_of_node_from_node_status)
 {
-    SIZE(kvr_node_status, 424);
+    SIZE(kvr_node_status, 440);
     AT(kvr_node_status, size, 0);
     AT(kvr_node_status, cluster_level, 4);
     AT(kvr_node_status, failure, 8);
@@ -574,9 +603,9 @@ Test(abi_layout, structs_of_node_from_node_status)
     AT(kvr_node_status, snapshots_installed, 56);
     AT(kvr_node_status, memory_bytes, 64);
     AT(kvr_node_status, raft, 72);
-    AT(kvr_node_status, store, 256);
-    AT(kvr_node_status, watch, 352);
-    AT(kvr_node_status, lease, 392);
+    AT(kvr_node_status, store, 272);
+    AT(kvr_node_status, watch, 368);
+    AT(kvr_node_status, lease, 408);
 }
 
 Test(abi_layout, structs_of_wal)

@@ -143,3 +143,54 @@ Test(base_entry, longer_headers_are_read_and_newer_versions_refused)
     seal_header(bytes, KVR_ENTRY_HEADER_SIZE + 16);
     cr_assert_eq(kvr__entry_read((kvr_slice){bytes, sizeof bytes}, true, &entry), KVR_EVERSION);
 }
+
+/* A witness keeps the header alone; the leader's header can be had back from it bit by bit. */
+Test(base_entry, a_stub_verifies_without_its_command_and_gives_the_header_back)
+{
+    uint8_t whole[KVR_ENTRY_HEADER_SIZE + 5];
+    uint8_t stub[KVR_ENTRY_HEADER_SIZE];
+    kvr_entry entry = {.index = 7,
+                       .term = 3,
+                       .lease_clock = 9,
+                       .command_checksum = kvr__xxh3_64((const uint8_t *)"hello", 5),
+                       .kind = KVR_ENTRY_COMMAND,
+                       .command = {(const uint8_t *)"hello", 5}};
+    kvr__entry_write_header(whole, &entry);
+    memcpy(whole + KVR_ENTRY_HEADER_SIZE, "hello", 5);
+
+    cr_assert_eq(kvr__entry_stub_size(whole), sizeof stub);
+    kvr__entry_stub_write(stub, whole);
+
+    kvr_entry read;
+    cr_assert_eq(kvr__entry_read((kvr_slice){stub, sizeof stub}, true, &read), KVR_OK);
+    cr_assert_eq(read.index, 7);
+    cr_assert_eq(read.flags, KVR_ENTRY_STUB);
+    cr_assert_eq(read.command.size, 0);
+    cr_assert_eq(read.command_checksum, entry.command_checksum);
+    cr_assert_eq(kvr__load_u32(stub + 36), 5);
+    kvr_entry back = read;
+    back.flags = 0;
+    back.command.size = kvr__load_u32(stub + 36);
+    uint8_t header[KVR_ENTRY_HEADER_SIZE];
+    kvr__entry_write_header(header, &back);
+    cr_assert(memcmp(header, whole, sizeof header) == 0);
+
+    uint8_t again[KVR_ENTRY_HEADER_SIZE]; /* a stub of a stub is the stub */
+    cr_assert_eq(kvr__entry_stub_size(stub), sizeof again);
+    kvr__entry_stub_write(again, stub);
+    cr_assert(memcmp(again, stub, sizeof stub) == 0);
+}
+
+/* The flag on anything but a command that is gone is damage. */
+Test(base_entry, a_stub_that_holds_something_is_refused)
+{
+    uint8_t bytes[KVR_ENTRY_HEADER_SIZE + 1] = {0};
+    kvr_entry entry = {.index = 1, .term = 1, .kind = KVR_ENTRY_NOOP, .flags = KVR_ENTRY_STUB};
+    kvr_entry read;
+    kvr__entry_write_header(bytes, &entry);
+    cr_assert_eq(kvr__entry_read((kvr_slice){bytes, sizeof bytes}, true, &read), KVR_ECORRUPT);
+    entry.kind = KVR_ENTRY_COMMAND;
+    entry.command = (kvr_slice){bytes + KVR_ENTRY_HEADER_SIZE, 1};
+    kvr__entry_write_header(bytes, &entry);
+    cr_assert_eq(kvr__entry_read((kvr_slice){bytes, sizeof bytes}, true, &read), KVR_ECORRUPT);
+}

@@ -342,6 +342,7 @@ static void completed(void *ctx, const kvr_completion *completion)
     end->ttl_ns = completion->ttl_ns;
     end->remaining_ns = completion->remaining_ns;
     end->stale_ns = completion->stale_ns;
+    end->member = completion->member;
     if (completion->result != NULL) {
         const kvr_op_result *result = interesting(completion->result);
         end->succeeded = completion->result->succeeded;
@@ -388,6 +389,7 @@ void cluster_init(cluster *c, uint32_t count)
     memset(c, 0, sizeof *c);
     test_alloc_init(&c->alloc);
     c->count = count;
+    c->founders = count;
     c->calls = must_alloc(CALLS_MAX * sizeof *c->calls);
     for (uint32_t i = 0; i < count; i++) {
         c->members[i].cluster = c;
@@ -411,8 +413,9 @@ kvr_status cluster_try_boot(cluster *c, uint32_t i)
     kvr_member members[MEMBERS_MAX];
     member *m = &c->members[i];
     memset(members, 0, sizeof members);
-    for (uint32_t j = 0; j < c->count; j++) {
+    for (uint32_t j = 0; j < c->founders; j++) {
         members[j].id = j + 1;
+        members[j].role = (c->witnesses >> j & 1) != 0 ? KVR_MEMBER_WITNESS : KVR_MEMBER_VOTER;
     }
     cr_assert_null(m->node);
     kvr_node_config config = c->config;
@@ -421,6 +424,7 @@ kvr_status cluster_try_boot(cluster *c, uint32_t i)
     config.member_count = c->count;
     m->counters = (kvr_raft_counters){.size = sizeof m->counters};
     config.counters = &m->counters;
+    config.member_count = i < c->founders ? c->founders : 0;
     config.storage_ctx = config.transport_ctx = config.clock_ctx = config.sink_ctx = m;
     return kvr_node_new(&config, &m->node);
 }
@@ -682,6 +686,15 @@ uint32_t cluster_keep_alive(cluster *c, uint32_t i, int64_t id)
     kvr_node_call options;
     uint32_t call = cluster_call(c, &options, 0);
     return taken(c, call, kvr_node_lease_keep_alive(c->members[i].node, &options, id));
+}
+
+uint32_t cluster_change(cluster *c, uint32_t i, uint8_t kind, uint64_t id, uint8_t role)
+{
+    kvr_node_call options;
+    uint32_t call = cluster_call(c, &options, 0);
+    kvr_member_change change = {.kind = kind, .member = {.id = id, .role = role}};
+    kvr_raft_changes changes = {.size = sizeof changes, .change_count = 1, .changes = &change};
+    return taken(c, call, kvr_node_member_change(c->members[i].node, &options, &changes));
 }
 
 uint32_t cluster_time_to_live(cluster *c, uint32_t i, int64_t id)

@@ -79,6 +79,7 @@ typedef struct call_end {
     int64_t lease;
     uint64_t ttl_ns, remaining_ns;
     uint64_t stale_ns;
+    uint64_t member;
     uint8_t succeeded;
     uint64_t count; /* of the root result, or of the first in a transaction */
     char value[64]; /* of the first kv of the root, or of the first result in a transaction */
@@ -88,6 +89,8 @@ typedef struct call_end {
 typedef struct cluster {
     member members[MEMBERS_MAX];
     uint32_t count;
+    uint32_t founders;  /* the first ones, in the configuration of the new cluster; others join */
+    uint32_t witnesses; /* which of these are witnesses, as bits */
     uint64_t now;
     message *first, *last;
     uint64_t delivered;
@@ -131,6 +134,7 @@ uint32_t cluster_compact(cluster *c, uint32_t i, uint64_t revision);
 uint32_t cluster_grant(cluster *c, uint32_t i, int64_t id, uint64_t ttl_ns);
 uint32_t cluster_revoke(cluster *c, uint32_t i, int64_t id);
 uint32_t cluster_keep_alive(cluster *c, uint32_t i, int64_t id);
+uint32_t cluster_change(cluster *c, uint32_t i, uint8_t kind, uint64_t id, uint8_t role);
 uint32_t cluster_time_to_live(cluster *c, uint32_t i, int64_t id);
 void cluster_expect(cluster *c, uint32_t call, uint8_t outcome, kvr_status status);
 bool cluster_ended(const cluster *c, uint32_t call);

@@ -45,37 +45,51 @@ cluster_member *cluster_at(cluster *c, uint64_t id)
     return &c->members[id - 1];
 }
 
+static void prepare(cluster *c, uint32_t i, void (*tune)(kvr_raft_config *))
+{
+    cluster_member *m = &c->members[i];
+    m->id = i + 1;
+    m->text = calloc(1, CLUSTER_TEXT_MAX);
+    m->disk.first_index = 1;
+    m->disk.free_bytes = UINT64_MAX;
+    cr_assert_eq(kvr_raft_config_init(&m->config, sizeof m->config), KVR_OK);
+    m->config.cluster_id = CLUSTER_ID;
+    m->config.group_id = CLUSTER_GROUP;
+    m->config.member_id = i + 1;
+    m->counters.size = sizeof m->counters;
+    m->config.counters = &m->counters;
+    m->config.seed = 1;
+    m->config.trace = 1;
+    m->config.allocator = &test_alloc_table;
+    m->config.allocator_ctx = &c->alloc;
+    if (tune != NULL) {
+        tune(&m->config);
+    }
+}
+
 void cluster_add(cluster *c, uint32_t count, const uint8_t *roles, void (*tune)(kvr_raft_config *))
 {
     cr_assert(count <= CLUSTER_MEMBERS_MAX);
     c->member_count = count;
     for (uint32_t i = 0; i < count; i++) {
-        cluster_member *m = &c->members[i];
         c->configuration[i] =
             (kvr_member){.id = i + 1, .role = roles == NULL ? KVR_MEMBER_VOTER : roles[i]};
-        m->id = i + 1;
-        m->text = calloc(1, CLUSTER_TEXT_MAX);
-        m->disk.first_index = 1;
-        m->disk.free_bytes = UINT64_MAX;
-        cr_assert_eq(kvr_raft_config_init(&m->config, sizeof m->config), KVR_OK);
-        m->config.cluster_id = CLUSTER_ID;
-        m->config.group_id = CLUSTER_GROUP;
-        m->config.member_id = i + 1;
-        m->counters.size = sizeof m->counters;
-        m->config.counters = &m->counters;
-        m->config.seed = 1;
-        m->config.members = c->configuration;
-        m->config.member_count = count;
-        m->config.trace = 1;
-        m->config.allocator = &test_alloc_table;
-        m->config.allocator_ctx = &c->alloc;
-        if (tune != NULL) {
-            tune(&m->config);
-        }
+        prepare(c, i, tune);
+        c->members[i].config.members = c->configuration;
+        c->members[i].config.member_count = count;
     }
     for (uint32_t i = 0; i < count; i++) {
         cluster_start(c, i + 1);
     }
+}
+
+uint64_t cluster_join(cluster *c, void (*tune)(kvr_raft_config *))
+{
+    cr_assert(c->member_count < CLUSTER_MEMBERS_MAX);
+    prepare(c, c->member_count, tune);
+    c->member_count++;
+    cluster_start(c, c->member_count);
+    return c->member_count;
 }
 
 void cluster_boot(cluster *c, uint64_t id)
@@ -388,6 +402,21 @@ kvr_status cluster_propose(cluster *c, uint64_t id, const char *command)
     kvr_raft_proposal proposal;
     kvr_slice slice = {(const uint8_t *)command, strlen(command)};
     return kvr_raft_propose(cluster_at(c, id)->raft, &slice, &proposal);
+}
+
+kvr_status cluster_change(cluster *c, uint64_t id, uint32_t flags, const kvr_member_change *changes,
+                          uint32_t count)
+{
+    kvr_raft_proposal proposal;
+    kvr_raft_changes all = {
+        .size = sizeof all, .flags = flags, .change_count = count, .changes = changes};
+    return kvr_raft_change(cluster_at(c, id)->raft, &all, &proposal);
+}
+
+kvr_status cluster_change_one(cluster *c, uint64_t id, uint8_t kind, uint64_t member, uint8_t role)
+{
+    kvr_member_change change = {.kind = kind, .member = {.id = member, .role = role}};
+    return cluster_change(c, id, 0, &change, 1);
 }
 
 void cluster_elect(cluster *c, uint64_t id)

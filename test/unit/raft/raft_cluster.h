@@ -120,6 +120,9 @@ void cluster_release(cluster *c);
 void cluster_add(cluster *c, uint32_t count, const uint8_t *roles, void (*tune)(kvr_raft_config *));
 cluster_member *cluster_at(cluster *c, uint64_t id);
 uint64_t cluster_now(const cluster *c, const cluster_member *m); /* what its clock says */
+/* One more member, of the next id, that was given no configuration: it will join. Returns its
+ * id. */
+uint64_t cluster_join(cluster *c, void (*tune)(kvr_raft_config *));
 
 void cluster_boot(cluster *c, uint64_t id);  /* makes the handle; it has loaded nothing */
 void cluster_start(cluster *c, uint64_t id); /* the same, and runs until it is loaded */
@@ -148,6 +151,11 @@ void cluster_isolate(cluster *c, uint64_t id, bool cut);
 void cluster_cut(cluster *c, uint64_t from, uint64_t to, bool cut);
 
 kvr_status cluster_propose(cluster *c, uint64_t id, const char *command);
+/* Asks member `id` to change the members. */
+kvr_status cluster_change(cluster *c, uint64_t id, uint32_t flags, const kvr_member_change *changes,
+                          uint32_t count);
+/* The same for one change without attributes. */
+kvr_status cluster_change_one(cluster *c, uint64_t id, uint8_t kind, uint64_t member, uint8_t role);
 void cluster_elect(cluster *c, uint64_t id); /* campaigns and stabilizes; asserts that it leads */
 /* Takes a snapshot of the state machine, stores it, discards entries below it but `keep`. */
 kvr_status cluster_compact(cluster *c, uint64_t id, uint64_t keep);

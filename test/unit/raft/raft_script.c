@@ -105,6 +105,9 @@ static void tune(kvr_raft_config *config)
     config->inflight_messages_max = (uint32_t)option_number(tuning, "inflight", 0);
     config->apply_bytes_max = option_number(tuning, "apply", 0);
     config->lease_ns = option_number(tuning, "lease", 0) * CLUSTER_MS;
+    config->witness = has_word(tuning, "as-witness");
+    config->log_memory_bytes = option_number(tuning, "memory", 0);
+    config->uncommitted_bytes_max = option_number(tuning, "uncommitted", 0);
 }
 
 static void set_roles(const script *s, const char *name, uint8_t role, uint8_t *roles)
@@ -126,6 +129,78 @@ static void add_members(script *s)
     for (uint32_t i = 0; i < s->c.member_count; i++) {
         s->c.members[i].disk.manual = has_word(s, "slow-disks");
     }
+}
+
+static void join(script *s)
+{
+    tuning = s;
+    while (s->c.member_count < number(s, 1)) {
+        (void)cluster_join(&s->c, tune);
+    }
+}
+
+static const struct {
+    const char *name;
+    uint8_t kind;
+    uint8_t role;
+} changes_known[] = {
+    {"add", KVR_CHANGE_ADD, KVR_MEMBER_VOTER},
+    {"add-learner", KVR_CHANGE_ADD, KVR_MEMBER_LEARNER},
+    {"add-witness", KVR_CHANGE_ADD, KVR_MEMBER_WITNESS},
+    {"promote", KVR_CHANGE_PROMOTE, 0},
+    {"demote", KVR_CHANGE_DEMOTE, 0},
+    {"remove", KVR_CHANGE_REMOVE, 0},
+};
+
+static void change(script *s)
+{
+    kvr_member_change changes[WORDS_MAX];
+    uint32_t count = 0;
+    for (uint32_t i = 2; i < s->word_count; i++) {
+        size_t size = strcspn(s->words[i], "=");
+        for (size_t k = 0; k < sizeof changes_known / sizeof changes_known[0]; k++) {
+            if (s->words[i][size] == '=' && strlen(changes_known[k].name) == size &&
+                strncmp(changes_known[k].name, s->words[i], size) == 0) {
+                changes[count++] =
+                    (kvr_member_change){.kind = changes_known[k].kind,
+                                        .member = {.id = strtoull(s->words[i] + size + 1, NULL, 10),
+                                                   .role = changes_known[k].role}};
+            }
+        }
+    }
+    kvr_raft_proposal proposal;
+    kvr_raft_changes all = {.size = sizeof all,
+                            .flags =
+                                (has_word(s, "joint") ? (uint32_t)KVR_CHANGES_JOINT : 0) |
+                                (has_word(s, "stay") ? (uint32_t)KVR_CHANGES_STAY : 0) |
+                                (has_word(s, "leave") ? (uint32_t)KVR_CHANGES_LEAVE : 0) |
+                                (has_word(s, "unchecked") ? (uint32_t)KVR_CHANGES_UNCHECKED : 0) |
+                                (option(s, "copies") != NULL ? (uint32_t)KVR_CHANGES_COPIES : 0),
+                            .change_count = count,
+                            .data_copies_min = (uint32_t)option_number(s, "copies", 0),
+                            .changes = changes};
+    kvr_status status = kvr_raft_change(cluster_at(&s->c, number(s, 1))->raft, &all, &proposal);
+    if (status != KVR_OK) {
+        say(s, "change: %s\n", kvr_status_name(status));
+    }
+}
+
+/* The configuration in force: who is in it, and what leaves it. */
+static void members(script *s)
+{
+    static const char *const roles[] = {"", " learner", " witness"};
+    const kvr_raft *raft = cluster_at(&s->c, number(s, 1))->raft;
+    kvr_raft_status st = {.size = sizeof st};
+    kvr_raft_get_status(raft, &st);
+    say(s, "%s: at %llu%s:", s->words[1], (unsigned long long)st.configuration_index,
+        st.joint != 0 ? " joint" : "");
+    for (uint32_t i = 0; i < raft->member_count; i++) {
+        const kvr__raft_member *m = &raft->members[i];
+        say(s, "%s %llu%s%s", i > 0 ? "," : "", (unsigned long long)m->id,
+            m->role == KVR__RAFT_ROLE_NONE ? " leaves" : roles[m->role],
+            raft->joint && m->role_outgoing == KVR__RAFT_ROLE_NONE ? " comes" : "");
+    }
+    say(s, "%s\n", st.removed != 0 ? " (removed)" : "");
 }
 
 static void crash(script *s)
@@ -449,7 +524,9 @@ static void status(script *s)
         if (p.id != number(s, 1)) {
             say(s, "%llu: %s match=%llu next=%llu%s\n", (unsigned long long)p.id, states[p.state],
                 (unsigned long long)p.match, (unsigned long long)p.next,
-                p.role == KVR_MEMBER_LEARNER ? " learner" : "");
+                p.role == KVR_MEMBER_LEARNER   ? " learner"
+                : p.role == KVR_MEMBER_WITNESS ? " witness"
+                                               : "");
         }
     }
 }
@@ -515,6 +592,9 @@ static const struct {
     void (*act)(script *s);
 } commands[] = {
     {"add-members", add_members},
+    {"join", join},
+    {"change", change},
+    {"members", members},
     {"crash", crash},
     {"restart", restart},
     {"campaign", campaign},

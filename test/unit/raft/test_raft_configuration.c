@@ -24,16 +24,59 @@ Test(raft_configuration, bytes_are_pinned)
 {
     const kvr_member members[] = {
         {.id = 1, .role = KVR_MEMBER_VOTER, .attributes = {(const uint8_t *)"ab", 2}},
-        {.id = 0x0203, .role = KVR_MEMBER_LEARNER}};
-    /* head */
-    const uint8_t golden[] = {16, 0, 1,   0,   2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,   16,
-                              0,  0, 255, 2,   0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 'a', 'b', /* 1 */
-                              16, 0, 1,   255, 0, 0, 0, 0, 3, 2, 0, 0, 0, 0, 0, 0};       /* 515 */
+        {.id = 0x0203, .role = KVR_MEMBER_LEARNER, .flags = KVR_MEMBER_PROMOTE}};
+    const uint8_t head[56] = {56, 0, 1, 0, 2, 0, 0, 0, 3, 2};
+    const uint8_t first[26] = {24, 0, 0, 255, 2, 0, 0, 0, 1, [24] = 'a', [25] = 'b'};
+    const uint8_t second[24] = {24, 0, 1, 255, 0, 0, 0, 0, 3, 2, [16] = 1};
 
     kvr_slice encoded = encode(members, 2);
 
-    cr_assert_eq(encoded.size, sizeof golden);
-    cr_assert_arr_eq(encoded.data, golden, sizeof golden);
+    cr_assert_eq(encoded.size, sizeof head + sizeof first + sizeof second);
+    cr_assert(memcmp(encoded.data, head, sizeof head) == 0);
+    cr_assert(memcmp(encoded.data + 56, first, sizeof first) == 0);
+    cr_assert(memcmp(encoded.data + 82, second, sizeof second) == 0);
+}
+
+/* The whole head, with what a change brings. */
+Test(raft_configuration, a_head_comes_back_as_it_was)
+{
+    const kvr__raft_configuration_head head = {
+        .highest_id = 9, .context = {1, 2, 3}, .lease_ns = 5, .data_copies_min = 4, .flags = 0};
+    kvr__raft_configuration_head read;
+    uint64_t context[3];
+
+    kvr__raft_configuration_write_head(bytes, &head);
+    kvr_slice encoded = {bytes, KVR__RAFT_CONFIGURATION_HEAD};
+    kvr__raft_configuration_read_head(encoded, &read);
+    kvr_configuration_context(&encoded, context);
+
+    cr_assert_eq(read.highest_id, 9);
+    cr_assert_eq(read.data_copies_min, 4);
+    cr_assert_eq(read.lease_ns, 5);
+    cr_assert_eq(read.count, 0);
+    cr_assert_arr_eq(context, head.context, sizeof context);
+}
+
+/* What was written with heads and records of 16 bytes stays readable: what they lack is 0, and the
+ * highest id is that of the members. */
+Test(raft_configuration, short_heads_are_read)
+{
+    const uint8_t old[] = {16, 0, 1,   0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,  16,
+                           0,  0, 255, 1, 0, 0, 0, 7, 0, 0, 0, 0, 0, 0, 0, 'a'};
+    kvr_slice encoded = {old, sizeof old};
+    kvr__raft_configuration_head head;
+    kvr_member member;
+    uint32_t count = 0;
+
+    cr_assert_eq(kvr__raft_configuration_verify(encoded, &count), KVR_OK);
+    kvr__raft_configuration_read_head(encoded, &head);
+    cr_assert_eq(kvr_configuration_member(&encoded, 0, &member), KVR_OK);
+
+    cr_assert_eq(head.highest_id, 7);
+    cr_assert_eq(head.data_copies_min, 0);
+    cr_assert_eq(member.id, 7);
+    cr_assert_eq(member.flags, 0);
+    cr_assert_eq(member.attributes.size, 1);
 }
 
 Test(raft_configuration, members_come_back_as_they_were)
@@ -74,14 +117,14 @@ Test(raft_configuration, unknown_optional_fields_are_skipped)
 {
     const kvr_member members[] = {{.id = 1}, {.id = 2, .attributes = {(const uint8_t *)"x", 1}}};
     kvr_slice encoded = encode(members, 2);
-    uint8_t longer[128] = {0};
-    memcpy(longer, encoded.data, 16);
-    longer[0] = 20; /* four bytes more in the head, eight in the first record */
-    memcpy(longer + 20, encoded.data + 16, 16);
-    longer[20] = 24;
-    memcpy(longer + 44, encoded.data + 32, 17);
+    uint8_t longer[256] = {0};
+    memcpy(longer, encoded.data, 56);
+    longer[0] = 60; /* four bytes more in the head, eight in the first record */
+    memcpy(longer + 60, encoded.data + 56, 24);
+    longer[60] = 32;
+    memcpy(longer + 92, encoded.data + 80, 25);
 
-    kvr_slice slice = {longer, 61};
+    kvr_slice slice = {longer, 117};
     kvr_member member;
     uint32_t count = 0;
 
@@ -108,14 +151,14 @@ Test(raft_configuration, what_is_none_is_refused)
         {3, 4, KVR_EVERSION, "an unknown flag"},
         {3, 1, KVR_ECORRUPT, "joint without an outgoing voter"},
         {4, 3, KVR_ECORRUPT, "another count"},
-        {16, 15, KVR_ECORRUPT, "a record that is too short"},
-        {18, 3, KVR_ECORRUPT, "an unknown role"},
-        {18, 255, KVR_ECORRUPT, "a leaving member outside a joint one"},
-        {19, 0, KVR_ECORRUPT, "an outgoing role outside a joint one"},
-        {20, 1, KVR_ECORRUPT, "attributes past the end"},
-        {24, 0, KVR_ECORRUPT, "id 0"},
-        {24, 2, KVR_ECORRUPT, "an id twice"},
-        {24, 3, KVR_ECORRUPT, "ids that descend"},
+        {56, 15, KVR_ECORRUPT, "a record that is too short"},
+        {58, 3, KVR_ECORRUPT, "an unknown role"},
+        {58, 255, KVR_ECORRUPT, "a leaving member outside a joint one"},
+        {59, 0, KVR_ECORRUPT, "an outgoing role outside a joint one"},
+        {60, 1, KVR_ECORRUPT, "attributes past the end"},
+        {64, 0, KVR_ECORRUPT, "id 0"},
+        {64, 2, KVR_ECORRUPT, "an id twice"},
+        {64, 3, KVR_ECORRUPT, "ids that descend"},
     };
     for (size_t i = 0; i < sizeof faults / sizeof faults[0]; i++) {
         uint32_t count = 0;
@@ -157,7 +200,7 @@ Test(raft_configuration, random_bytes_do_no_harm)
     const kvr_member members[] = {{.id = 1}, {.id = 2, .attributes = {(const uint8_t *)"xyz", 3}}};
     kvr_slice encoded = encode(members, 2);
     for (int round = 0; round < 20000; round++) {
-        uint8_t copy[64];
+        uint8_t copy[128];
         size_t size = (size_t)kvr__random_below(&random, encoded.size + 1);
         memcpy(copy, encoded.data, size);
         for (uint64_t flips = kvr__random_below(&random, 4); flips > 0 && size > 0; flips--) {

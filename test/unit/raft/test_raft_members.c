@@ -38,7 +38,8 @@ static size_t forge_joint(uint8_t *out, uint64_t index, uint32_t incoming, uint3
     uint8_t *encoded = out + KVR_ENTRY_HEADER_SIZE;
     encoded[3] = KVR__RAFT_CONFIGURATION_JOINT;
     for (uint32_t i = 0; i < count; i++) {
-        uint8_t *record = encoded + 16 + (size_t)i * 16;
+        uint8_t *record =
+            encoded + KVR__RAFT_CONFIGURATION_HEAD + (size_t)i * KVR__RAFT_CONFIGURATION_RECORD;
         record[2] = (incoming >> members[i].id & 1) != 0 ? KVR_MEMBER_VOTER : KVR__RAFT_ROLE_NONE;
         record[3] = (outgoing >> members[i].id & 1) != 0 ? KVR_MEMBER_VOTER : KVR__RAFT_ROLE_NONE;
     }
