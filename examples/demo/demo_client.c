@@ -37,12 +37,13 @@ reply client_receive(connection *link)
         }
         good = found == 0 && (poll(&wait, 1, 100) <= 0 || stream_read(&link->io));
     }
-    return (reply){.answered = false};
+    return (reply){.outcome = KVR_OUTCOME_UNKNOWN};
 }
 
 reply client_ask(connection *link, request *asked)
 {
     reply got = {.answered = client_send(link, asked)};
+    got.outcome = link->io.open ? KVR_OUTCOME_UNKNOWN : KVR_OUTCOME_REFUSED;
     while (got.answered && got.id != asked->id) {
         got = client_receive(link);
     }

@@ -10,8 +10,10 @@
 /* Says what became of a request that did not succeed. */
 static int finish(const reply *answer, bool writes)
 {
-    if (!answer->answered) {
-        fprintf(stderr, "kvraft-demo: no member answered at --endpoints%s\n",
+    if (!answer->answered && answer->outcome == KVR_OUTCOME_REFUSED) {
+        fprintf(stderr, "kvraft-demo: no member answered at --endpoints: nobody listens there\n");
+    } else if (!answer->answered) {
+        fprintf(stderr, "kvraft-demo: the connection broke, or no answer came in time%s\n",
                 writes ? "; it may have been executed: look before you repeat it" : "");
     } else if (answer->outcome == KVR_OUTCOME_UNKNOWN) {
         fprintf(stderr, "kvraft-demo: the outcome is unknown: look before you repeat it\n");
@@ -284,13 +286,13 @@ static int each_member(const member_list *all, bool members)
         reply answer = client_status(&one, &s);
         if (answer.good && s.node.raft.role < COUNT_OF(roles)) {
             bool dead = s.node.failure != KVR_OK;
-            printf("endpoint %" PRIu32 ": member %" PRIu64 ", %s, term %" PRIu64 ", leader %" PRIu64
-                   "%s%s\n",
-                   i + 1, s.id, roles[s.node.raft.role], s.node.raft.term, s.node.raft.leader,
-                   dead ? "; takes no part: " : "", dead ? kvr_status_text(s.node.failure) : "");
+            printf("%s: member %" PRIu64 ", %s, term %" PRIu64 ", leader %" PRIu64 "%s%s\n",
+                   address_text(all->addresses + i), s.id, roles[s.node.raft.role],
+                   s.node.raft.term, s.node.raft.leader, dead ? "; takes no part: " : "",
+                   dead ? kvr_status_text(s.node.failure) : "");
             members ? show_members(&s, &answer.rest) : show_status(&s.node, s.garbage);
         } else {
-            printf("endpoint %" PRIu32 ": does not answer\n", i + 1);
+            printf("%s: does not answer\n", address_text(all->addresses + i));
             result = EXIT_FAILED;
         }
         stream_close(&one.io);

@@ -145,6 +145,7 @@ void catch_interrupts(void)
     const struct sigaction action = {.sa_handler = interrupt};
     sigaction(SIGINT, &action, NULL);
     sigaction(SIGTERM, &action, NULL);
+    sigaction(SIGHUP, &action, NULL);
 }
 
 uint64_t now_ns(void)

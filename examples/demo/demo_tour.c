@@ -267,8 +267,7 @@ static void load_line(stanza *to, const char *line, size_t size)
         to->many = to->many || strcmp(line, "Multi-Arch: same\n") == 0;
     } else if (buffer_size(&to->text) > 0) {
         char key[192];
-        EXPECT(to->name[0] != '\0',
-               "%s: a stanza without \"Package:\"; LOAD= takes a file like dpkg's status",
+        EXPECT(to->name[0] != '\0', "%s: a stanza without \"Package:\", unlike dpkg's status file",
                tour.load);
         snprintf(key, sizeof key, "pkg/%s%s%s", to->name, to->many ? ":" : "",
                  to->many ? to->arch : "");
@@ -400,8 +399,7 @@ static void step_lease(void)
 {
     const double ttl = 1.5;
     uint64_t start_ns = now_ns();
-    request grant = {.kind = KVR_CALL_LEASE_GRANT};
-    grant.ttl_ns = (uint64_t)(ttl * 1e9);
+    request grant = {.kind = KVR_CALL_LEASE_GRANT, .ttl_ns = (uint64_t)(ttl * 1e9)};
     reply answer = client_ask(&tour.all, &grant);
     EXPECT(answer.good, "no lease was granted");
     put("tour/session", "alive", (int64_t)wire_number(&answer.rest, 0));
@@ -425,15 +423,14 @@ static void write_more(uint32_t count)
     }
 }
 
-/* Returns when. */
+/* Returns when it was dead. */
 static uint64_t kill_dead(void)
 {
     kvr_node_status s;
     EXPECT(ask(tour.dead, &s), "member %d does not answer", tour.dead + 1);
     tour.missed = s.raft.last_index + 1;
-    uint64_t killed_ns = now_ns();
     stop(tour.dead, SIGKILL);
-    return killed_ns;
+    return now_ns();
 }
 
 static void step_kill(void)
@@ -448,10 +445,9 @@ static void step_kill(void)
     write_more(WRITES);
     uint32_t found = read_keys(&tour.all, "tour/acked/", "tour/acked0", 0, 0).count;
     EXPECT(found == tour.acked, "%u of %u acknowledged writes are there", found, tour.acked);
-    printf(
-        "kill -9    the leader, member %d, under a writer: the next write was acknowledged %.2f s "
-        "later\n           and all %u acknowledged ones, %d of them before, are there\n",
-        tour.dead + 1, failover, found, WRITES);
+    printf("kill -9    the leader, member %d, under a writer: the next write after %.2f s, and all "
+           "%u\n           acknowledged ones, %d of them before, are there\n",
+           tour.dead + 1, failover, found, WRITES);
 }
 
 /* Starts the dead member and waits until it has applied what the leader has committed by now. */
@@ -505,14 +501,12 @@ static void step_hash(void)
     uint64_t start_ns = now_ns();
     for (int i = 0; i < MEMBERS;) {
         bool same = ask(i, &s[i]) && s[i].hash_index == s[0].hash_index;
+        EXPECT(!same || (s[i].hash_live == s[0].hash_live && s[i].hash_chain == s[0].hash_chain),
+               "the state of member %d differs", i + 1);
         i = same ? i + 1 : 0;
         if (!same) {
             pause_since(start_ns, "all members rest at one index");
         }
-    }
-    for (int i = 1; i < MEMBERS; i++) {
-        EXPECT(s[i].hash_live == s[0].hash_live && s[i].hash_chain == s[0].hash_chain,
-               "the state of member %d differs", i + 1);
     }
     printf("hash       %016" PRIx64 " at index %" PRIu64 " and revision %" PRIu64
            ", on all three\n",
@@ -537,7 +531,7 @@ int run_tour(options *chosen)
     bool readable = access(tour.load, R_OK) == 0;
     if (!readable || mkdtemp(tour.directory) == NULL) {
         fprintf(stderr, "kvraft-demo tour: %s: %s%s\n", readable ? tour.directory : tour.load,
-                strerror(errno), readable ? "" : "; name another file with LOAD=");
+                strerror(errno), readable ? "" : "; name another file with --load");
         return EXIT_FAILED;
     }
     catch_interrupts();
