@@ -293,18 +293,17 @@ int main(int argc, char **argv)
         }
     }
     int words = take_flags(of, argc - 2, argv + 2);
-    if (words >= 0 && chosen.help) {
-        return help_of(of);
-    }
-    if (words >= 0 && (words < of->words_min || words > of->words_max)) {
+    if (words >= 0 && !chosen.help && (words < of->words_min || words > of->words_max)) {
         fprintf(stderr, "kvraft-demo: usage: kvraft-demo %s %s; see --help\n", of->name, of->words);
         words = -1;
     }
     chosen.words = argv + 2;
     signal(SIGPIPE, SIG_IGN); /* the tour goes on, and leaves nothing behind */
-    int result = words < 0 ? EXIT_USAGE : of->run(&chosen);
+    int result = words < 0 ? EXIT_USAGE : chosen.help ? help_of(of) : of->run(&chosen);
     stream_close(&chosen.link.io);
-    bool told = !ferror(stdout) && fclose(stdout) == 0;
-    return told || fputs("kvraft-demo: cannot write all output\n", stderr) < 0 ? result
-                                                                               : EXIT_FAILED;
+    if (ferror(stdout) || fclose(stdout) != 0) {
+        fprintf(stderr, "kvraft-demo: cannot write all of the output\n");
+        result = EXIT_FAILED;
+    }
+    return result;
 }
