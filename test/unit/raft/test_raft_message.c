@@ -195,6 +195,7 @@ Test(raft_message, only_entries_are_exempt_from_the_checksum)
     cr_assert_eq(kvr__raft_message_read(message, &out), KVR_ECORRUPT);
 }
 
+/* FAULTS 79: and no more than its limit. */
 Test(raft_message, peek_tells_how_much_is_needed)
 {
     uint8_t body[KVR__RAFT_POST_SIZE];
