@@ -61,7 +61,7 @@ def run(command, cwd, seconds, stop_at=None, **more):
         try:
             for line in process.stdout:
                 lines.append(line)
-                if stop_at is not None and stop_at.match(line):
+                if stop_at is not None and stop_at(line):
                     break
             else:
                 status = process.wait()
@@ -268,6 +268,11 @@ def mutants(names):
     )
     print(output, end="", flush=True)
     wrong = int(status != 0)
+    without = {match.group(1) for match in FAILED_SEED.finditer(output)}
+
+    def is_found(line):
+        match = FAILED_SEED.match(line)
+        return match is not None and match.group(1) not in without
 
     def work(scratch, plant):
         status, output = scratch.make("kvr-sim")
@@ -277,11 +282,12 @@ def mutants(names):
             ["build/kvr-sim", "--seeds", "1..%d" % plant.seeds],
             scratch.root,
             SECONDS_A_MUTANT,
-            stop_at=FAILED_SEED,
+            stop_at=is_found,
         )
-        found = FAILED_SEED.search(output)
-        if not found:
+        last = output.splitlines()[-1] if output else ""
+        if not is_found(last):
             return "survives" + what_is_wrong(output), "", plant.seeds
+        found = FAILED_SEED.match(last)
         return None, found.group(2) + ": " + found.group(3), int(found.group(1))
 
     for done, (plant, result, seconds) in enumerate(in_scratches(work, plants), 1):
