@@ -81,7 +81,7 @@ static void expect_all_written(uint32_t i)
     }
 }
 
-/* Issue: from one member to three, to five, and back to one, without losing a write. */
+/* FAULTS 57: from one member to three, to five, and back to one, without losing a write. */
 Test(node_member, grows_from_one_to_five_and_shrinks_to_one_under_writes)
 {
     written = 0;
