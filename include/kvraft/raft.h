@@ -20,7 +20,7 @@
  *
  * One handle, one thread at a time. Times are nanoseconds of the host's monotonic clock; the clock
  * is read only through the `now_ns` of kvr_raft_ready_get. Nothing in this header calls back.
- * Statuses below KVR_FATAL mean that this member takes no further part (kvr_raft_error says
+ * Statuses at or below KVR_FATAL mean that this member takes no further part (kvr_raft_error says
  * why). */
 #ifndef KVRAFT_RAFT_H
 #define KVRAFT_RAFT_H
@@ -178,8 +178,8 @@ KVR_API void kvr_raft_free(kvr_raft *raft);
 /* Takes one message, borrowed. Garbage and messages of another cluster, group or receiver are
  * counted and dropped (KVR_ECORRUPT, KVR_EMISMATCH, KVR_EVERSION): drop the connection if you like.
  * KVR_OK, KVR_EBUSY (not loaded yet, or an input bound is reached; as if it were lost), KVR_ENOMEM
- * (as if it were lost). */
-KVR_API kvr_status kvr_raft_receive(kvr_raft *raft, const kvr_slice *message) KVR_MUST_USE;
+ * (as if it were lost). May be ignored: it is counted. */
+KVR_API kvr_status kvr_raft_receive(kvr_raft *raft, const kvr_slice *message);
 
 /* Takes the answer to a storage request, borrowed. Tokens are below 2^63: a layer above that shares
  * the storage may use the others. KVR_OK; KVR_EINVAL (a token that is not under way); KVR_ENOMEM
@@ -221,7 +221,8 @@ KVR_API kvr_status kvr_raft_read_index(kvr_raft *raft, uint64_t context) KVR_MUS
 KVR_API kvr_status kvr_raft_read_lease(kvr_raft *raft, uint64_t context) KVR_MUST_USE;
 
 /* The state machine holds everything up to `index` (an index of a ready's committed entries, or of
- * the snapshot it was told to install). */
+ * the snapshot it was told to install). KVR_OK; KVR_EINVAL (it was never handed out, or goes back);
+ * fatal statuses. */
 KVR_API kvr_status kvr_raft_applied(kvr_raft *raft, uint64_t index) KVR_MUST_USE;
 
 /* The state machine has seen this lease clock, ns, in an entry that may be gone from the log: a
@@ -359,9 +360,9 @@ typedef struct kvr_raft_ready {
     const kvr_raft_read *reads;
     const kvr_raft_post_in *posts;
     const kvr_trace_event *traces; /* what happened since the last ready, in order; config.trace */
-    const kvr_snapshot_meta
-        *install; /* NULL, or replace the state machine by this snapshot; no committed
-                                         entry above it is handed out before it is applied */
+    /* NULL, or replace the state machine by this snapshot; no committed entry above it is handed
+     * out before it is applied */
+    const kvr_snapshot_meta *install;
 } kvr_raft_ready;
 
 /* Does what time and intake made due and shows what there is to do; empty arrays mean nothing. Call
@@ -494,9 +495,9 @@ typedef struct kvr_message_info {
 } kvr_message_info;
 
 /* Reads the head of the first message of `frame` (borrowed), to route it. Only the head is looked
- * at: its checksum is verified by receive. KVR_OK; KVR_END (fewer
- * bytes than the head or the message needs: out_info->length is filled as soon as 16 bytes are
- * there, else 0); KVR_ECORRUPT; KVR_ETOOBIG (length above `length_max`); KVR_EVERSION. */
+ * at: its checksum is verified by receive. KVR_OK; KVR_END (fewer bytes than the head or the
+ * message needs: out_info->length is filled as soon as 16 bytes are there, else 0); KVR_ECORRUPT;
+ * KVR_ETOOBIG (length above `length_max`); KVR_EVERSION. */
 KVR_API kvr_status kvr_message_peek(const kvr_slice *frame, uint32_t length_max,
                                     kvr_message_info *out_info) KVR_MUST_USE;
 

@@ -169,7 +169,8 @@ struct kvr_node {
     uint64_t told_installed;
     kvr_status told_failure;
     bool told_corrupt;
-    uint8_t reserved2[3];
+    bool told_no_space;
+    uint8_t reserved2[2];
 
     kvr_status failure; /* KVR_OK, or why it takes no further part */
     uint32_t reserved3;

@@ -185,6 +185,15 @@ static void tell_changes(kvr_node *node)
                                : "a majority agrees on the state hash again; seen at index",
                  node->applied.index);
     }
+    bool no_space = raft->no_space != 0 || node->no_space;
+    if (no_space != node->told_no_space) {
+        node->told_no_space = no_space;
+        tell_log(node, KVR_LOG_WARN,
+                 no_space ? "storage is full here or at a majority: no writes are taken; seen at "
+                            "index"
+                          : "storage has room again; seen at index",
+                 node->applied.index);
+    }
     if (node->failure != node->told_failure) {
         node->told_failure = node->failure;
         tell_log(node, KVR_LOG_ERROR, node->error, 0);

@@ -14,7 +14,8 @@
 #include "base/assertion.h"
 
 static const char remedy_lost[] =
-    "restore this member's files from a backup, or remove it from the cluster and let it join anew";
+    "remove this member and let a new one, with another id and an empty directory, take its place; "
+    "an older copy of its files has forgotten votes and entries";
 
 /* A file named like a segment, without a valid head: begun in a crash, or damaged. */
 typedef struct stranger {

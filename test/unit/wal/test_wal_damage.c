@@ -232,7 +232,7 @@ Test(wal_damage, corruption_names_its_place)
     cr_assert_eq(failure.offset, at);
     cr_assert_eq(failure.first_index, record.first_index);
     cr_assert_not_null(strstr(failure.text, "damaged entries"));
-    cr_assert_not_null(strstr(failure.text, "from a backup"));
+    cr_assert_not_null(strstr(failure.text, "let a new one"));
     cr_assert_eq(wal_disk_hash(other.disk), before, "a refused store was changed");
     cr_assert_eq(wal_disk_calls(other.disk), 0);
 }
