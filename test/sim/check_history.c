@@ -14,6 +14,7 @@ void check_history_init(check_history *check, check_store *store, check_report *
 void check_history_release(check_history *check)
 {
     free(check->claims);
+    free(check->seen);
     free(check->refused);
     free(check->unique);
 }
@@ -117,6 +118,57 @@ void check_history_lose(check_history *check, const history_call *call)
     note_unique(check, call);
 }
 
+/* What had been seen before a moment. */
+static uint64_t seen_before(const check_history *check, uint64_t ns)
+{
+    uint32_t low = 0;
+    uint32_t high = check->seen_count;
+    while (low < high) {
+        uint32_t middle = low + (high - low) / 2;
+        if (check->seen[middle].ns < ns) {
+            low = middle + 1;
+        } else {
+            high = middle;
+        }
+    }
+    return low == 0 ? 1 : check->seen[low - 1].revision;
+}
+
+static void see(check_history *check, uint64_t revision)
+{
+    if (revision <= check->seen_revision) {
+        return;
+    }
+    check->seen_revision = revision;
+    check_grow((void **)&check->seen, &check->seen_capacity, check->seen_count + 1,
+               sizeof *check->seen);
+    check->seen[check->seen_count].ns = check->now_ns;
+    check->seen[check->seen_count].revision = revision;
+    check->seen_count++;
+}
+
+static void check_read(check_history *check, const history_call *call,
+                       const kvr_completion *completion)
+{
+    uint64_t floor = call->floor_revision;
+    const char *name = "H1";
+    if (call->kind == KVR_CALL_READ_STALE) {
+        /* so long by the member's clock, which may be slow */
+        uint64_t slow = completion->stale_ns / (1000000 - check->drift_ppm) * 1000000 + 1000001;
+        floor = completion->stale_ns < call->invoked_ns && slow < call->invoked_ns
+                    ? seen_before(check, call->invoked_ns - slow)
+                    : 1;
+        name = "H4";
+    }
+    if (completion->revision < floor) {
+        check_fail(check->report, name,
+                   "read %llu of kind %u on member %u shows revision %llu, %llu ns old at most; "
+                   "%llu was seen before",
+                   U(call->number), call->kind, call->member + 1, U(completion->revision),
+                   U(completion->stale_ns), U(floor));
+    }
+}
+
 void check_history_complete(check_history *check, const history_call *call,
                             const kvr_completion *completion)
 {
@@ -137,15 +189,11 @@ void check_history_complete(check_history *check, const history_call *call,
     note_unique(check, call);
     if (command_kind(call->kind) != 0) {
         check_done(check, call, completion);
-    } else if (call->kind == KVR_CALL_READ_LINEAR && completion->revision < call->floor_revision) {
-        check_fail(
-            check->report, "H1",
-            "linear read %llu on member %u shows revision %llu; %llu was seen before it began",
-            U(call->number), call->member + 1, U(completion->revision), U(call->floor_revision));
+    } else if (call->kind == KVR_CALL_READ_LINEAR || call->kind == KVR_CALL_READ_LEASE ||
+               call->kind == KVR_CALL_READ_STALE) {
+        check_read(check, call, completion);
     }
-    if (completion->revision > check->seen_revision) {
-        check->seen_revision = completion->revision;
-    }
+    see(check, completion->revision);
 }
 
 /* ------------------------------------------------------------------ the end */

@@ -3,7 +3,8 @@
  * as calls complete: an answer names the entry that made it, that entry must ask for what the
  * client asked (H2), give the answer that the model gave, stand behind all that was answered before
  * the call began (H1), and be no other call's (H3). A linear read shows a revision that is not
- * older than any that was seen before it began (R14). What was refused stands nowhere in the log
+ * older than any that was seen before it began (R14), one by lease too; one of a member's own copy
+ * none older than what had been seen as long before as it says (H4). What was refused stands nowhere in the log
  * (H6). Unknown outcomes may go either way, at most once. */
 #ifndef KVRAFT_TEST_SIM_CHECK_HISTORY_H
 #define KVRAFT_TEST_SIM_CHECK_HISTORY_H
@@ -33,6 +34,14 @@ typedef struct check_history {
     uint64_t unknown_count;
     uint64_t done_index;
     uint64_t seen_revision;
+    uint64_t now_ns;    /* of the simulation; the caller moves it */
+    uint64_t drift_ppm; /* of members' clocks, at most */
+    struct history_seen {
+        uint64_t ns;
+        uint64_t revision;
+    } * seen; /* when seen_revision rose, and to what */
+    uint32_t seen_count;
+    uint32_t seen_capacity;
     uint64_t *claims; /* by index: number of the call that it answered */
     uint32_t claim_capacity;
     uint32_t refused_size;

@@ -322,8 +322,9 @@ static void commit(check_raft *check, uint32_t member, uint64_t index, uint64_t 
     check->committed_index = index;
 }
 
-/* R5: the member's own log says the same, where it still has it and all of it was submitted. */
-static void verify_committed(check_raft *check, uint32_t member, uint64_t commit_index)
+/* R5: the member's own log says the same, where it still has it and all of it was submitted: what
+ * comes to a full disk waits in memory. */
+static void verify_committed(check_raft *check, uint32_t member, const kvr_raft_status *status)
 {
     check_raft_member *of = &check->members[member];
     const ghost_member *disk = &check->ghost->members[member];
@@ -331,6 +332,10 @@ static void verify_committed(check_raft *check, uint32_t member, uint64_t commit
         return;
     }
     const ghost_log *view = &disk->view;
+    uint64_t commit_index = status->commit_index;
+    if (status->no_space != 0 && view->last < commit_index) {
+        commit_index = view->last;
+    }
     of->verified = of->verified < view->snapshot_index ? view->snapshot_index : of->verified;
     of->verified = of->verified + 1 < view->first ? view->first - 1 : of->verified;
     while (of->verified < commit_index) {
@@ -408,7 +413,7 @@ void check_raft_status(check_raft *check, uint32_t member, const kvr_raft_status
         return;
     }
     if (!check->report->failed) {
-        verify_committed(check, member, status->commit_index);
+        verify_committed(check, member, status);
     }
     of->last = *status;
 }

@@ -40,7 +40,8 @@ bool dice_one_in(dice *d, uint32_t n);
 
 /* Weights of what clients do. */
 typedef struct run_mix {
-    uint32_t put, delete_, txn, read_linear, read_stale, compact, lease, watch, admin;
+    uint32_t put, delete_, txn, read_linear, look, compact, lease, watch, admin;
+    uint32_t read_lease, read_stale, transfer;
 } run_mix;
 
 typedef struct run_plan {

@@ -76,14 +76,44 @@ static void begin_compact(run_world *world, run_client *client, kvr_node *node)
     (void)is_taken(world, call, kvr_node_compact(node, &with, revision));
 }
 
-static void begin_read(run_world *world, run_client *client, kvr_node *node)
+static void begin_read(run_world *world, run_client *client, kvr_node *node, uint8_t kind)
 {
-    run_call *call = new_call(world, client, KVR_CALL_READ_LINEAR);
+    run_call *call = new_call(world, client, kind);
     if (call == NULL) {
         return;
     }
     kvr_node_call with = {.size = sizeof with, .user = call};
-    (void)is_taken(world, call, kvr_node_read_linear(node, &with));
+    kvr_status status = KVR_OK;
+    if (kind == KVR_CALL_READ_STALE) {
+        uint64_t elections = dice_below(&world->clients.dice, 4);
+        uint64_t old = (1 + elections) * world->plan.node.election_ns;
+        status = kvr_node_read_stale(node, &with, elections == 0 ? UINT64_MAX : old);
+    } else if (kind == KVR_CALL_READ_LEASE) {
+        status = kvr_node_read_lease(node, &with);
+    } else {
+        status = kvr_node_read_linear(node, &with);
+    }
+    (void)is_taken(world, call, status);
+}
+
+/* To a named member or the best one; or the member's priority changes, which may move it too. */
+static void begin_transfer(run_world *world, run_client *client, kvr_node *node)
+{
+    dice *d = &world->clients.dice;
+    if (dice_one_in(d, 3)) {
+        kvr_status status = kvr_node_set_priority(node, (uint32_t)dice_below(d, 3));
+        if (status != KVR_OK) {
+            check_fail(&world->report, "F", "a priority is refused with %s",
+                       kvr_status_name(status));
+        }
+        return;
+    }
+    run_call *call = new_call(world, client, KVR_CALL_TRANSFER_LEADER);
+    if (call != NULL) {
+        kvr_node_call with = {.size = sizeof with, .user = call};
+        uint64_t to = dice_below(d, world->plan.sim.member_count + 1);
+        (void)is_taken(world, call, kvr_node_transfer_leader(node, &with, to));
+    }
 }
 
 /* ------------------------------------------------------------------ reads */
@@ -305,9 +335,9 @@ static void do_admin(run_world *world, kvr_node *node)
 
 static uint32_t draw_what(dice *d, const run_mix *mix)
 {
-    const uint32_t weights[] = {mix->put,         mix->delete_,    mix->txn,
-                                mix->read_linear, mix->read_stale, mix->compact,
-                                mix->lease,       mix->watch,      mix->admin};
+    const uint32_t weights[] = {mix->put,   mix->delete_,    mix->txn,        mix->read_linear,
+                                mix->look,  mix->compact,    mix->lease,      mix->watch,
+                                mix->admin, mix->read_lease, mix->read_stale, mix->transfer};
     enum { KINDS = sizeof weights / sizeof *weights };
     uint32_t sum = 0;
     for (uint32_t i = 0; i < KINDS; i++) {
@@ -334,7 +364,7 @@ static void act(run_world *world, run_client *client, kvr_node *node)
         begin_write(world, client, node, KVR_OP_TXN);
         break;
     case 3:
-        begin_read(world, client, node);
+        begin_read(world, client, node, KVR_CALL_READ_LINEAR);
         break;
     case 4:
         look_into(world, client->member);
@@ -348,8 +378,17 @@ static void act(run_world *world, run_client *client, kvr_node *node)
     case 7:
         touch_watch(world, client->member);
         break;
-    default:
+    case 8:
         do_admin(world, node);
+        break;
+    case 9:
+        begin_read(world, client, node, KVR_CALL_READ_LEASE);
+        break;
+    case 10:
+        begin_read(world, client, node, KVR_CALL_READ_STALE);
+        break;
+    default:
+        begin_transfer(world, client, node);
     }
 }
 
@@ -405,13 +444,17 @@ void run_clients_completed(run_world *world, uint32_t member, const kvr_completi
     if (call->base.kind == KVR_CALL_LEASE_GRANT && call->base.lease == 0) {
         call->base.asked = store_digest_number(WIRE_COMMAND_GRANT, (uint64_t)completion->lease);
     }
+    world->history.now_ns = kvr_sim_now(world->sim);
     check_history_complete(&world->history, &call->base, completion);
     check_lease_complete(&world->lease, &call->base, completion);
     keep_lease(world, completion);
     if (world->clients.quiet) {
         world->clients.probe_done += completion->outcome == KVR_OUTCOME_DONE;
     }
-    bool reads = call->base.kind == KVR_CALL_READ_LINEAR && completion->outcome == KVR_OUTCOME_DONE;
+    bool reads =
+        (call->base.kind == KVR_CALL_READ_LINEAR || call->base.kind == KVR_CALL_READ_LEASE ||
+         call->base.kind == KVR_CALL_READ_STALE) &&
+        completion->outcome == KVR_OUTCOME_DONE;
     free_call(world, call);
     if (reads && !world->report.failed) {
         look_into(world, member);
@@ -445,7 +488,9 @@ uint32_t run_clients_probe(run_world *world)
             client->member = i;
             uint64_t before = world->clients.under_way;
             begin_write(world, client, node, KVR_OP_PUT);
-            begin_read(world, client, node);
+            begin_read(world, client, node, KVR_CALL_READ_LINEAR);
+            begin_read(world, client, node, KVR_CALL_READ_LEASE);
+            begin_read(world, client, node, KVR_CALL_READ_STALE);
             count += (uint32_t)(world->clients.under_way - before);
         }
     }

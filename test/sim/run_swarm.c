@@ -125,12 +125,31 @@ static void draw_clients(run_plan *plan, dice *d)
         .delete_ = draw_weight(d, 6),
         .txn = draw_weight(d, 15),
         .read_linear = draw_weight(d, 15),
-        .read_stale = draw_weight(d, 10),
+        .look = draw_weight(d, 10),
         .compact = draw_weight(d, 3),
         .lease = draw_weight(d, 10),
         .watch = draw_weight(d, 6),
         .admin = draw_weight(d, 2),
     };
+}
+
+/* Who leads, and how reads lean on it. */
+static void draw_leadership(run_plan *plan, dice *d)
+{
+    kvr_node_config *node = &plan->node;
+    if (dice_one_in(d, 2)) {
+        node->lease_ns = dice_between(d, 3 * node->heartbeat_ns, 2 * node->election_ns);
+    }
+    if (dice_one_in(d, 2)) {
+        plan->mix.read_lease = (uint32_t)dice_between(d, 1, 15);
+    }
+    if (dice_one_in(d, 2)) {
+        plan->mix.read_stale = (uint32_t)dice_between(d, 1, 10);
+    }
+    if (dice_one_in(d, 2)) {
+        plan->mix.transfer = (uint32_t)dice_between(d, 1, 2);
+    }
+    node->stall_ns = dice_between(d, node->heartbeat_ns, 2 * node->election_ns);
 }
 
 void run_plan_draw(run_plan *plan, uint64_t seed, uint64_t steps)
@@ -149,6 +168,7 @@ void run_plan_draw(run_plan *plan, uint64_t seed, uint64_t steps)
     draw_faults(plan, &d);
     draw_clients(plan, &d);
     plan->step_count = steps != 0 ? steps : dice_between(&d, 2000, 20000);
+    draw_leadership(plan, &d);
 }
 
 void run_plan_print(const run_plan *plan, FILE *out)
@@ -158,7 +178,7 @@ void run_plan_print(const run_plan *plan, FILE *out)
     (void)fprintf(
         out,
         "members %u, clients %u, keys %u, events %llu\n"
-        "election %llu ms, heartbeat %llu ms, call timeout %llu ms, drift %u ppm\n"
+        "election %llu ms, heartbeat %llu ms, call timeout %llu ms, lease %llu ms, drift %u ppm\n"
         "segment %llu, batch %u, budget %u, snapshot every %llu entries, keep %llu, "
         "message %llu\n"
         "network delay %llu + %llu us, loss %u, repeat %u, corrupt %u ppm\n"
@@ -167,8 +187,8 @@ void run_plan_print(const run_plan *plan, FILE *out)
         sim->member_count, plan->client_count, plan->key_count,
         (unsigned long long)plan->step_count, (unsigned long long)(node->election_ns / MS),
         (unsigned long long)(node->heartbeat_ns / MS),
-        (unsigned long long)(node->call_timeout_ns / MS), sim->drift_ppm,
-        (unsigned long long)sim->segment_bytes, sim->batch_bytes, sim->run_budget,
+        (unsigned long long)(node->call_timeout_ns / MS), (unsigned long long)(node->lease_ns / MS),
+        sim->drift_ppm, (unsigned long long)sim->segment_bytes, sim->batch_bytes, sim->run_budget,
         (unsigned long long)node->snapshot_entries, (unsigned long long)node->keep_entries,
         (unsigned long long)node->message_bytes_max,
         (unsigned long long)(plan->network.delay_ns_min / US),

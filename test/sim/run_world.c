@@ -264,6 +264,7 @@ bool run_world_new(run_world *world)
     check_wal_init(&world->wal, world->ghost, &world->report);
     check_store_init(&world->store, &world->raft, &world->report);
     check_history_init(&world->history, &world->store, &world->report);
+    world->history.drift_ppm = world->plan.sim.drift_ppm;
     check_lease_init(&world->lease, &world->store, plan->sim.drift_ppm, &world->report);
     check_watch_init(&world->watch, &world->store, &world->report);
     kvr_status status = kvr_sim_new(&plan->sim, &world->sim);

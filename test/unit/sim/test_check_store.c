@@ -315,6 +315,42 @@ Test(check_history, H1_a_linear_read_is_older_than_what_was_answered)
     EXPECT_VIOLATION("H1");
 }
 
+/* FAULTS 45 */
+Test(check_history, H1_a_lease_read_is_older_than_what_was_answered)
+{
+    uint64_t index = put(1, "a");
+    history_call write = begin_put("a");
+    end_put(&write, index, 2);
+    history_call read = {.kind = KVR_CALL_READ_LEASE};
+    check_history_invoke(&history, &read);
+    kvr_completion completion = {.kind = KVR_CALL_READ_LEASE, .revision = 1};
+    check_history_complete(&history, &read, &completion);
+    EXPECT_VIOLATION("H1");
+}
+
+/* A copy may be old, and has to say so: by a clock that is a tenth slow it is older than it
+ * says. */
+Test(check_history, H4_a_copy_is_older_than_it_says)
+{
+    const uint64_t second = 1000000000;
+    history.drift_ppm = 100000;
+    uint64_t index = put(1, "a");
+    history_call write = begin_put("a");
+    history.now_ns = 10 * second;
+    end_put(&write, index, 2);
+    history_call read = {.kind = KVR_CALL_READ_STALE, .invoked_ns = 20 * second};
+    check_history_invoke(&history, &read);
+    kvr_completion completion = {
+        .kind = KVR_CALL_READ_STALE, .revision = 1, .stale_ns = UINT64_MAX};
+    check_history_complete(&history, &read, &completion);
+    completion.stale_ns = 9 * second + 1;
+    check_history_complete(&history, &read, &completion);
+    EXPECT_NONE();
+    completion.stale_ns = 9 * second - second / 100;
+    check_history_complete(&history, &read, &completion);
+    EXPECT_VIOLATION("H4");
+}
+
 Test(check_history, H1_two_linear_reads_go_back)
 {
     (void)put(1, "a");
