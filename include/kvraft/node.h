@@ -225,10 +225,10 @@ KVR_API kvr_status kvr_node_compact(kvr_node *node, const kvr_node_call *call,
  * that can reach the leader. Refused with KVR_ENOLEADER or KVR_ETIMEDOUT. Thesis 6.4. */
 KVR_API kvr_status kvr_node_read_linear(kvr_node *node, const kvr_node_call *call) KVR_MUST_USE;
 
-/* The same for less, if the group's setting lease_ns is on: answered without a round of messages
- * while the leader holds its lease, at other members after one question to it. Linearizable if
- * clocks keep to the bound that kvr_raft_read_lease states; then also in a process that is paused.
- * Without a lease it is as read_linear. Thesis 6.4.1. */
+/* The same for less, if the group's setting lease_ns is on (kvr_node_member_change): answered
+ * without a round of messages while the leader holds its lease, at other members after one question
+ * to it. Linearizable if clocks keep to the bound that kvr_raft_read_lease states; then also in a
+ * process that is paused. Without a lease it is as read_linear. Thesis 6.4.1. */
 KVR_API kvr_status kvr_node_read_lease(kvr_node *node, const kvr_node_call *call) KVR_MUST_USE;
 
 /* Completes as soon as this member's own copy is known to be at most `stale_ns_max` old

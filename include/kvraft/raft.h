@@ -211,13 +211,14 @@ KVR_API kvr_status kvr_raft_read_index(kvr_raft *raft, uint64_t context) KVR_MUS
 /* The same for less: while the leader holds its lease it is answered without a round of messages,
  * at a follower after one question to the leader; else it is as kvr_raft_read_index.
  *
- * The lease is a setting of the group (lease_ns, 0: off): whoever heard a leader votes for nobody
- * else for lease_ns, after its own start neither; the leader answers for nine tenths of that after
- * it sent a round that a quorum heard, and not at all from the moment on when it hands over. So it
- * is linearizable IF the clocks of any two members run at rates that differ by less than a tenth,
- * count the time that a machine sleeps (CLOCK_BOOTTIME, not CLOCK_MONOTONIC), do not jump back, and
- * if `now_ns` of each ready was read after the calls and messages before it were taken in. A
- * process that is paused anywhere, or lags, answers late and nothing else. Thesis 6.4.1. */
+ * The lease is a setting of the group (lease_ns of its first config, then KVR_CHANGES_LEASE; 0:
+ * off): whoever heard a leader votes for nobody else for lease_ns, after its own start neither; the
+ * leader answers for nine tenths of that after it sent a round that a quorum heard, and not at all
+ * from the moment on when it hands over. So it is linearizable IF the clocks of any two members run
+ * at rates that differ by less than a tenth, count the time that a machine sleeps (CLOCK_BOOTTIME,
+ * not CLOCK_MONOTONIC), do not jump back, and if `now_ns` of each ready was read after the calls
+ * and messages before it were taken in. A process that is paused anywhere, or lags, answers late
+ * and nothing else. Thesis 6.4.1. */
 KVR_API kvr_status kvr_raft_read_lease(kvr_raft *raft, uint64_t context) KVR_MUST_USE;
 
 /* The state machine holds everything up to `index` (an index of a ready's committed entries, or of

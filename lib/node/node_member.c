@@ -49,6 +49,7 @@ static void encode(const kvr_raft_changes *changes, uint8_t *out)
     kvr__store_u32(out + 24, changes->flags);
     kvr__store_u32(out + 28, changes->data_copies_min);
     kvr__store_u32(out + 32, changes->change_count);
+    kvr__store_u64(out + 40, changes->lease_ns);
     out += KVR__CHANGE_HEAD;
     for (uint32_t i = 0; i < changes->change_count; i++) {
         const kvr_member_change *change = &changes->changes[i];
@@ -240,6 +241,7 @@ static bool decode(const kvr_slice *record, kvr_raft_changes *out_changes,
     out_changes->data_copies_min = kvr__read_u32(&reader);
     out_changes->change_count = kvr__read_u32(&reader);
     (void)kvr__read_u32(&reader);
+    out_changes->lease_ns = kvr__read_u64(&reader);
     if (out_changes->change_count > KVR__CHANGE_ITEMS_MAX) {
         return false;
     }

@@ -12,17 +12,17 @@
 
 #include "node_calls.h"
 
-/* One ask, as its post carries it and as a call keeps it: 40 bytes, then `change count` changes.
+/* One ask, as its post carries it and as a call keeps it: 48 bytes, then `change count` changes.
  *
  *   0 u64 term of the leader that is asked   8 u64 incarnation   16 u64 sequence   24 u32 flags
- *  28 u32 data copies                       32 u32 change count  36 u32 0
+ *  28 u32 data copies   32 u32 change count   36 u32 0   40 u64 lease_ns
  *   each change: u8 kind   u8 role   u8 flags   u8 0   u32 size of attributes   u64 id   attributes
  *
  * One answer: u64 term   u64 incarnation   u64 sequence   i32 status   u32 0. */
 enum {
     KVR__POST_CHANGE = 4,
     KVR__POST_CHANGE_ANSWER = 5,
-    KVR__CHANGE_HEAD = 40,
+    KVR__CHANGE_HEAD = 48,
     KVR__CHANGE_ITEM = 16,
     KVR__CHANGE_ITEMS_MAX = 64,
     KVR__CHANGE_ANSWER_SIZE = 32,

@@ -178,10 +178,12 @@ static bool are_sound(const kvr_raft *raft, const kvr_raft_changes *changes)
            (leaves ? changes->flags == KVR_CHANGES_LEAVE && changes->change_count == 0 : does);
 }
 
-/* Nothing of a change before it is left to wait for. */
+/* Nothing of a change before it is left to wait for, and the log does not grow away from who takes
+ * over. */
 static bool may_change(const kvr_raft *raft)
 {
-    return kvr__raft_read_own_term_committed(raft) && last_configured(raft)->index <= raft->applied;
+    return raft->handover.to == 0 && kvr__raft_read_own_term_committed(raft) &&
+           last_configured(raft)->index <= raft->applied;
 }
 
 kvr_status kvr_raft_change(kvr_raft *raft, const kvr_raft_changes *changes,
@@ -335,6 +337,7 @@ static kvr_status step_down(kvr_raft *raft)
 {
     kvr_status status = kvr__raft_replication_broadcast(raft);
     if (status == KVR_OK) {
+        kvr__raft_handover_farewell(raft);
         kvr__raft_trace(raft, "step-down", raft->commit, 0);
         kvr__raft_election_follow(raft, raft->term, 0);
     }
@@ -343,7 +346,7 @@ static kvr_status step_down(kvr_raft *raft)
 
 static kvr_status lead_on(kvr_raft *raft, const kvr__raft_configured *last)
 {
-    if (!kvr__raft_read_own_term_committed(raft)) {
+    if (raft->handover.to != 0 || !kvr__raft_read_own_term_committed(raft)) {
         raft->change_due = true; /* looked at again: it is not long until then */
         return KVR_OK;
     }

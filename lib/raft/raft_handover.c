@@ -201,17 +201,20 @@ kvr_status kvr__raft_handover_send(kvr_raft *raft)
     return status;
 }
 
-/* A leader that ends: what was not sent is dropped, and the best member is told not to wait for an
- * election timeout. Nothing is lost if this is: it is a hint (FAULTS 2: term and vote are durable,
- * and it says nothing else). */
+/* A leader that goes tells the best member not to wait for an election timeout. Nothing is lost if
+ * this is: it is a hint. */
+bool kvr__raft_handover_farewell(kvr_raft *raft)
+{
+    const kvr__raft_member *best = find_best(raft, raft->commit);
+    return best != NULL && tell_successor(raft, best->id) == KVR_OK;
+}
+
+/* A leader that ends: what was not sent is dropped, and that is said instead (FAULTS 2: term and
+ * vote are durable, and it says nothing else). */
 void kvr__raft_handover_last_words(kvr_raft *raft)
 {
     kvr__raft_outbox_clear(raft);
-    if (raft->role != KVR_ROLE_LEADER) {
-        return;
-    }
-    const kvr__raft_member *best = find_best(raft, raft->commit);
-    raft->last_words = best != NULL && tell_successor(raft, best->id) == KVR_OK;
+    raft->last_words = raft->role == KVR_ROLE_LEADER && kvr__raft_handover_farewell(raft);
 }
 
 kvr_status kvr__raft_recv_transfer(kvr_raft *raft, const kvr__raft_message *message)

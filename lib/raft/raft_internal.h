@@ -163,6 +163,7 @@ uint64_t kvr__raft_replication_flush_age(const kvr_raft *raft);
 void kvr__raft_handover_reset(kvr_raft *raft);
 void kvr__raft_handover_tick(kvr_raft *raft);
 kvr_status kvr__raft_handover_send(kvr_raft *raft);
+bool kvr__raft_handover_farewell(kvr_raft *raft);
 void kvr__raft_handover_last_words(kvr_raft *raft);
 bool kvr__raft_handover_is_meant(const kvr_raft *raft, uint64_t asked_term,
                                  const kvr__raft_vote *vote);

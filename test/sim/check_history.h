@@ -4,8 +4,8 @@
  * client asked (H2), give the answer that the model gave, stand behind all that was answered before
  * the call began (H1), and be no other call's (H3). A linear read shows a revision that is not
  * older than any that was seen before it began (R14), one by lease too; one of a member's own copy
- * none older than what had been seen as long before as it says (H4). What was refused stands nowhere in the log
- * (H6). Unknown outcomes may go either way, at most once. */
+ * none older than what had been seen as long before as it says (H4). What was refused stands
+ * nowhere in the log (H6). Unknown outcomes may go either way, at most once. */
 #ifndef KVRAFT_TEST_SIM_CHECK_HISTORY_H
 #define KVRAFT_TEST_SIM_CHECK_HISTORY_H
 

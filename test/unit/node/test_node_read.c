@@ -322,3 +322,36 @@ Test(node_read, a_member_that_knows_no_bound_says_so)
     cluster_expect(&c, read, KVR_OUTCOME_DONE, KVR_OK);
     cr_assert_eq(c.calls[read].stale_ns, UINT64_MAX);
 }
+
+/* The setting is the group's: one call turns lease reads on, on every member. */
+Test(node_read, leases_are_turned_on_and_off_by_a_change)
+{
+    uint32_t leader = cluster_leader(&c);
+    kvr_raft_changes changes = {
+        .size = sizeof changes, .flags = KVR_CHANGES_LEASE, .lease_ns = 1 * SECOND};
+    kvr_node_call options;
+    uint32_t on = cluster_call(&c, &options, 0);
+    cr_assert_eq(kvr_node_member_change(c.members[cluster_follower(&c)].node, &options, &changes),
+                 KVR_OK);
+    cluster_pass(&c, 500 * MILLISECOND);
+    cluster_expect(&c, on, KVR_OUTCOME_DONE, KVR_OK);
+    uint32_t read = read_lease(leader);
+    cluster_pass(&c, 1 * MILLISECOND);
+    cluster_expect(&c, read, KVR_OUTCOME_DONE, KVR_OK);
+    cr_assert_eq(c.members[leader].counters.reads_by_lease, 1);
+    for (uint32_t i = 0; i < 3; i++) {
+        cr_assert_eq(cluster_status(&c, i).raft.lease_ns, 1 * SECOND);
+    }
+
+    cluster_crash(&c, leader); /* it is in the log, not in the config */
+    cluster_boot(&c, leader);
+    leader = cluster_elect(&c);
+    cluster_pass(&c, 1 * SECOND);
+    cr_assert_neq(cluster_status(&c, leader).raft.lease_end_ns, 0);
+    changes.lease_ns = 0;
+    uint32_t off = cluster_call(&c, &options, 0);
+    cr_assert_eq(kvr_node_member_change(c.members[leader].node, &options, &changes), KVR_OK);
+    cluster_pass(&c, 500 * MILLISECOND);
+    cluster_expect(&c, off, KVR_OUTCOME_DONE, KVR_OK);
+    cr_assert_eq(cluster_status(&c, leader).raft.lease_end_ns, 0);
+}

@@ -175,7 +175,9 @@ static void change(script *s)
                                 (has_word(s, "stay") ? (uint32_t)KVR_CHANGES_STAY : 0) |
                                 (has_word(s, "leave") ? (uint32_t)KVR_CHANGES_LEAVE : 0) |
                                 (has_word(s, "unchecked") ? (uint32_t)KVR_CHANGES_UNCHECKED : 0) |
-                                (option(s, "copies") != NULL ? (uint32_t)KVR_CHANGES_COPIES : 0),
+                                (option(s, "copies") != NULL ? (uint32_t)KVR_CHANGES_COPIES : 0) |
+                                (option(s, "lease") != NULL ? (uint32_t)KVR_CHANGES_LEASE : 0),
+                            .lease_ns = option_number(s, "lease", 0) * CLUSTER_MS,
                             .change_count = count,
                             .data_copies_min = (uint32_t)option_number(s, "copies", 0),
                             .changes = changes};
