@@ -104,6 +104,7 @@ typedef struct kvr_node_config {
 
     uint64_t election_ns;  /* default 1 s */
     uint64_t heartbeat_ns; /* default 100 ms */
+    uint64_t quiet_ns;     /* default 0: never; see raft.h. A group with leases never is */
     uint64_t stall_ns;     /* as in kvr_raft_config: default election_ns */
     uint64_t lease_ns;     /* of a new cluster, as `members`: lease reads; 0: none */
     /* default 5 s + 2 x election_ns: then a call ends unknown (reads: refused) */
@@ -376,6 +377,10 @@ KVR_API void kvr_node_advance(kvr_node *node);
  * up, serving the tables of the config. Calls back: storage.submit, transport.send, sink, log,
  * trace. Statuses as kvr_node_ready_get; KVR_EINVAL if storage, transport or clock is missing. */
 KVR_API kvr_status kvr_node_run(kvr_node *node, uint32_t budget) KVR_MUST_USE;
+
+/* A quiet group speaks again: call it for each of a process's groups that share a member whose
+ * connection broke. See kvr_raft_wake. */
+KVR_API void kvr_node_wake(kvr_node *node);
 
 /* When run must be called though nothing arrived: ns of the host's clock; 0: at once; UINT64_MAX:
  * never. */

@@ -138,6 +138,11 @@ typedef struct kvr_raft_config {
     /* entries that stay in memory though all members in step have them, default 64 KiB; a
      * follower that needs older ones gets them from storage (READ) */
     uint64_t log_memory_bytes;
+    /* A group in which nothing happened for so long and whose members are all level goes quiet: no
+     * heartbeats, no timeouts, until anybody has something to say. A leader that dies meanwhile is
+     * missed when it is needed: see kvr_raft_wake. 0, the default: never; else at least
+     * election_ns, the same on all members. */
+    uint64_t quiet_ns;
     uint32_t trace; /* 1: ready.traces tells each change of state */
     /* a leader hands over to a member in step whose priority is higher; elections ignore it, so it
      * never costs availability. Default 0 */
@@ -322,6 +327,15 @@ KVR_API kvr_status kvr_raft_change(kvr_raft *raft, const kvr_raft_changes *chang
 KVR_API kvr_status kvr_raft_post(kvr_raft *raft, uint64_t to, uint8_t type,
                                  const kvr_slice *body) KVR_MUST_USE;
 
+/* A quiet member speaks and listens again. Call it when a connection to a member of the group
+ * breaks, so that a dead leader is replaced though nobody asks for it. O(1), changes nothing of one
+ * that is awake. */
+KVR_API void kvr_raft_wake(kvr_raft *raft);
+
+/* 1: the layer above needs the leader's heartbeats (for clocks of its own, say): the group does not
+ * go quiet while this member says so. 0, at first: it does not. */
+KVR_API void kvr_raft_keep_awake(kvr_raft *raft, uint8_t awake);
+
 /* ------------------------------------------------------------------ ready */
 
 typedef struct kvr_raft_read {
@@ -426,6 +440,7 @@ typedef struct kvr_raft_status {
     uint64_t configuration_index; /* of the configuration in force; above commit_index: not final */
     uint32_t data_copies_min;
     uint32_t data_copies; /* leader: members that hold data and have the last commit */
+    uint64_t quiet;       /* 1: see config.quiet_ns */
 } kvr_raft_status;
 
 /* What the leader knows of one follower. Times are of the leader's clock. */

@@ -75,6 +75,7 @@ static kvr_status new_raft(kvr_node *node)
     config.witness = from->witness;
     config.election_ns = from->election_ns;
     config.heartbeat_ns = from->heartbeat_ns;
+    config.quiet_ns = from->quiet_ns;
     config.stall_ns = from->stall_ns;
     config.lease_ns = from->lease_ns;
     config.counters = from->counters;
@@ -344,6 +345,13 @@ kvr_status kvr_node_snapshot(kvr_node *node)
         node->snapshots.wanted = node->applied.index > node->snapshots.last_index;
     }
     return status;
+}
+
+void kvr_node_wake(kvr_node *node)
+{
+    if (node != NULL && kvr__node_may_take(node) == KVR_OK) {
+        kvr_raft_wake(node->raft);
+    }
 }
 
 void kvr_node_get_status(const kvr_node *node, kvr_node_status *out_status)

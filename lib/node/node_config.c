@@ -64,6 +64,9 @@ static const char *check_limits(const kvr_node_config *config)
     if (config->heartbeat_ns > UINT64_MAX / 4 || config->election_ns > UINT64_MAX / 4) {
         return "heartbeat_ns or election_ns is beyond all time: give nanoseconds";
     }
+    if (config->quiet_ns > 0 && config->quiet_ns < config->election_ns) {
+        return "quiet_ns must be 0 or at least election_ns";
+    }
     if (config->heartbeat_ns * 2 >= config->election_ns) {
         return "heartbeat_ns must be less than half of election_ns, or followers take a slow "
                "leader "

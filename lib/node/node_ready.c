@@ -123,6 +123,18 @@ static uint32_t *a_little(uint32_t *budget)
     return budget;
 }
 
+/* Leases live by the leader's clock, and calls by its being missed. */
+static void keep_awake(kvr_node *node)
+{
+    if (node->config.quiet_ns > 0) {
+        int64_t lease; /* any: their ids may be negative */
+        bool busy = node->calls.write_count + node->calls.other_count > 0 ||
+                    node->snapshots.taking != NULL || node->snapshots.installing != NULL ||
+                    kvr_lease_list(node->book, INT64_MIN, 1, &lease, 1) > 0;
+        kvr_raft_keep_awake(node->raft, busy);
+    }
+}
+
 static kvr_status change_state(kvr_node *node, uint32_t *budget)
 {
     kvr_status status = kvr__apply_run(node, a_little(budget));
@@ -130,7 +142,9 @@ static kvr_status change_state(kvr_node *node, uint32_t *budget)
     kvr__leasing_role(node);
     kvr__reads_finish(node);
     status = first_error(status, free_compacted(node, a_little(budget)));
-    return first_error(status, kvr__taking_run(node, a_little(budget)));
+    status = first_error(status, kvr__taking_run(node, a_little(budget)));
+    keep_awake(node);
+    return status;
 }
 
 /* Raft's requests are shown where they are, unless this room has one too. */

@@ -161,6 +161,9 @@ kvr_status kvr_raft_receive(kvr_raft *raft, const kvr_slice *bytes)
     if (head->term > raft->term && head->term - raft->term > KVR__RAFT_TERM_JUMP_MAX) {
         return kvr__raft_recv_bad(raft);
     }
+    if (head->type != KVR__RAFT_HEARTBEAT && head->type != KVR__RAFT_HEARTBEAT_REPLY) {
+        kvr_raft_wake(raft);
+    }
     KVR__RAFT_COUNT(raft, messages_received[head->type], 1);
     KVR__RAFT_COUNT(raft, bytes_received, bytes->size);
     status = dispatch_message(raft, &message);
@@ -271,6 +274,7 @@ void kvr_raft_get_status(const kvr_raft *raft, kvr_raft_status *out_status)
     const kvr__raft_member *self = kvr__raft_self(raft);
     kvr_raft_status status = {
         .size = out_status->size,
+        .quiet = raft->quiet,
         .role = raft->role,
         .member_role = self == NULL ? KVR__RAFT_ROLE_NONE : self->role,
         .term = raft->term,

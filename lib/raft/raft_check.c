@@ -112,6 +112,17 @@ static void check_role(const kvr_raft *raft)
     }
 }
 
+/* 10. Quiet: nothing is due, whatever time passes. */
+static void check_quiet(const kvr_raft *raft)
+{
+    if (raft->quiet && !raft->wake_due) {
+        KVR_ASSERT(raft->leader != 0);
+        KVR_ASSERT(raft->role == KVR_ROLE_LEADER || raft->role == KVR_ROLE_FOLLOWER);
+        KVR_ASSERT(raft->reads.count == 0);
+        KVR_ASSERT(raft->log.last_index == raft->commit);
+    }
+}
+
 /* 6. Progress: match <= what the follower can have, match < next, the window holds what is under
  *    way. */
 static void check_progress(const kvr_raft *raft, const kvr__raft_progress *progress)
@@ -221,6 +232,7 @@ void kvr__raft_check(kvr_raft *raft)
     if (raft->role == KVR_ROLE_LOADING || raft->role == KVR_ROLE_FAILED) {
         return;
     }
+    check_quiet(raft);
     check_indices(raft);
     check_durable(raft);
     check_role(raft);

@@ -114,6 +114,9 @@ static const char *limits_fault(const kvr_raft_config *config)
     if (config->heartbeat_ns >= config->election_ns / 2) {
         return "heartbeat_ns is not less than half of election_ns";
     }
+    if (config->quiet_ns > 0 && config->quiet_ns < config->election_ns) {
+        return "quiet_ns is less than election_ns, and not 0";
+    }
     if (config->lease_ns > 0 && !kvr__raft_config_lease_is_sound(config, config->lease_ns)) {
         return "lease_ns is less than 3 x heartbeat_ns, or above an hour";
     }

@@ -39,6 +39,8 @@ static void enter_term(kvr_raft *raft, uint64_t term)
 static void forget_leader(kvr_raft *raft)
 {
     raft->leader = 0;
+    raft->quiet = false;
+    raft->quieting = false;
     raft->leader_heard = false;
     raft->lease.fresh_round = 0;
     raft->ack = false;
@@ -79,7 +81,7 @@ void kvr__raft_election_draw_timeout(kvr_raft *raft)
 
 void kvr__raft_election_reset_timer(kvr_raft *raft)
 {
-    raft->election_deadline = raft->now + raft->election_timeout_ns;
+    raft->election_deadline = raft->quiet ? UINT64_MAX : raft->now + raft->election_timeout_ns;
 }
 
 /* While this is true, votes are neither asked for nor given: a member that was cut off must not
@@ -89,8 +91,8 @@ bool kvr__raft_election_has_live_leader(const kvr_raft *raft)
     if (raft->role == KVR_ROLE_LEADER) {
         return true;
     }
-    return raft->leader != 0 &&
-           (raft->leader_heard || raft->now - raft->leader_heard_ns < raft->config.election_ns);
+    return raft->leader != 0 && (raft->quiet || raft->leader_heard ||
+                                 raft->now - raft->leader_heard_ns < raft->config.election_ns);
 }
 
 /* ------------------------------------------------------------------ becoming leader */
@@ -216,9 +218,12 @@ static void check_quorum(kvr_raft *raft)
     }
 }
 
+/* At whole multiples of the interval, so that the heartbeats of all groups of a process are due
+ * together and may travel together. */
 static void leader_tick(kvr_raft *raft)
 {
-    raft->heartbeat_deadline = raft->now + raft->config.heartbeat_ns;
+    const uint64_t interval = raft->config.heartbeat_ns;
+    raft->heartbeat_deadline = raft->now - raft->now % interval + interval;
     check_quorum(raft);
     if (raft->role == KVR_ROLE_LEADER) {
         raft->broadcast = true;
@@ -227,6 +232,7 @@ static void leader_tick(kvr_raft *raft)
         kvr__raft_replication_tick(raft);
         kvr__raft_handover_tick(raft);
         kvr__raft_change_tick(raft);
+        kvr__raft_idle_tick(raft);
     }
 }
 

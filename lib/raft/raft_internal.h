@@ -97,6 +97,10 @@ void kvr__raft_progress_sent(kvr__raft_progress *progress, uint64_t last);
 
 void kvr__raft_idle_note(kvr_raft *raft);    /* a ready is shown */
 void kvr__raft_idle_advance(kvr_raft *raft); /* it is over */
+void kvr__raft_idle_tick(kvr_raft *raft);    /* leader: a heartbeat is due */
+void kvr__raft_idle_awake(kvr_raft *raft);   /* wake_due, and now is now */
+void kvr__raft_idle_beat(kvr_raft *raft, const kvr__raft_heartbeat *heartbeat);
+void kvr__raft_idle_answer(kvr_raft *raft, kvr__raft_progress *progress, bool is_quiet);
 /* Gives back the arrays of readies, as far as nothing waits in them. */
 void kvr__raft_idle_release(kvr_raft *raft);
 

@@ -61,6 +61,7 @@ enum {
     KVR__RAFT_REFUSED = 1,     /* APPEND_REPLY, READ_REPLY */
     KVR__RAFT_STORE_FULL = 2,  /* APPEND_REPLY, HEARTBEAT_REPLY: a write found no room */
     KVR__RAFT_NO_REPLY = 1,    /* HEARTBEAT: it only tells the commit index */
+    KVR__RAFT_QUIET = 4,       /* HEARTBEAT: be quiet; HEARTBEAT_REPLY: it is */
     KVR__RAFT_LEADS = 2,       /* HEARTBEAT: by its lease, the sender led for certain */
     KVR__RAFT_BY_LEASE = 1,    /* READ: the leader's lease is good enough */
     KVR__RAFT_LAST_CHUNK = 1,  /* SNAPSHOT */

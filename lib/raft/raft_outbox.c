@@ -50,6 +50,9 @@ uint8_t *kvr__raft_outbox_open(kvr_raft *raft, uint64_t to, uint8_t type, size_t
         KVR__RAFT_COUNT(raft, messages_dropped, 1);
         return NULL;
     }
+    if (type != KVR__RAFT_HEARTBEAT && type != KVR__RAFT_HEARTBEAT_REPLY) {
+        kvr_raft_wake(raft);
+    }
     outbox->messages[outbox->count] = (kvr_message){
         .to = to,
         .token = start,

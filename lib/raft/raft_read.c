@@ -79,11 +79,13 @@ static kvr_status take_read(kvr_raft *raft, uint64_t context, bool by_lease)
 
 kvr_status kvr_raft_read_index(kvr_raft *raft, uint64_t context)
 {
+    kvr_raft_wake(raft);
     return take_read(raft, context, false);
 }
 
 kvr_status kvr_raft_read_lease(kvr_raft *raft, uint64_t context)
 {
+    kvr_raft_wake(raft);
     return take_read(raft, context, true);
 }
 

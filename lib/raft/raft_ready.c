@@ -46,6 +46,9 @@ static void pass_time(kvr_raft *raft, uint64_t now_ns)
     if (now_ns > raft->now) {
         raft->now = now_ns;
     }
+    if (raft->wake_due) {
+        kvr__raft_idle_awake(raft);
+    }
     if (raft->heard_any) {
         stamp_heard(raft);
     }

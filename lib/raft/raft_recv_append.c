@@ -288,6 +288,7 @@ kvr_status kvr__raft_recv_heartbeat(kvr_raft *raft, const kvr__raft_message *mes
     }
     uint64_t commit = heartbeat.commit < raft->verified ? heartbeat.commit : raft->verified;
     kvr__raft_replication_set_commit(raft, commit);
+    kvr__raft_idle_beat(raft, &heartbeat);
     if ((heartbeat.flags & KVR__RAFT_NO_REPLY) == 0) {
         raft->heartbeat_reply = true;
         raft->work = true;
@@ -362,6 +363,7 @@ kvr_status kvr__raft_recv_heartbeat_reply(kvr_raft *raft, const kvr__raft_messag
         member->progress.priority = reply.priority;
         member->progress.stamp = reply.stamp;
         note_follower(raft, &member->progress, reply.round, reply.free_bytes, reply.flush_age_ns);
+        kvr__raft_idle_answer(raft, &member->progress, (reply.flags & KVR__RAFT_QUIET) != 0);
     }
     return KVR_OK;
 }

@@ -12,7 +12,10 @@ uint64_t kvr__raft_replication_lease_clock(const kvr_raft *raft)
     if (raft->role != KVR_ROLE_LEADER) {
         return raft->lease_seen;
     }
-    return raft->lease_base + (raft->now - raft->lease_begin_ns);
+    /* It stands still while the group is quiet: what is appended then is stamped with no time at
+     * hand, and nobody's lease may end early for it. */
+    uint64_t now = raft->quiet ? raft->quiet_since_ns : raft->now;
+    return raft->lease_base + (now - raft->lease_begin_ns);
 }
 
 void kvr_raft_lease_clock_raise(kvr_raft *raft, uint64_t lease_clock)
@@ -59,6 +62,7 @@ static kvr_status append_own(kvr_raft *raft, uint8_t kind, kvr_slice command, ui
     }
     kvr__raft_log_commit_room(&raft->log, raft->term, (uint32_t)size);
     KVR__RAFT_COUNT(raft, entries_appended, 1);
+    kvr_raft_wake(raft);
     raft->send_due = true;
     raft->work = true;
     return KVR_OK;
@@ -319,7 +323,8 @@ kvr_status kvr__raft_replication_broadcast(kvr_raft *raft)
     kvr_status first = KVR_OK;
     for (uint32_t i = 0; i < raft->member_count; i++) {
         if (i != raft->self) {
-            kvr_status status = send_heartbeat(raft, &raft->members[i], 0);
+            uint16_t flags = raft->quieting ? KVR__RAFT_QUIET : 0;
+            kvr_status status = send_heartbeat(raft, &raft->members[i], flags);
             first = first == KVR_OK ? status : first;
         }
     }
@@ -391,7 +396,8 @@ kvr_status kvr__raft_replication_answer_heartbeat(kvr_raft *raft)
         .round = raft->round,
         .free_bytes = kvr__raft_store_room(raft),
         .flush_age_ns = kvr__raft_replication_flush_age(raft),
-        .flags = raft->store.full ? KVR__RAFT_STORE_FULL : 0,
+        .flags =
+            (raft->store.full ? KVR__RAFT_STORE_FULL : 0) | (raft->quiet ? KVR__RAFT_QUIET : 0),
         .priority = raft->config.priority,
         .stamp = kvr__raft_lease_stamp_out(raft),
     };

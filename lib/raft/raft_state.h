@@ -93,7 +93,8 @@ typedef struct kvr__raft_progress {
     bool heard;      /* since the last ready */
     /* its next entries are no longer in memory: they are read from storage */
     bool fetching;
-    uint8_t reserved[7];
+    bool quiet; /* it agreed to be */
+    uint8_t reserved[6];
 } kvr__raft_progress;
 
 typedef struct kvr__raft_member {
@@ -292,6 +293,12 @@ struct kvr_raft {
     uint64_t election_timeout_ns; /* drawn with each change of role */
     uint64_t heartbeat_deadline;  /* leader: heartbeats; others: repetitions */
     uint64_t busy_ns;             /* of the last ready that showed more than messages */
+    uint64_t quiet_since_ns;
+    bool quiet;      /* no heartbeats, no timeouts: see raft_idle.c */
+    bool quieting;   /* leader: asks the others to be quiet */
+    bool wake_due;   /* at the next ready */
+    bool keep_awake; /* the layer above asks for it */
+    uint8_t reserved9[4];
     uint64_t leader_heard_ns;
     bool leader_heard; /* since the last ready */
     bool clock_started;

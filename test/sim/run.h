@@ -124,6 +124,8 @@ typedef struct run_world {
     uint64_t blocks;         /* of memory, now */
     uint64_t spins;          /* events since time moved */
     uint64_t last_ns;
+    bool is_asleep; /* nothing will happen unless somebody asks for it */
+    uint8_t reserved[7];
 } run_world;
 
 /* What became of a seed. */
@@ -140,7 +142,7 @@ typedef struct run_verdict {
 bool run_world_new(run_world *world);
 void run_world_free(run_world *world);
 
-/* One event, and all that is checked after it. False: a violation, or the end. */
+/* One event, and all that is checked after it. False: a violation, or there is none (is_asleep). */
 bool run_world_step(run_world *world);
 bool run_world_is_up(const run_world *world, uint32_t member);
 void run_world_status(const run_world *world, uint32_t member, kvr_node_status *out_status);

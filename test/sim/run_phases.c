@@ -97,14 +97,15 @@ static void wait_for(run_world *world, bool (*done)(run_world *), uint64_t span_
 {
     uint64_t end = kvr_sim_now(world->sim) + span_ns;
     uint32_t steps = 0;
+    world->is_asleep = false;
     while (!world->report.failed) {
-        if (steps++ % LOOK_EVERY == 0) {
+        if (world->is_asleep || steps++ % LOOK_EVERY == 0) {
             restart_failed(world);
             if (done(world)) {
                 return;
             }
         }
-        if (kvr_sim_now(world->sim) >= end) {
+        if (world->is_asleep || kvr_sim_now(world->sim) >= end) {
             char members[200] = "";
             describe(world, members, sizeof members);
             check_fail(&world->report, "L", "%s for %llu ms after healing;%s", what,

@@ -230,10 +230,11 @@ static void on_event(void *ctx, const kvr_sim_event *event)
 bool run_world_step(run_world *world)
 {
     kvr_status status = kvr_sim_step(world->sim, NULL);
-    if (status != KVR_OK) {
+    world->is_asleep = status == KVR_END; /* a quiet group, and nobody who asks for anything */
+    if (status != KVR_OK && status != KVR_END) {
         check_fail(&world->report, "F", "the simulator says %s", kvr_status_name(status));
     }
-    return !world->report.failed;
+    return !world->report.failed && !world->is_asleep;
 }
 
 /* ------------------------------------------------------------------ life */

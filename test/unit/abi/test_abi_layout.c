@@ -141,7 +141,7 @@ Test(abi_layout, structs_of_host_from_trace_event)
 
 Test(abi_layout, structs_of_raft_from_member)
 {
-    SIZE(kvr_raft_config, 192);
+    SIZE(kvr_raft_config, 200);
     AT(kvr_raft_config, size, 0);
     AT(kvr_raft_config, member_count, 4);
     AT(kvr_raft_config, cluster_id, 8);
@@ -162,14 +162,15 @@ Test(abi_layout, structs_of_raft_from_member)
     AT(kvr_raft_config, snapshot_chunk_bytes, 124);
     AT(kvr_raft_config, apply_bytes_max, 128);
     AT(kvr_raft_config, log_memory_bytes, 136);
-    AT(kvr_raft_config, trace, 144);
-    AT(kvr_raft_config, priority, 148);
-    AT(kvr_raft_config, data_copies_min, 152);
-    AT(kvr_raft_config, witness, 156);
-    AT(kvr_raft_config, reserved, 160);
-    AT(kvr_raft_config, counters, 168);
-    AT(kvr_raft_config, allocator, 176);
-    AT(kvr_raft_config, allocator_ctx, 184);
+    AT(kvr_raft_config, quiet_ns, 144);
+    AT(kvr_raft_config, trace, 152);
+    AT(kvr_raft_config, priority, 156);
+    AT(kvr_raft_config, data_copies_min, 160);
+    AT(kvr_raft_config, witness, 164);
+    AT(kvr_raft_config, reserved, 168);
+    AT(kvr_raft_config, counters, 176);
+    AT(kvr_raft_config, allocator, 184);
+    AT(kvr_raft_config, allocator_ctx, 192);
     SIZE(kvr_raft_proposal, 16);
     AT(kvr_raft_proposal, index, 0);
     AT(kvr_raft_proposal, term, 8);
@@ -200,7 +201,7 @@ Test(abi_layout, structs_of_raft_from_member)
     AT(kvr_raft_ready, posts, 64);
     AT(kvr_raft_ready, traces, 72);
     AT(kvr_raft_ready, install, 80);
-    SIZE(kvr_raft_status, 200);
+    SIZE(kvr_raft_status, 208);
     AT(kvr_raft_status, size, 0);
     AT(kvr_raft_status, role, 4);
     AT(kvr_raft_status, member_role, 5);
@@ -231,6 +232,7 @@ Test(abi_layout, structs_of_raft_from_member)
     AT(kvr_raft_status, configuration_index, 184);
     AT(kvr_raft_status, data_copies_min, 192);
     AT(kvr_raft_status, data_copies, 196);
+    AT(kvr_raft_status, quiet, 200);
 }
 
 Test(abi_layout, structs_of_raft_from_raft_progress)
@@ -527,7 +529,7 @@ Test(abi_layout, structs_of_node_from_completion)
     AT(kvr_node_sink, reserved, 4);
     AT(kvr_node_sink, completed, 8);
     AT(kvr_node_sink, watched, 16);
-    SIZE(kvr_node_config, 272);
+    SIZE(kvr_node_config, 280);
     AT(kvr_node_config, size, 0);
     AT(kvr_node_config, member_count, 4);
     AT(kvr_node_config, cluster_id, 8);
@@ -537,35 +539,36 @@ Test(abi_layout, structs_of_node_from_completion)
     AT(kvr_node_config, members, 40);
     AT(kvr_node_config, election_ns, 48);
     AT(kvr_node_config, heartbeat_ns, 56);
-    AT(kvr_node_config, stall_ns, 64);
-    AT(kvr_node_config, lease_ns, 72);
-    AT(kvr_node_config, call_timeout_ns, 80);
-    AT(kvr_node_config, snapshot_entries, 88);
-    AT(kvr_node_config, snapshot_bytes_min, 96);
-    AT(kvr_node_config, keep_entries, 104);
-    AT(kvr_node_config, message_bytes_max, 112);
-    AT(kvr_node_config, uncommitted_bytes_max, 120);
-    AT(kvr_node_config, calls_max, 128);
-    AT(kvr_node_config, snapshot_chunk_bytes, 132);
-    AT(kvr_node_config, priority, 136);
-    AT(kvr_node_config, data_copies_min, 140);
-    AT(kvr_node_config, witness, 144);
-    AT(kvr_node_config, reserved, 148);
-    AT(kvr_node_config, storage, 152);
-    AT(kvr_node_config, storage_ctx, 160);
-    AT(kvr_node_config, transport, 168);
-    AT(kvr_node_config, transport_ctx, 176);
-    AT(kvr_node_config, clock, 184);
-    AT(kvr_node_config, clock_ctx, 192);
-    AT(kvr_node_config, sink, 200);
-    AT(kvr_node_config, sink_ctx, 208);
-    AT(kvr_node_config, log, 216);
-    AT(kvr_node_config, log_ctx, 224);
-    AT(kvr_node_config, trace, 232);
-    AT(kvr_node_config, trace_ctx, 240);
-    AT(kvr_node_config, counters, 248);
-    AT(kvr_node_config, allocator, 256);
-    AT(kvr_node_config, allocator_ctx, 264);
+    AT(kvr_node_config, quiet_ns, 64);
+    AT(kvr_node_config, stall_ns, 72);
+    AT(kvr_node_config, lease_ns, 80);
+    AT(kvr_node_config, call_timeout_ns, 88);
+    AT(kvr_node_config, snapshot_entries, 96);
+    AT(kvr_node_config, snapshot_bytes_min, 104);
+    AT(kvr_node_config, keep_entries, 112);
+    AT(kvr_node_config, message_bytes_max, 120);
+    AT(kvr_node_config, uncommitted_bytes_max, 128);
+    AT(kvr_node_config, calls_max, 136);
+    AT(kvr_node_config, snapshot_chunk_bytes, 140);
+    AT(kvr_node_config, priority, 144);
+    AT(kvr_node_config, data_copies_min, 148);
+    AT(kvr_node_config, witness, 152);
+    AT(kvr_node_config, reserved, 156);
+    AT(kvr_node_config, storage, 160);
+    AT(kvr_node_config, storage_ctx, 168);
+    AT(kvr_node_config, transport, 176);
+    AT(kvr_node_config, transport_ctx, 184);
+    AT(kvr_node_config, clock, 192);
+    AT(kvr_node_config, clock_ctx, 200);
+    AT(kvr_node_config, sink, 208);
+    AT(kvr_node_config, sink_ctx, 216);
+    AT(kvr_node_config, log, 224);
+    AT(kvr_node_config, log_ctx, 232);
+    AT(kvr_node_config, trace, 240);
+    AT(kvr_node_config, trace_ctx, 248);
+    AT(kvr_node_config, counters, 256);
+    AT(kvr_node_config, allocator, 264);
+    AT(kvr_node_config, allocator_ctx, 272);
     SIZE(kvr_node_call, 24);
     AT(kvr_node_call, size, 0);
     AT(kvr_node_call, reserved, 4);
@@ -587,7 +590,7 @@ Test(abi_layout, structs_of_node_from_completion)
 
 Test(abi_layout, structs_of_node_from_node_status)
 {
-    SIZE(kvr_node_status, 440);
+    SIZE(kvr_node_status, 448);
     AT(kvr_node_status, size, 0);
     AT(kvr_node_status, cluster_level, 4);
     AT(kvr_node_status, failure, 8);
@@ -603,9 +606,9 @@ Test(abi_layout, structs_of_node_from_node_status)
     AT(kvr_node_status, snapshots_installed, 56);
     AT(kvr_node_status, memory_bytes, 64);
     AT(kvr_node_status, raft, 72);
-    AT(kvr_node_status, store, 272);
-    AT(kvr_node_status, watch, 368);
-    AT(kvr_node_status, lease, 408);
+    AT(kvr_node_status, store, 280);
+    AT(kvr_node_status, watch, 376);
+    AT(kvr_node_status, lease, 416);
 }
 
 Test(abi_layout, structs_of_wal)

@@ -70,6 +70,8 @@ static const kvr_storage storage = {.size = sizeof storage, .submit = submit};
 static const kvr_transport transport = {.size = sizeof transport, .send = send_later};
 static const kvr_clock virtual_clock = {.size = sizeof virtual_clock, .now = read_clock};
 
+static uint64_t quiet_ns; /* of the next boots */
+
 static void boot(uint32_t i, uint32_t group)
 {
     const kvr_member members[PROCESSES] = {{.id = 1}, {.id = 2}, {.id = 3}};
@@ -81,6 +83,7 @@ static void boot(uint32_t i, uint32_t group)
     config.members = members;
     config.member_count = PROCESSES;
     config.seed = 11 + group;
+    config.quiet_ns = quiet_ns;
     config.storage = &storage;
     config.transport = &transport;
     config.clock = &virtual_clock;
@@ -118,6 +121,14 @@ static void teardown(void)
 }
 
 TestSuite(node_groups, .init = setup, .fini = teardown);
+
+static void setup_quiet(void)
+{
+    quiet_ns = 2 * SECOND;
+    setup();
+}
+
+TestSuite(node_quiet, .init = setup_quiet, .fini = teardown);
 
 /* ------------------------------------------------------------------ a host's loop */
 
@@ -247,4 +258,75 @@ Test(node_groups, idle_groups_do_nothing_between_deadlines)
     cr_assert_eq(world.requests, 0);
     cr_assert_eq(after, allocations);
     cr_assert_eq(next_deadline(), next);
+}
+
+/* However they were elected: soon all leaders of a process beat at once, so that what goes to one
+ * peer can travel together. */
+Test(node_groups, heartbeats_of_all_groups_are_due_together)
+{
+    pass(10 * SECOND);
+
+    uint64_t moments = 0;
+    for (uint64_t begin = world.now; world.now < begin + SECOND; moments++) {
+        world.now = next_deadline();
+        while (run_due() || deliver()) {
+        }
+    }
+
+    cr_assert_leq(moments, 11, "%llu wake-ups in a second", (unsigned long long)moments);
+}
+
+/* ------------------------------------------------------------------ quiet groups */
+
+Test(node_quiet, idle_groups_say_nothing_for_ever)
+{
+    pass(10 * SECOND);
+    clear_counts();
+
+    pass(3600 * SECOND);
+
+    cr_assert_eq(world.messages, 0);
+    cr_assert_eq(world.requests, 0);
+    cr_assert_eq(world.runs, 0);
+    cr_assert_eq(next_deadline(), UINT64_MAX);
+}
+
+/* One is written to: it wakes, and no other does. */
+Test(node_quiet, a_write_wakes_its_group_alone)
+{
+    pass(10 * SECOND);
+    pass(3600 * SECOND);
+    uint64_t term = status_of(0, 7).raft.term;
+    kvr_slice key = {(const uint8_t *)"k", 1};
+    for (uint32_t i = 0; i < PROCESSES; i++) {
+        cr_assert_eq(kvr_node_put(world.processes[i].nodes[7], NULL, &key, &key, 0), KVR_OK);
+        note_deadline(&world.processes[i], 7);
+    }
+    clear_counts();
+
+    pass(SECOND);
+
+    for (uint32_t i = 0; i < PROCESSES; i++) {
+        cr_assert_eq(status_of(i, 7).store.revision, 4);
+        cr_assert_eq(status_of(i, 7).raft.term, term);
+        cr_assert_eq(status_of(i, 8).raft.quiet, 1);
+    }
+    cr_assert_lt(world.messages, 200);
+    pass(10 * SECOND);
+    cr_assert_eq(status_of(0, 7).raft.quiet, 1);
+}
+
+/* Leases are alive by the leader's clock: such a group stays awake. */
+Test(node_quiet, a_group_with_leases_stays_awake)
+{
+    pass(10 * SECOND);
+    kvr_node *node = world.processes[1].nodes[3];
+    cr_assert_eq(kvr_node_lease_grant(node, NULL, -9, 5 * SECOND), KVR_OK);
+    note_deadline(&world.processes[1], 3);
+    pass(4 * SECOND);
+    cr_assert_eq(status_of(1, 3).lease.leases, 1);
+    cr_assert_eq(status_of(1, 3).raft.quiet, 0);
+    pass(30 * SECOND);
+    cr_assert_eq(status_of(1, 3).lease.leases, 0, "it ended");
+    cr_assert_eq(status_of(1, 3).raft.quiet, 1, "and then it may");
 }

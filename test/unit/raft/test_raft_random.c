@@ -287,6 +287,7 @@ static void tune(kvr_raft_config *config)
     config->log_memory_bytes = x.seed % 3 == 0 ? 0 : 400;
     config->trace = (uint32_t)(x.seed % 2);
     config->lease_ns = x.lease_ns;
+    config->quiet_ns = x.seed % 4 == 1 ? 2 * config->election_ns : 0;
 }
 
 static void run_seed(uint64_t seed)
