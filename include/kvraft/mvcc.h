@@ -230,7 +230,8 @@ KVR_API kvr_status kvr_mvcc_apply(kvr_mvcc *store, const kvr_op *op,
  * borrowed until _finish. Reads, views and saves meanwhile show the store before it; other writes,
  * compactions, their steps and loads are KVR_ESTATE. want_result 0: _finish gives NULL.
  *
- * KVR_OK: begun; whatever is wrong with `op`, _finish says it. KVR_ESTATE: another is under way. */
+ * KVR_OK: begun; whatever is wrong with `op`, _finish says it. KVR_ESTATE: another is under way.
+ * KVR_ENOMEM: the first write of a store needs a block for all of them. */
 KVR_API kvr_status kvr_mvcc_apply_begin(kvr_mvcc *store, const kvr_op *op,
                                         uint8_t want_result) KVR_MUST_USE;
 

@@ -48,8 +48,11 @@ void kvr_mvcc_free(kvr_mvcc *store)
     if (store == NULL) {
         return;
     }
-    kvr_mvcc_result_free(store->apply.result);
-    kvr_mvcc_view_free(store->apply.before);
+    if (store->apply != NULL) {
+        kvr_mvcc_result_free(store->apply->result);
+        kvr_mvcc_view_free(store->apply->before);
+        kvr__mem_free(&store->mem, KVR__MEM_HANDLE, store->apply, sizeof *store->apply);
+    }
     kvr__mvcc_load_free(store->load);
     kvr__mvcc_view_collect(store, 0);
     KVR_ASSERT(kvr__list_is_empty(&store->content->views));
@@ -75,7 +78,7 @@ void kvr_mvcc_get_status(const kvr_mvcc *store, kvr_mvcc_status *out_status)
     const kvr__mvcc_snap *head = &content->head;
     kvr_mvcc_status status = {
         .size = out_status->size,
-        .views_open = content->view_count - (store->apply.before != NULL),
+        .views_open = content->view_count - (store->apply != NULL && store->apply->before != NULL),
         .revision = head->revision,
         .compacted = head->compacted,
         .live_keys = head->live_keys,

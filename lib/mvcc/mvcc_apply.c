@@ -30,9 +30,15 @@ static void rewind_path(kvr__mvcc_apply *apply)
     apply->frames[0] = (kvr__mvcc_frame){.ops = apply->op, .count = 1};
 }
 
-static void begin(kvr_mvcc *store, const kvr_op *op, bool want_result, bool sliced)
+static kvr_status begin(kvr_mvcc *store, const kvr_op *op, bool want_result, bool sliced)
 {
-    kvr__mvcc_apply *apply = &store->apply;
+    if (store->apply == NULL) {
+        store->apply = kvr__mem_zalloc(&store->mem, KVR__MEM_HANDLE, sizeof *store->apply);
+        if (store->apply == NULL) {
+            return KVR_ENOMEM;
+        }
+    }
+    kvr__mvcc_apply *apply = store->apply;
     apply->op = op;
     apply->result = NULL;
     apply->before = NULL;
@@ -44,12 +50,13 @@ static void begin(kvr_mvcc *store, const kvr_op *op, bool want_result, bool slic
     apply->work_keys = 0;
     memset(apply->then_taken, 0, sizeof apply->then_taken);
     rewind_path(apply);
+    return KVR_OK;
 }
 
 /* From here on `work` may differ from the head. */
 static kvr_status begin_executing(kvr_mvcc *store)
 {
-    kvr__mvcc_apply *apply = &store->apply;
+    kvr__mvcc_apply *apply = store->apply;
     if (apply->sliced && apply->before == NULL) {
         apply->before = kvr__mvcc_view_new(store, &store->content->head, true);
         if (apply->before == NULL) {
@@ -81,7 +88,7 @@ static void drop_result(kvr__mvcc_apply *apply)
 
 static void publish(kvr_mvcc *store)
 {
-    kvr__mvcc_apply *apply = &store->apply;
+    kvr__mvcc_apply *apply = store->apply;
     kvr__mvcc_content *content = store->content;
     if (apply->sub > 0) {
         KVR_ASSERT(apply->work.revision == content->head.revision + 1);
@@ -100,7 +107,7 @@ static void publish(kvr_mvcc *store)
 
 static kvr_status execute(kvr_mvcc *store, uint32_t budget)
 {
-    kvr__mvcc_apply *apply = &store->apply;
+    kvr__mvcc_apply *apply = store->apply;
     if (apply->phase == KVR__MVCC_PLANNING && begin_executing(store) != KVR_OK) {
         return KVR_ENOMEM;
     }
@@ -125,7 +132,7 @@ static kvr_status execute(kvr_mvcc *store, uint32_t budget)
 
 static kvr_status step(kvr_mvcc *store, uint32_t budget)
 {
-    kvr__mvcc_apply *apply = &store->apply;
+    kvr__mvcc_apply *apply = store->apply;
     if (apply->phase == KVR__MVCC_PLANNING) {
         kvr_status status = kvr__mvcc_plan_run(store, &budget);
         if (status == KVR_AGAIN) {
@@ -148,7 +155,7 @@ static kvr_status step(kvr_mvcc *store, uint32_t budget)
 
 static bool takes_writes(const kvr_mvcc *store)
 {
-    return store->apply.phase == KVR__MVCC_IDLE && store->load == NULL;
+    return !kvr__mvcc_is_applying(store) && store->load == NULL;
 }
 
 /* ------------------------------------------------------------------ the door */
@@ -163,12 +170,15 @@ kvr_status kvr_mvcc_apply(kvr_mvcc *store, const kvr_op *op, kvr_mvcc_result **o
     if (status != KVR_OK) {
         return status;
     }
-    begin(store, op, out_result != NULL, false);
+    status = begin(store, op, out_result != NULL, false);
+    if (status != KVR_OK) {
+        return status;
+    }
     do {
         status = step(store, UINT32_MAX);
     } while (status == KVR_AGAIN);
     if (status != KVR_OK) {
-        store->apply.phase = KVR__MVCC_IDLE;
+        store->apply->phase = KVR__MVCC_IDLE;
         return status;
     }
     return kvr_mvcc_apply_finish(store, out_result);
@@ -180,17 +190,19 @@ kvr_status kvr_mvcc_apply_begin(kvr_mvcc *store, const kvr_op *op, uint8_t want_
         return KVR_ESTATE;
     }
     kvr__mvcc_view_collect(store, KVR__MVCC_REAP_BUDGET);
-    begin(store, op, want_result, true);
-    store->apply.outcome = kvr_mvcc_op_check(op);
-    if (store->apply.outcome != KVR_OK) {
-        store->apply.phase = KVR__MVCC_DONE;
+    if (begin(store, op, want_result, true) != KVR_OK) {
+        return KVR_ENOMEM;
+    }
+    store->apply->outcome = kvr_mvcc_op_check(op);
+    if (store->apply->outcome != KVR_OK) {
+        store->apply->phase = KVR__MVCC_DONE;
     }
     return KVR_OK;
 }
 
 kvr_status kvr_mvcc_apply_step(kvr_mvcc *store, uint32_t budget)
 {
-    if (store->apply.phase == KVR__MVCC_IDLE) {
+    if (!kvr__mvcc_is_applying(store)) {
         return KVR_ESTATE;
     }
     kvr__mvcc_view_collect(store, KVR__MVCC_REAP_BUDGET);
@@ -199,8 +211,8 @@ kvr_status kvr_mvcc_apply_step(kvr_mvcc *store, uint32_t budget)
 
 kvr_status kvr_mvcc_apply_finish(kvr_mvcc *store, kvr_mvcc_result **out_result)
 {
-    kvr__mvcc_apply *apply = &store->apply;
-    if (apply->phase != KVR__MVCC_DONE) {
+    kvr__mvcc_apply *apply = store->apply;
+    if (apply == NULL || apply->phase != KVR__MVCC_DONE) {
         return KVR_ESTATE;
     }
     apply->phase = KVR__MVCC_IDLE;

@@ -205,7 +205,7 @@ static void check_content(const kvr_mvcc *store, const kvr__mvcc_content *conten
     KVR_ASSERT(head.versions <= content->versions);
     check_history(content);
     check_pins(content);
-    if (store->apply.phase == KVR__MVCC_IDLE) {
+    if (!kvr__mvcc_is_applying(store)) {
         kvr__mvcc_shortcut_walk(&content->shortcut, check_entry, (void *)(uintptr_t)content);
     }
     for (const kvr__list *l = content->views.next; l != &content->views; l = l->next) {

@@ -14,7 +14,7 @@ kvr_status kvr_mvcc_compact(kvr_mvcc *store, uint64_t revision)
     kvr__mvcc_content *content = store->content;
     kvr__mvcc_history *history = &content->history;
     kvr__mvcc_snap *head = &content->head;
-    if (store->apply.phase != KVR__MVCC_IDLE || store->load != NULL) {
+    if (kvr__mvcc_is_applying(store) || store->load != NULL) {
         return KVR_ESTATE;
     }
     if (revision == 0 && head->compacted == 0) {
@@ -87,7 +87,7 @@ kvr_status kvr_mvcc_compact_step(kvr_mvcc *store, uint32_t budget)
 {
     kvr__mvcc_content *content = store->content;
     kvr__mvcc_history *history = &content->history;
-    if (store->apply.phase != KVR__MVCC_IDLE || store->load != NULL) {
+    if (kvr__mvcc_is_applying(store) || store->load != NULL) {
         return KVR_ESTATE;
     }
     kvr__mvcc_view_collect(store, budget);

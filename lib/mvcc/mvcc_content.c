@@ -58,7 +58,8 @@ const kvr__mvcc_record *kvr__mvcc_live_record(const kvr_mvcc *store, kvr_slice k
 {
     kvr__mvcc_content *content = store->content;
     uint64_t hash = kvr__mvcc_shortcut_hash(key);
-    bool is_ahead = store->apply.before != NULL; /* of the head, then it must not be asked */
+    /* of the head, then it must not be asked */
+    bool is_ahead = store->apply != NULL && store->apply->before != NULL;
     const kvr__mvcc_record *record =
         is_ahead ? NULL : kvr__mvcc_shortcut_find(&content->shortcut, key, hash);
     if (record != NULL) {

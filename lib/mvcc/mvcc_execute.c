@@ -10,7 +10,7 @@
 /* `record` takes the place of `old` (NULL: there was no such slot) in the numbers of the snap. */
 static void account(kvr_mvcc *store, kvr__mvcc_record *record, const kvr__mvcc_record *old)
 {
-    kvr__mvcc_snap *work = &store->apply.work;
+    kvr__mvcc_snap *work = &store->apply->work;
     uint64_t hash = kvr__mvcc_record_hash(record);
     if (old != NULL && kvr__mvcc_record_is_live(old)) {
         work->hash_live -= kvr__mvcc_record_hash(old);
@@ -24,14 +24,14 @@ static void account(kvr_mvcc *store, kvr__mvcc_record *record, const kvr__mvcc_r
     }
     work->hash_chain = kvr__mvcc_hash_chain(work->hash_chain, hash);
     kvr__mvcc_history_push(store->content, work, record);
-    store->apply.sub++;
+    store->apply->sub++;
 }
 
 /* Room in the tree and in the history for `record` at the path. */
 static kvr_status make_room(kvr_mvcc *store, kvr__mvcc_path *path, kvr_slice key)
 {
     kvr__mvcc_content *content = store->content;
-    kvr__mvcc_node **root = &store->apply.work.root;
+    kvr__mvcc_node **root = &store->apply->work.root;
     if (kvr__mvcc_history_room(content) != KVR_OK ||
         kvr__mvcc_tree_own(content, root, path) != KVR_OK) {
         return KVR_ENOMEM;
@@ -50,11 +50,11 @@ static kvr__mvcc_version version_of_put(const kvr_mvcc *store, const kvr_op *op,
         .value = op->value,
         .owner = op->owner,
         .older = old,
-        .mod = store->apply.work.revision,
-        .create = was_live ? old->create : store->apply.work.revision,
+        .mod = store->apply->work.revision,
+        .create = was_live ? old->create : store->apply->work.revision,
         .version = was_live ? kvr__mvcc_record_version(old) + 1 : 1,
         .lease = op->lease,
-        .sub = store->apply.sub,
+        .sub = store->apply->sub,
     };
     if ((op->flags & KVR_OP_IGNORE_VALUE) != 0) {
         KVR_ASSERT(was_live);
@@ -75,7 +75,7 @@ static kvr_status put_key(kvr_mvcc *store, const kvr_op *op, kvr_op_result *out)
     uint64_t hash = kvr__mvcc_shortcut_hash(op->key);
     kvr__mvcc_shortcut_prefetch(shortcut, hash);
     kvr__mvcc_path path;
-    kvr__mvcc_tree_descend(store->apply.work.root, op->key, &path);
+    kvr__mvcc_tree_descend(store->apply->work.root, op->key, &path);
     /* the old version comes with the leaf's slots */
     if (kvr__mvcc_path_may_be_exact(&path, op->key)) {
         kvr__mvcc_shortcut_prefetch_record(shortcut, hash);
@@ -85,7 +85,7 @@ static kvr_status put_key(kvr_mvcc *store, const kvr_op *op, kvr_op_result *out)
     kvr_kv *prev = NULL;
     if (out != NULL && (op->flags & KVR_OP_PREV_KV) != 0 && old != NULL &&
         kvr__mvcc_record_is_live(old)) {
-        prev = kvr__mvcc_result_kvs(store->apply.result, 1);
+        prev = kvr__mvcc_result_kvs(store->apply->result, 1);
         if (prev == NULL) {
             return KVR_ENOMEM;
         }
@@ -105,7 +105,7 @@ static kvr_status put_key(kvr_mvcc *store, const kvr_op *op, kvr_op_result *out)
         kvr__mvcc_tree_insert(&path, record);
     }
     account(store, record, old);
-    if (shortcut->directory == NULL && store->apply.work.live_keys >= KVR__MVCC_SHORTCUT_FROM) {
+    if (shortcut->directory == NULL && store->apply->work.live_keys >= KVR__MVCC_SHORTCUT_FROM) {
         kvr__mvcc_shortcut_start(shortcut);
     }
     kvr__mvcc_shortcut_put(shortcut, hash, record, old);
@@ -123,7 +123,7 @@ static kvr_status put_key(kvr_mvcc *store, const kvr_op *op, kvr_op_result *out)
  * itself. */
 static kvr_status open_view(kvr_mvcc *store, kvr_op_result *out)
 {
-    kvr__mvcc_apply *apply = &store->apply;
+    kvr__mvcc_apply *apply = store->apply;
     bool is_head = apply->sub == 0;
     const kvr__mvcc_snap *snap = is_head ? &store->content->head : &apply->work;
     return kvr__mvcc_result_view(apply->result, snap, is_head, out);
@@ -131,7 +131,7 @@ static kvr_status open_view(kvr_mvcc *store, kvr_op_result *out)
 
 static kvr_status range_keys(kvr_mvcc *store, const kvr_op *op, kvr_op_result *out)
 {
-    kvr__mvcc_apply *apply = &store->apply;
+    kvr__mvcc_apply *apply = store->apply;
     if (out == NULL) {
         return KVR_OK;
     }
@@ -174,7 +174,7 @@ static kvr_status range_keys(kvr_mvcc *store, const kvr_op *op, kvr_op_result *o
 static kvr_status begin_delete(kvr_mvcc *store, const kvr_op *op,
                                const kvr__mvcc_interval *interval, kvr_op_result *out)
 {
-    kvr__mvcc_apply *apply = &store->apply;
+    kvr__mvcc_apply *apply = store->apply;
     if (out != NULL && (op->flags & KVR_OP_PREV_KV) != 0) {
         uint64_t count = kvr__mvcc_count_at(&apply->work, interval, apply->work.revision);
         if (count > KVR__MVCC_ARRAY_MAX) {
@@ -202,8 +202,8 @@ static kvr_status delete_slot(kvr_mvcc *store, const kvr__mvcc_path *path, uint3
     kvr__mvcc_version version = {
         .key = kvr__mvcc_record_key_slice(old),
         .older = old,
-        .mod = store->apply.work.revision,
-        .sub = store->apply.sub,
+        .mod = store->apply->work.revision,
+        .sub = store->apply->sub,
         .tombstone = true,
     };
     if (kvr__mvcc_history_room(store->content) != KVR_OK) {
@@ -217,8 +217,8 @@ static kvr_status delete_slot(kvr_mvcc *store, const kvr__mvcc_path *path, uint3
     leaf->node.live &= ~((uint64_t)1 << at);
     account(store, record, old);
     kvr__mvcc_shortcut_erase(&store->content->shortcut, kvr__mvcc_shortcut_hash(version.key), old);
-    store->apply.resume = kvr__mvcc_record_key_slice(record);
-    store->apply.resume_after = 1;
+    store->apply->resume = kvr__mvcc_record_key_slice(record);
+    store->apply->resume_after = 1;
     if (out != NULL) {
         if (out->kvs != NULL) {
             kvr__mvcc_record_kv(old, (kvr_kv *)(uintptr_t)&out->kvs[out->kv_count]);
@@ -256,7 +256,7 @@ static uint32_t end_in_leaf(const kvr__mvcc_path *path, const kvr__mvcc_interval
 static kvr_status delete_in_leaf(kvr_mvcc *store, const kvr__mvcc_interval *interval,
                                  kvr_op_result *out, uint32_t *budget)
 {
-    kvr__mvcc_apply *apply = &store->apply;
+    kvr__mvcc_apply *apply = store->apply;
     kvr__mvcc_path path;
     kvr__mvcc_tree_seek(apply->work.root, apply->resume, &path);
     if (path.depth == 0) {
@@ -302,14 +302,14 @@ static kvr_status delete_keys(kvr_mvcc *store, const kvr_op *op, kvr_op_result *
     if (kvr__mvcc_interval_is_empty(&interval)) {
         return KVR_OK;
     }
-    if (store->apply.inside == 0) {
+    if (store->apply->inside == 0) {
         status = begin_delete(store, op, &interval, out);
     }
     while (status == KVR_OK) {
         status = delete_in_leaf(store, &interval, out, budget);
     }
     if (status == KVR_END) {
-        store->apply.inside = 0;
+        store->apply->inside = 0;
         status = KVR_OK;
     }
     return status;
@@ -318,7 +318,7 @@ static kvr_status delete_keys(kvr_mvcc *store, const kvr_op *op, kvr_op_result *
 static kvr_status delete_listed(kvr_mvcc *store, const kvr_op *op, kvr_op_result *out,
                                 uint32_t *budget)
 {
-    kvr__mvcc_apply *apply = &store->apply;
+    kvr__mvcc_apply *apply = store->apply;
     if (apply->inside == 0) {
         apply->resume_key = 0;
         apply->inside = 1;
@@ -351,7 +351,7 @@ static kvr_status delete_listed(kvr_mvcc *store, const kvr_op *op, kvr_op_result
 /* The answers of an inner transaction hang below its own. */
 static kvr_status enter_txn(kvr_mvcc *store, const kvr_op *op, kvr_op_result *out)
 {
-    kvr__mvcc_apply *apply = &store->apply;
+    kvr__mvcc_apply *apply = store->apply;
     const kvr_txn *txn = op->txn;
     bool then_taken = apply->then_taken[apply->txn_count / 64] >> apply->txn_count % 64 & 1;
     uint32_t count = then_taken ? txn->then_count : txn->else_count;
@@ -396,7 +396,7 @@ static kvr_status execute_op(kvr_mvcc *store, const kvr_op *op, kvr_op_result *o
 
 kvr_status kvr__mvcc_execute_run(kvr_mvcc *store, uint32_t *budget)
 {
-    kvr__mvcc_apply *apply = &store->apply;
+    kvr__mvcc_apply *apply = store->apply;
     const kvr_op *op;
     while ((op = kvr__mvcc_frame_next(apply)) != NULL) {
         if (*budget == 0) {
@@ -421,7 +421,7 @@ kvr_status kvr__mvcc_execute_run(kvr_mvcc *store, uint32_t *budget)
 void kvr__mvcc_execute_undo(kvr_mvcc *store)
 {
     kvr__mvcc_content *content = store->content;
-    kvr__mvcc_snap *work = &store->apply.work;
+    kvr__mvcc_snap *work = &store->apply->work;
     while (work->change_end > content->head.change_end) {
         kvr__mvcc_record *record = kvr__mvcc_history_at(&content->history, work->change_end - 1);
         kvr__mvcc_path path;

@@ -216,8 +216,13 @@ struct kvr_mvcc {
     uint64_t generation;      /* one more at each load: indices of changes are of one content */
     uint64_t unchecked;       /* calls since the last kvr__mvcc_check, in builds that have it */
     atomic_uint views_closed; /* since the owner looked */
-    kvr__mvcc_apply apply;
+    kvr__mvcc_apply *apply;   /* NULL until the first write */
 };
+
+static inline bool kvr__mvcc_is_applying(const kvr_mvcc *mvcc)
+{
+    return mvcc->apply != NULL && mvcc->apply->phase != KVR__MVCC_IDLE;
+}
 
 /* A result is one small arena. It pins the records it names from the moment it is published. */
 typedef struct kvr__mvcc_arena {

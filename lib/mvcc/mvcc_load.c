@@ -167,7 +167,7 @@ static kvr_status read_stream(kvr__mvcc_load *load, kvr_slice rest)
 
 kvr_status kvr_mvcc_load_begin(kvr_mvcc *store)
 {
-    if (store->apply.phase != KVR__MVCC_IDLE || store->load != NULL) {
+    if (kvr__mvcc_is_applying(store) || store->load != NULL) {
         return KVR_ESTATE;
     }
     kvr__mvcc_load *load = kvr__mem_zalloc(&store->mem, KVR__MEM_HANDLE, sizeof *load);

@@ -60,7 +60,7 @@ static void spend(uint32_t *budget)
 static kvr_status compare_interval(kvr_mvcc *store, const kvr_compare *compare, uint32_t *budget,
                                    bool *out_holds)
 {
-    kvr__mvcc_apply *apply = &store->apply;
+    kvr__mvcc_apply *apply = store->apply;
     const kvr__mvcc_snap *snap = &store->content->head;
     const kvr__mvcc_record *record = NULL;
     bool is_first = apply->inside == 0;
@@ -92,7 +92,7 @@ static kvr_status compare_interval(kvr_mvcc *store, const kvr_compare *compare, 
 static kvr_status compare_all(kvr_mvcc *store, const kvr_txn *txn, uint32_t *budget,
                               bool *out_holds)
 {
-    kvr__mvcc_apply *apply = &store->apply;
+    kvr__mvcc_apply *apply = store->apply;
     *out_holds = true;
     while (apply->compare_next < txn->compare_count && *out_holds) {
         if (*budget == 0) {
@@ -118,7 +118,7 @@ static kvr_status compare_all(kvr_mvcc *store, const kvr_txn *txn, uint32_t *bud
 static kvr_status plan_leaf_op(kvr_mvcc *store, const kvr_op *op)
 {
     const kvr__mvcc_snap *snap = &store->content->head;
-    store->apply.work_keys++;
+    store->apply->work_keys++;
     if (op->kind == KVR_OP_PUT) {
         if (snap->live_keys > KVR__MVCC_KEYS_MAX) {
             return KVR_ETOOBIG;
@@ -130,14 +130,14 @@ static kvr_status plan_leaf_op(kvr_mvcc *store, const kvr_op *op)
         return needs_key && kvr__mvcc_live_record(store, op->key) == NULL ? KVR_ENOTFOUND : KVR_OK;
     }
     if (op->kind == KVR_OP_DELETE_KEYS) {
-        store->apply.work_keys += op->key_count;
+        store->apply->work_keys += op->key_count;
         return KVR_OK;
     }
     if (op->kind == KVR_OP_RANGE) {
         return kvr__mvcc_revision_check(snap, op->revision == 0 ? snap->revision : op->revision);
     }
     kvr__mvcc_interval interval = kvr__mvcc_interval_of(&op->key, &op->range_end);
-    store->apply.work_keys += kvr__mvcc_count_at(snap, &interval, snap->revision);
+    store->apply->work_keys += kvr__mvcc_count_at(snap, &interval, snap->revision);
     return KVR_OK;
 }
 
@@ -167,7 +167,7 @@ const kvr_op *kvr__mvcc_frame_next(kvr__mvcc_apply *apply)
 
 kvr_status kvr__mvcc_plan_run(kvr_mvcc *store, uint32_t *budget)
 {
-    kvr__mvcc_apply *apply = &store->apply;
+    kvr__mvcc_apply *apply = store->apply;
     const kvr_op *op;
     while ((op = kvr__mvcc_frame_next(apply)) != NULL) {
         if (*budget == 0) {
