@@ -308,6 +308,29 @@ KVR_API kvr_status kvr_node_member_remove(kvr_node *node, const kvr_node_call *c
 KVR_API kvr_status kvr_node_member_get(const kvr_node *node, uint32_t i,
                                        kvr_member *out_member) KVR_MUST_USE;
 
+/* What kvr_node_recover needs. Borrowed. Both storages must answer at once (KVR_DONE). */
+typedef struct kvr_node_recovery {
+    uint32_t size;
+    uint32_t reserved;
+    uint64_t cluster_id;           /* of the new cluster: another random number */
+    const kvr_node_config *config; /* the survivor's, as it was started; no tables are used */
+    const kvr_storage *from;       /* the survivor's: only read */
+    void *from_ctx;
+    const kvr_storage *to; /* an empty one, of the new cluster and the same member */
+    void *to_ctx;
+} kvr_node_recovery;
+
+/* When a majority is lost for good: makes a new cluster of one survivor's disk, with this member
+ * alone. Start it on `to` with the new cluster_id and add others; those left behind refuse it, and
+ * it them, by the cluster id. Everything in the survivor's log counts as committed: it may hold
+ * writes that nobody was told of, and it lacks what only the others had. Choose the survivor with
+ * the highest last term, then last index. Does not use the clock; calls back the two storages only.
+ *
+ * KVR_OK; KVR_EINVAL (a storage that answers later, the old cluster_id); KVR_EEXIST (`to` is not
+ * empty); KVR_ENOTFOUND (`from` holds nothing); KVR_ESTATE (a witness, or no member); KVR_ENOSPACE,
+ * KVR_ENOMEM, fatal statuses: `to` is to be emptied before it is tried again. */
+KVR_API kvr_status kvr_node_recover(const kvr_node_recovery *recovery) KVR_MUST_USE;
+
 /* ------------------------------------------------------------------ this member's own copy
  *
  * Legal anywhere on the handle's thread, callbacks included. What they show may be behind the

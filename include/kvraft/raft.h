@@ -154,7 +154,9 @@ typedef struct kvr_raft_config {
      * show no entries and no snapshots, the log is compacted by itself. Not needed for one that
      * `members` or its storage say is one; a witness that joins must say so. */
     uint32_t witness;
-    uint32_t reserved;
+    /* 1: to recover from a lost majority: takes the whole log in storage for committed, hands it
+     * out, writes nothing but what the caller asks for, and takes no part in any group */
+    uint32_t recover;
 
     kvr_raft_counters *counters; /* NULL: none; else its size is set, and it outlives the handle */
     const kvr_allocator *allocator; /* NULL: malloc */
@@ -491,6 +493,16 @@ KVR_API kvr_status kvr_raft_configuration(const kvr_raft *raft, uint64_t index,
  * KVR_OK, KVR_END, KVR_ECORRUPT. */
 KVR_API kvr_status kvr_configuration_member(const kvr_slice *encoded, uint32_t i,
                                             kvr_member *out_member) KVR_MUST_USE;
+
+/* The highest id that any member of an encoded configuration (borrowed), or of one before it, ever
+ * had. */
+KVR_API uint64_t kvr_configuration_highest_id(const kvr_slice *encoded);
+
+/* Encodes a configuration of `count` members in ascending order of id (borrowed); highest_id is 0
+ * or at least theirs. KVR_OK, KVR_EINVAL, KVR_ETOOBIG (does not fit). */
+KVR_API kvr_status kvr_configuration_write(const kvr_member *members, uint32_t count,
+                                           uint64_t highest_id, uint8_t *out, size_t capacity,
+                                           size_t *out_size) KVR_MUST_USE;
 
 /* The context that was given with the change which this encoded configuration (borrowed) completes;
  * all 0: none, or it is a joint one, and the one that follows completes the change. */

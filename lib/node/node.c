@@ -57,7 +57,7 @@ kvr_status kvr__node_may_take(const kvr_node *node)
 
 /* ------------------------------------------------------------------ life */
 
-static kvr_status new_raft(kvr_node *node)
+static kvr_status new_raft(kvr_node *node, bool recover)
 {
     const kvr_node_config *from = &node->config;
     kvr_raft_config config;
@@ -73,6 +73,7 @@ static kvr_status new_raft(kvr_node *node)
     config.member_count = from->member_count;
     config.data_copies_min = from->data_copies_min;
     config.witness = from->witness;
+    config.recover = recover;
     config.election_ns = from->election_ns;
     config.heartbeat_ns = from->heartbeat_ns;
     config.quiet_ns = from->quiet_ns;
@@ -90,7 +91,7 @@ static kvr_status new_raft(kvr_node *node)
     return kvr_raft_new(&config, &node->raft);
 }
 
-static kvr_status new_parts(kvr_node *node)
+static kvr_status new_parts(kvr_node *node, bool recover)
 {
     const kvr_allocator *table = node->config.allocator;
     void *ctx = node->config.allocator_ctx;
@@ -103,7 +104,7 @@ static kvr_status new_parts(kvr_node *node)
     }
     store.allocator = lease.allocator = table;
     store.allocator_ctx = lease.allocator_ctx = ctx;
-    status = new_raft(node);
+    status = new_raft(node, recover);
     status = status == KVR_OK ? kvr_mvcc_new(&store, &node->store) : status;
     return status == KVR_OK ? kvr_lease_book_new(&lease, &node->book) : status;
 }
@@ -161,7 +162,7 @@ static void free_node(kvr_node *node)
     kvr__mem_free_handle(node, sizeof *node, offsetof(kvr_node, mem));
 }
 
-kvr_status kvr_node_new(const kvr_node_config *config, kvr_node **out_node)
+kvr_status kvr__node_make(const kvr_node_config *config, bool recover, kvr_node **out_node)
 {
     kvr_node_config known;
     if (config == NULL || out_node == NULL || kvr__config_read(config, &known) != NULL) {
@@ -177,7 +178,7 @@ kvr_status kvr_node_new(const kvr_node_config *config, kvr_node **out_node)
     node->config = known;
     node->error = "";
     init_state(node);
-    status = new_parts(node);
+    status = new_parts(node, recover);
     if (status != KVR_OK) {
         free_node(node);
         return status;
@@ -185,6 +186,11 @@ kvr_status kvr_node_new(const kvr_node_config *config, kvr_node **out_node)
     node->config.members = NULL; /* borrowed for this call only */
     *out_node = node;
     return KVR_OK;
+}
+
+kvr_status kvr_node_new(const kvr_node_config *config, kvr_node **out_node)
+{
+    return kvr__node_make(config, false, out_node);
 }
 
 static void deliver_rest(kvr_node *node)

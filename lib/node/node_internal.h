@@ -102,6 +102,8 @@ typedef struct kvr__installing kvr__installing; /* node_snapshot_install.c */
 typedef struct kvr__snapshots {
     kvr__taking *taking;         /* NULL: none */
     kvr__installing *installing; /* NULL: none */
+    /* NULL: Raft's; else what is taken bears this one [node_recover.c] */
+    const kvr_slice *configuration;
     uint64_t last_index;
     uint64_t last_bytes;
     uint64_t log_bytes; /* applied since the last one */
@@ -183,6 +185,9 @@ struct kvr_node {
 /* The member takes no further part. `text` says what, where and the remedy; `number` is put behind
  * it unless 0. Always returns `status`. */
 kvr_status kvr__node_fail(kvr_node *node, kvr_status status, const char *text, uint64_t number);
+
+/* As kvr_node_new; `recover`: as that of kvr_raft_config. */
+kvr_status kvr__node_make(const kvr_node_config *config, bool recover, kvr_node **out_node);
 
 /* `text`, and unless 0 a space and the number, cut at `size`. */
 void kvr__text_put(char *room, size_t size, const char *text, uint64_t number);

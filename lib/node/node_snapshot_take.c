@@ -91,7 +91,12 @@ void kvr__taking_abandon(kvr_node *node)
 static kvr_status copy_configuration(kvr_node *node, kvr__taking *taking)
 {
     kvr_slice encoded;
-    kvr_status status = kvr_raft_configuration(node->raft, node->applied.index, &encoded);
+    kvr_status status = KVR_OK;
+    if (node->snapshots.configuration != NULL) {
+        encoded = *node->snapshots.configuration;
+    } else {
+        status = kvr_raft_configuration(node->raft, node->applied.index, &encoded);
+    }
     if (status != KVR_OK || encoded.size == 0) {
         return status;
     }

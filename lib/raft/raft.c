@@ -155,7 +155,7 @@ kvr_status kvr_raft_receive(kvr_raft *raft, const kvr_slice *bytes)
     if (head->from == 0 || head->from == raft->config.member_id) {
         return kvr__raft_recv_bad(raft);
     }
-    if (raft->role == KVR_ROLE_LOADING) {
+    if (raft->role == KVR_ROLE_LOADING || raft->config.recover != 0) {
         return KVR_EBUSY;
     }
     if (head->term > raft->term && head->term - raft->term > KVR__RAFT_TERM_JUMP_MAX) {

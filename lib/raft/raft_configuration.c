@@ -222,3 +222,29 @@ void kvr_configuration_context(const kvr_slice *encoded, uint64_t out_context[3]
     }
     memcpy(out_context, head.context, sizeof head.context);
 }
+
+uint64_t kvr_configuration_highest_id(const kvr_slice *encoded)
+{
+    kvr__raft_configuration_head head;
+    kvr__raft_configuration_read_head(*encoded, &head);
+    return head.highest_id;
+}
+
+kvr_status kvr_configuration_write(const kvr_member *members, uint32_t count, uint64_t highest_id,
+                                   uint8_t *out, size_t capacity, size_t *out_size)
+{
+    size_t size = kvr__raft_configuration_size(members, count);
+    uint32_t verified = 0;
+    if (size == 0 || size > capacity) {
+        return KVR_ETOOBIG;
+    }
+    kvr__raft_configuration_write(out, members, count);
+    if (kvr__raft_configuration_verify((kvr_slice){out, size}, &verified) != KVR_OK) {
+        return KVR_EINVAL;
+    }
+    if (highest_id > kvr__load_u64(out + KVR__RAFT_CONFIGURATION_HIGHEST_AT)) {
+        kvr__store_u64(out + KVR__RAFT_CONFIGURATION_HIGHEST_AT, highest_id);
+    }
+    *out_size = size;
+    return KVR_OK;
+}

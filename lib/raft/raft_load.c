@@ -132,7 +132,7 @@ kvr_status kvr__raft_load_done(kvr_raft *raft, const kvr_store_result *result)
     }
     raft->term = result->term;
     raft->vote = result->voted_for;
-    raft->incarnation = result->incarnation + 1;
+    raft->incarnation = result->incarnation + (raft->config.recover == 0);
     store->durable_term = result->term;
     store->durable_vote = result->voted_for;
     store->durable_incarnation = result->incarnation;
@@ -144,6 +144,9 @@ kvr_status kvr__raft_load_done(kvr_raft *raft, const kvr_store_result *result)
     raft->commit = raft->applied > snapshot ? raft->applied : snapshot;
     raft->install_due = raft->applied < snapshot;
     raft->work = true;
+    if (raft->config.recover != 0) {
+        kvr__raft_load_finish(raft); /* no vote is written whose answer would do it */
+    }
     return KVR_OK;
 }
 
@@ -229,6 +232,16 @@ kvr_status kvr__raft_load_entries(kvr_raft *raft, const kvr_store_result *result
     return KVR_OK;
 }
 
+/* A majority is lost: what is here is all there is. */
+static void recover(kvr_raft *raft)
+{
+    raft->verified = raft->log.last_index;
+    raft->commit = raft->log.last_index;
+    raft->campaign = false;
+    raft->removed = true; /* it takes no part in anything */
+    raft->work = true;
+}
+
 /* If both the incarnation and the entries are there, the member takes part. */
 void kvr__raft_load_finish(kvr_raft *raft)
 {
@@ -246,4 +259,7 @@ void kvr__raft_load_finish(kvr_raft *raft)
     raft->heard_any = true;
     kvr__raft_election_follow(raft, raft->term, 0);
     raft->campaign = kvr__raft_members_is_only_voter(raft);
+    if (raft->config.recover != 0) {
+        recover(raft);
+    }
 }

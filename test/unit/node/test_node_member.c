@@ -393,6 +393,129 @@ Test(node_member, a_removed_member_takes_no_calls)
     cr_assert_eq(cluster_status(&c, leader).raft.term, term, "it disturbs nobody");
 }
 
+/* ------------------------------------------------------------------ a majority is lost */
+
+static kvr_status recover(uint32_t from, uint32_t to, uint64_t cluster_id)
+{
+    kvr_node_config config = c.config;
+    const kvr_member founders[] = {{.id = 1}, {.id = 2}, {.id = 3}};
+    config.member_id = from + 1;
+    config.members = founders;
+    config.member_count = 3;
+    kvr_node_recovery recovery = {.size = sizeof recovery,
+                                  .cluster_id = cluster_id,
+                                  .config = &config,
+                                  .from = c.config.storage,
+                                  .from_ctx = &c.members[from],
+                                  .to = c.config.storage,
+                                  .to_ctx = &c.members[to]};
+    return kvr_node_recover(&recovery);
+}
+
+/* Moves a disk to another member's place. */
+static void move_disk(uint32_t from, uint32_t to)
+{
+    cluster_wipe(&c, to);
+    c.members[to].disk = c.members[from].disk;
+    c.members[from].disk = (disk){.first = 1};
+}
+
+/* FAULTS 55: one survivor of three becomes a new cluster with all that it had, by its log or by its
+ * snapshot and log; the members of before are not in it, and whoever was left behind is a
+ * stranger. */
+static void survive(uint64_t snapshot_entries)
+{
+    written = 0;
+    cluster_init(&c, 5);
+    c.founders = 3;
+    c.config.snapshot_entries = snapshot_entries;
+    c.config.snapshot_bytes_min = 1;
+    for (uint32_t i = 0; i < 3; i++) {
+        cluster_boot(&c, i);
+    }
+    uint32_t leader = cluster_elect(&c);
+    write_for(1 * SECOND, leader);
+    uint32_t grant = cluster_grant(&c, leader, 7, 3600 * SECOND);
+    cluster_pass(&c, 1 * SECOND);
+    expect_done(grant);
+    uint32_t put = cluster_put_lease(&c, leader, "leased", "x", 7);
+    cluster_pass(&c, 500 * MILLISECOND);
+    expect_done(put);
+    uint64_t revision = cluster_status(&c, leader).store.revision;
+    uint32_t survivor = (leader + 1) % 3;
+    for (uint32_t i = 0; i < 3; i++) {
+        cluster_crash(&c, i);
+    }
+
+    c.members[4].disk.first = 1;
+    cr_assert_eq(recover(survivor, 4, 78), KVR_OK);
+    cr_assert_eq(recover(survivor, 4, 78), KVR_EEXIST, "the new storage is not new any more");
+
+    move_disk(4, survivor);
+    c.config.cluster_id = 78;
+    c.founders = 0;
+    cluster_boot(&c, survivor);
+    cluster_pass(&c, 3 * SECOND);
+    cr_assert_eq(cluster_leader(&c), survivor);
+    expect_all_written(survivor);
+    cr_assert_str_eq(cluster_value(&c, survivor, "leased"), "x");
+    cr_assert_eq(cluster_status(&c, survivor).store.revision, revision);
+    char alone[8];
+    snprintf(alone, sizeof alone, "%u", survivor + 1);
+    cr_assert_str_eq(members(survivor), alone);
+    write_for(500 * MILLISECOND, survivor);
+
+    /* those left behind, of the old cluster, are refused, and refuse */
+    c.config.cluster_id = 77;
+    c.founders = 3;
+    cluster_boot(&c, leader);
+    cluster_pass(&c, 5 * SECOND);
+    cr_assert_eq(cluster_status(&c, leader).raft.leader, 0);
+    cluster_crash(&c, leader);
+    c.config.cluster_id = 78;
+    c.founders = 0;
+
+    uint32_t add = cluster_change(&c, survivor, KVR_CHANGE_ADD, leader + 1, KVR_MEMBER_VOTER);
+    cluster_pass(&c, 500 * MILLISECOND);
+    cluster_expect(&c, add, KVR_OUTCOME_REFUSED, KVR_EEXIST);
+    add = cluster_change(&c, survivor, KVR_CHANGE_ADD, 0, KVR_MEMBER_VOTER);
+    cluster_pass(&c, 500 * MILLISECOND);
+    expect_done(add);
+    cr_assert_eq(c.calls[add].member, 4);
+    cluster_boot(&c, 3);
+    cluster_pass(&c, 3 * SECOND);
+    cluster_expect_same(&c);
+    cr_assert_eq(cluster_status(&c, 3).raft.member_role, KVR_MEMBER_VOTER);
+}
+
+Test(node_member, one_survivors_log_becomes_a_new_cluster)
+{
+    survive(1000000);
+}
+
+Test(node_member, one_survivors_snapshot_becomes_a_new_cluster)
+{
+    survive(7);
+}
+
+Test(node_member, what_cannot_be_recovered_is_said)
+{
+    start(3, 5);
+    for (uint32_t i = 0; i < 3; i++) {
+        cluster_crash(&c, i);
+    }
+    c.members[4].disk.first = 1;
+    c.members[3].disk.first = 1;
+    cr_assert_eq(recover(0, 4, 77), KVR_EINVAL, "it needs a cluster id of its own");
+    cr_assert_eq(recover(3, 4, 78), KVR_ENOTFOUND);
+    c.members[4].disk.full = true;
+    cr_assert_eq(recover(0, 4, 78), KVR_ENOSPACE);
+    c.members[4].disk.full = false;
+    c.members[0].disk.busy = true;
+    cr_assert_eq(recover(0, 4, 78), KVR_EINVAL, "storage answers at once");
+    cr_assert_eq(kvr_node_recover(NULL), KVR_EINVAL);
+}
+
 /* ------------------------------------------------------------------ attributes */
 
 Test(node_attributes, come_back_as_they_were_and_nothing_else_does)
@@ -443,6 +566,37 @@ static void check(void)
     cluster_pass(&c, 1 * SECOND);
     cluster_expect(&c, add, KVR_OUTCOME_DONE, KVR_OK);
     cluster_stop(&c);
+}
+
+static void prepare_survivor(void)
+{
+    start(3, 5);
+    uint32_t put = cluster_put(&c, cluster_leader(&c), "a", "1");
+    cluster_pass(&c, 500 * MILLISECOND);
+    expect_done(put);
+    for (uint32_t i = 0; i < 3; i++) {
+        cluster_crash(&c, i);
+    }
+    c.members[4].disk.first = 1;
+}
+
+static kvr_status recovered;
+
+static void check_survivor(void)
+{
+    if (recovered != KVR_OK) {
+        cr_assert_eq(recovered, KVR_ENOMEM, "%s: %s", fault_text(), kvr_status_name(recovered));
+        cluster_wipe(&c, 4);
+        cr_assert_eq(recover(0, 4, 78), KVR_OK, "%s", fault_text());
+    }
+    cr_assert_neq(c.members[4].disk.snapshot.meta.index, 0);
+    cluster_stop(&c);
+}
+
+/* Each allocation of a recovery fails: it says so, and can be done again. */
+Test(node_member_memory, a_recovery_survives_any_allocation_that_fails)
+{
+    FAULT_SWEEP(prepare_survivor(), recovered = recover(0, 4, 78), check_survivor());
 }
 
 /* Each allocation of a change fails: it is done later, or refused, and never half. */
