@@ -153,7 +153,7 @@ struct kvr_node {
     kvr_node_ready ready;
     kvr_store_request *requests; /* raft's and our own */
     uint32_t request_capacity;
-    uint32_t reserved;
+    uint32_t submitted; /* of the ready shown: how many storage was given */
     kvr_watch_batch batch;
     kvr__ring watch_changes; /* kvr__watch_change: what was asked for while the batch is lent */
 
@@ -162,9 +162,6 @@ struct kvr_node {
     kvr__map sent;      /* token -> kvr_buf: lent to a transport that sends later */
     uint64_t sent_token;
     size_t sent_bytes;
-    uint32_t submitted; /* requests of the ready shown that storage was given */
-    bool serving;       /* memory was short in the middle of that */
-    uint8_t reserved4[3];
     uint64_t told_term; /* what the log was told last */
     uint64_t told_leader;
     uint64_t told_taken;
@@ -172,7 +169,8 @@ struct kvr_node {
     kvr_status told_failure;
     bool told_corrupt;
     bool told_no_space;
-    uint8_t reserved2[2];
+    bool serving; /* memory was short while the ready shown was submitted */
+    uint8_t reserved2[1];
 
     kvr_status failure; /* KVR_OK, or why it takes no further part */
     uint32_t reserved3;

@@ -167,7 +167,7 @@ Test(abi_layout, structs_of_raft_from_member)
     AT(kvr_raft_config, priority, 156);
     AT(kvr_raft_config, data_copies_min, 160);
     AT(kvr_raft_config, witness, 164);
-    AT(kvr_raft_config, reserved, 168);
+    AT(kvr_raft_config, recover, 168);
     AT(kvr_raft_config, counters, 176);
     AT(kvr_raft_config, allocator, 184);
     AT(kvr_raft_config, allocator_ctx, 192);
@@ -520,6 +520,15 @@ Test(abi_layout, structs_of_node_from_completion)
     AT(kvr_completion, remaining_ns, 72);
     AT(kvr_completion, stale_ns, 80);
     AT(kvr_completion, member, 88);
+    SIZE(kvr_node_recovery, 56);
+    AT(kvr_node_recovery, size, 0);
+    AT(kvr_node_recovery, reserved, 4);
+    AT(kvr_node_recovery, cluster_id, 8);
+    AT(kvr_node_recovery, config, 16);
+    AT(kvr_node_recovery, from, 24);
+    AT(kvr_node_recovery, from_ctx, 32);
+    AT(kvr_node_recovery, to, 40);
+    AT(kvr_node_recovery, to_ctx, 48);
     SIZE(kvr_member_attributes, 48);
     AT(kvr_member_attributes, name, 0);
     AT(kvr_member_attributes, peer_addresses, 16);
