@@ -121,7 +121,10 @@ typedef struct kvr_node_config {
     uint32_t priority;              /* as in kvr_raft_config: who leads if it can; default 0 */
     uint32_t data_copies_min;       /* of a new cluster, as that of kvr_raft_config */
     uint32_t witness;               /* 1: it is one, as that of kvr_raft_config; takes no calls */
-    uint32_t reserved;
+    /* the highest cluster level that this member takes part in: default and most
+     * kvr_node_level_max(); a lower one holds the cluster back, and so the way to an older release
+     * open, until a restart without it */
+    uint32_t level_max;
 
     const kvr_storage *storage;
     void *storage_ctx;
@@ -148,6 +151,12 @@ KVR_API kvr_status kvr_node_config_init(kvr_node_config *config, uint32_t size) 
 KVR_API void kvr_node_config_set_lan(kvr_node_config *config);
 KVR_API void kvr_node_config_set_local(kvr_node_config *config);
 KVR_API void kvr_node_config_set_wan(kvr_node_config *config);
+
+/* The highest cluster level that this release can apply. A new cluster is at level 1; it is raised
+ * by an entry once all its members have told that they can apply more, and never falls. What a
+ * level brought is not written before. A member that cannot apply its cluster's level stops with
+ * KVR_FVERSION, and says so. */
+KVR_API uint32_t kvr_node_level_max(void);
 
 /* NULL if acceptable, else one sentence that names the field, its fault and its range. Lends for
  * ever. */

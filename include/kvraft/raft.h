@@ -157,6 +157,9 @@ typedef struct kvr_raft_config {
     /* 1: to recover from a lost majority: takes the whole log in storage for committed, hands it
      * out, writes nothing but what the caller asks for, and takes no part in any group */
     uint32_t recover;
+    /* what the layer above can apply, as a number that it counts up: told to the others with each
+     * message, see kvr_raft_level. At most 255, default 0 */
+    uint32_t level;
 
     kvr_raft_counters *counters; /* NULL: none; else its size is set, and it outlives the handle */
     const kvr_allocator *allocator; /* NULL: malloc */
@@ -451,7 +454,7 @@ typedef struct kvr_raft_progress {
     uint8_t state; /* 0 probe, 1 replicate, 2 snapshot */
     uint8_t role;
     uint8_t is_active; /* 1: heard within an election timeout */
-    uint8_t reserved;
+    uint8_t level;     /* its config.level; 0: it was not heard since this member started */
     uint64_t id;
     uint64_t match; /* highest index known to be durable there */
     uint64_t next;  /* next index to send */
@@ -479,6 +482,10 @@ KVR_API const char *kvr_raft_message_name(uint8_t type);
  * leads). */
 KVR_API kvr_status kvr_raft_get_progress(const kvr_raft *raft, uint32_t i,
                                          kvr_raft_progress *out_progress) KVR_MUST_USE;
+
+/* The lowest config.level of all members of the configuration, as they told it since this member
+ * started; 0: one of them did not. A layer above writes nothing new before all can read it. */
+KVR_API uint32_t kvr_raft_level(const kvr_raft *raft);
 
 /* One line: what failed, where, the remedy; "" if nothing did. Lends until the next call on the
  * handle. */
@@ -519,7 +526,8 @@ typedef struct kvr_message_info {
     uint32_t length; /* of the whole message */
     uint8_t version;
     uint8_t type;
-    uint8_t reserved[2];
+    uint8_t level; /* the sender's config.level */
+    uint8_t reserved;
 } kvr_message_info;
 
 /* Reads the head of the first message of `frame` (borrowed), to route it. Only the head is looked

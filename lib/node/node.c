@@ -77,6 +77,7 @@ static kvr_status new_raft(kvr_node *node, bool recover)
     config.election_ns = from->election_ns;
     config.heartbeat_ns = from->heartbeat_ns;
     config.quiet_ns = from->quiet_ns;
+    config.level = from->level_max;
     config.stall_ns = from->stall_ns;
     config.lease_ns = from->lease_ns;
     config.counters = from->counters;
@@ -122,7 +123,7 @@ static void init_state(kvr_node *node)
     kvr__ring_init(&node->deferred, &node->mem, KVR__MEM_MESSAGE, sizeof(kvr_store_request));
     kvr__ring_init(&node->watch_changes, &node->mem, KVR__MEM_WATCH, sizeof(kvr__watch_change));
     kvr__map_init(&node->sent, &node->mem, KVR__MEM_MESSAGE);
-    node->applied.level = KVR__NODE_LEVEL;
+    node->applied.level = KVR__LEVEL_FIRST;
 }
 
 static void release_sent(kvr_node *node)

@@ -82,7 +82,8 @@ static void check_applied(const kvr_node *node)
             KVR_ASSERT(node->hashes.points[node->hashes.count - 1].index <= node->applied.index);
         }
     }
-    KVR_ASSERT(node->applied.level <= KVR__NODE_LEVEL);
+    KVR_ASSERT(node->applied.level >= KVR__LEVEL_FIRST);
+    KVR_ASSERT(node->applied.level <= node->config.level_max);
     KVR_ASSERT((apply->stage != KVR__APPLY_IDLE) == (apply->entry.buffer != NULL));
     if (apply->stage == KVR__APPLY_IDLE) {
         KVR_ASSERT(node->attach.spares == NULL);

@@ -6,6 +6,18 @@
 
 #include "base/assertion.h"
 
+uint32_t kvr__command_level(uint8_t kind)
+{
+#ifdef KVR_CHECK
+    if (kind == KVR__COMMAND_TRIAL) {
+        return 2;
+    }
+#endif
+    KVR_ASSERT(kind >= KVR__COMMAND_WRITE);
+    KVR_ASSERT(kind <= KVR__COMMAND_LEVEL);
+    return 1;
+}
+
 void kvr__command_write_head(uint8_t out[KVR__COMMAND_HEAD], uint8_t kind, uint32_t payload_size)
 {
     memset(out, 0, KVR__COMMAND_HEAD);

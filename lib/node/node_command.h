@@ -27,7 +27,11 @@ enum {
      * unless the entry has this term and the id's grant bears that lease clock */
     KVR__COMMAND_LEASE_REVOKE = 4,
     /* u64 term as above, u32 count, u32 0, then count of: i64 id, u64 granted ns, u64 renewed ns */
-    KVR__COMMAND_LEASE_RECORD = 5
+    KVR__COMMAND_LEASE_RECORD = 5,
+    KVR__COMMAND_LEVEL = 6, /* u32 level, u32 0: all members can apply it */
+#ifdef KVR_CHECK
+    KVR__COMMAND_TRIAL = 255 /* as if level 2 had brought it; does nothing. For tests */
+#endif
 };
 
 enum {
@@ -35,7 +39,8 @@ enum {
     KVR__COMMAND_REVOKE_SIZE = 24,
     KVR__COMMAND_RECORD_HEAD = 16,
     KVR__COMMAND_RECORD_SIZE = 24, /* of each lease */
-    KVR__COMMAND_COMPACT_SIZE = 8
+    KVR__COMMAND_COMPACT_SIZE = 8,
+    KVR__COMMAND_LEVEL_SIZE = 8
 };
 
 /* Who proposed a command, in which of its lives, and its number in that life. */
@@ -57,6 +62,9 @@ typedef struct kvr__command {
     kvr_slice user;
     kvr_slice payload;
 } kvr__command;
+
+/* The cluster level that brought `kind`: below it nobody proposes such a command. */
+uint32_t kvr__command_level(uint8_t kind);
 
 /* Writes the head of a command without user, whose payload of `payload_size` bytes follows it. */
 void kvr__command_write_head(uint8_t out[KVR__COMMAND_HEAD], uint8_t kind, uint32_t payload_size);

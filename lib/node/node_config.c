@@ -67,6 +67,9 @@ static const char *check_limits(const kvr_node_config *config)
     if (config->quiet_ns > 0 && config->quiet_ns < config->election_ns) {
         return "quiet_ns must be 0 or at least election_ns";
     }
+    if (config->level_max > KVR__LEVEL_CONFIG_MAX) {
+        return "level_max is above kvr_node_level_max(): this release cannot apply it";
+    }
     if (config->heartbeat_ns * 2 >= config->election_ns) {
         return "heartbeat_ns must be less than half of election_ns, or followers take a slow "
                "leader "
@@ -126,6 +129,9 @@ static void fill_defaults(kvr_node_config *config)
     }
     if (config->calls_max == 0) {
         config->calls_max = defaults.calls_max;
+    }
+    if (config->level_max == 0) {
+        config->level_max = KVR__LEVEL_MAX;
     }
     if (config->snapshot_chunk_bytes == 0) {
         config->snapshot_chunk_bytes = defaults.snapshot_chunk_bytes;

@@ -254,6 +254,14 @@ kvr_status kvr__execute_begin(kvr_node *node)
     case KVR__COMMAND_LEASE_REVOKE:
     case KVR__COMMAND_LEASE_RECORD:
         return begin_lease(node);
+    case KVR__COMMAND_LEVEL:
+        return kvr__level_apply(node);
+#ifdef KVR_CHECK
+    case KVR__COMMAND_TRIAL:
+        return node->config.level_max < kvr__command_level(KVR__COMMAND_TRIAL)
+                   ? kvr__execute_too_new(node)
+                   : KVR_OK;
+#endif
     default:
         return kvr__execute_too_new(node);
     }

@@ -14,6 +14,9 @@ static kvr_status new_write(kvr_node *node, const kvr_node_call *given, uint8_t 
         return KVR_ETOOBIG;
     }
     kvr_status status = kvr__node_may_take(node);
+    if (status == KVR_OK) {
+        status = kvr__level_allows(node, command_kind);
+    }
     if (status != KVR_OK) {
         return status;
     }

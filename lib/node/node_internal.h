@@ -36,7 +36,13 @@ enum {
     KVR__NODE_BUDGET = 10000,               /* of a run that names none */
     KVR__COMMAND_BYTES_MAX = KVR_VALUE_BYTES_MAX + 65536 + KVR__COMMAND_HEAD,
     KVR__NODE_ERROR_SIZE = 320,
-    KVR__NODE_LEVEL = 1 /* the highest cluster level that this version can apply */
+    KVR__LEVEL_FIRST = 1, /* of a new cluster */
+    KVR__LEVEL_MAX = 1,   /* the highest cluster level that this release can apply */
+#ifdef KVR_CHECK
+    KVR__LEVEL_CONFIG_MAX = KVR__LEVEL_MAX + 1 /* tests play a newer release */
+#else
+    KVR__LEVEL_CONFIG_MAX = KVR__LEVEL_MAX
+#endif
 };
 
 /* Values share their entry's buffer only if they are at least a quarter of it: a value that pins
@@ -128,6 +134,7 @@ struct kvr_node {
     kvr_raft_status raft_status; /* as of the newest ready */
     uint64_t incarnation;
 
+    uint64_t level_term; /* in which this leader has proposed to raise the level */
     bool loaded;
     bool closed;
     bool calling;    /* a callback runs */
@@ -223,6 +230,13 @@ void kvr__exchange_tell(kvr_node *node);
 /* posts what is due, judges what was heard */
 kvr_status kvr__exchange_run(kvr_node *node);
 uint64_t kvr__exchange_deadline(const kvr_node *node);
+
+/* ------------------------------------------------------------------ node_level.c */
+
+/* KVR_OK, or KVR_EVERSION: no such command may be proposed yet. */
+kvr_status kvr__level_allows(const kvr_node *node, uint8_t kind);
+void kvr__level_run(kvr_node *node);         /* a leader raises it if all members can */
+kvr_status kvr__level_apply(kvr_node *node); /* the entry that does is under way */
 
 /* ------------------------------------------------------------------ node_watch.c */
 

@@ -43,6 +43,7 @@ static kvr_status feed_raft(kvr_node *node, uint32_t *budget)
     kvr__reads_retry(node, KVR__READS_LATE);
     kvr__question_repeat(node, false);
     kvr__leasing_run(node);
+    kvr__level_run(node);
     kvr_status status = kvr__calls_propose(node, budget);
     status = first_error(status, kvr__reads_begin(node));
     status = first_error(status, kvr__question_put(node));

@@ -48,7 +48,7 @@ static kvr_status take_header(void *ctx, const kvr__stream_header *header)
         header->group_id != node->config.group_id) {
         return KVR_EMISMATCH;
     }
-    if (header->level > KVR__NODE_LEVEL) {
+    if (header->level > node->config.level_max) {
         return KVR_EVERSION;
     }
     if (header->index != installing->meta.index || header->term != installing->meta.term) {

@@ -164,6 +164,7 @@ kvr_status kvr_raft_receive(kvr_raft *raft, const kvr_slice *bytes)
     if (head->type != KVR__RAFT_HEARTBEAT && head->type != KVR__RAFT_HEARTBEAT_REPLY) {
         kvr_raft_wake(raft);
     }
+    kvr__raft_members_note_level(raft, head);
     KVR__RAFT_COUNT(raft, messages_received[head->type], 1);
     KVR__RAFT_COUNT(raft, bytes_received, bytes->size);
     status = dispatch_message(raft, &message);
@@ -342,6 +343,7 @@ kvr_status kvr_raft_get_progress(const kvr_raft *raft, uint32_t i, kvr_raft_prog
     const kvr__raft_member *member = &raft->members[i];
     kvr_raft_progress progress = {
         .size = out_progress->size, .id = member->id, .role = member->role, .flags = member->flags};
+    progress.level = i == raft->self ? (uint8_t)raft->config.level : member->level;
     if (raft->role == KVR_ROLE_LEADER) {
         show_progress(raft, &member->progress, &progress);
         progress.priority = i == raft->self ? raft->config.priority : progress.priority;

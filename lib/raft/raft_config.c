@@ -114,6 +114,9 @@ static const char *limits_fault(const kvr_raft_config *config)
     if (config->heartbeat_ns >= config->election_ns / 2) {
         return "heartbeat_ns is not less than half of election_ns";
     }
+    if (config->level > UINT8_MAX) {
+        return "level is above 255";
+    }
     if (config->quiet_ns > 0 && config->quiet_ns < config->election_ns) {
         return "quiet_ns is less than election_ns, and not 0";
     }

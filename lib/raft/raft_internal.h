@@ -79,7 +79,8 @@ void kvr__raft_members_truncate(kvr_raft *raft, uint64_t from);
 /* drops those not in force at or above it */
 void kvr__raft_members_forget(kvr_raft *raft, uint64_t index);
 void kvr__raft_members_clear(kvr_raft *raft); /* drops all; members stay */
-void kvr__raft_members_trim(kvr_raft *raft);  /* gives back what only a rollback would need */
+void kvr__raft_members_note_level(kvr_raft *raft, const kvr_message_info *head);
+void kvr__raft_members_trim(kvr_raft *raft); /* gives back what only a rollback would need */
 const kvr__raft_configured *kvr__raft_members_at(const kvr_raft *raft, uint64_t index);
 void kvr__raft_members_release(kvr_raft *raft);
 

@@ -35,6 +35,28 @@ bool kvr__raft_members_is_only_voter(const kvr_raft *raft)
            self->role == KVR_MEMBER_VOTER;
 }
 
+/* A member that restarts as an older release tells so with its first message. */
+void kvr__raft_members_note_level(kvr_raft *raft, const kvr_message_info *head)
+{
+    kvr__raft_member *member = kvr__raft_members_find(raft, head->from);
+    if (member != NULL && member->level != head->level) {
+        member->level = head->level;
+        raft->work = true; /* the layer above may wait for it */
+    }
+}
+
+uint32_t kvr_raft_level(const kvr_raft *raft)
+{
+    uint32_t level = raft->config.level;
+    for (uint32_t i = 0; i < raft->member_count; i++) {
+        const kvr__raft_member *member = &raft->members[i];
+        if (i != raft->self && member->level < level) {
+            level = member->level;
+        }
+    }
+    return level;
+}
+
 /* What a majority of the voters of one half has reached. */
 static uint64_t half_quorum(const kvr_raft *raft, size_t role_offset, size_t field_offset)
 {
@@ -163,6 +185,7 @@ static void carry_over(kvr_raft *raft, kvr__raft_member *to, kvr__raft_member *f
         return;
     }
     to->vote = from->vote;
+    to->level = from->level;
     to->progress = from->progress;
     from->id = 0; /* its ring has moved */
 }

@@ -78,6 +78,7 @@ static void read_head(const uint8_t *p, kvr_message_info *out_info)
         .length = kvr__load_u32(p + AT_LENGTH),
         .version = p[AT_VERSION],
         .type = p[AT_TYPE],
+        .level = p[AT_LEVEL],
     };
 }
 
@@ -152,7 +153,6 @@ kvr_status kvr__raft_message_read(kvr_slice bytes, kvr__raft_message *out_messag
     read_head(p, &out_message->head);
     out_message->body = body;
     out_message->tail = (kvr_slice){body + body_size, left - body_size};
-    out_message->level = p[AT_LEVEL];
     return KVR_OK;
 }
 
@@ -167,7 +167,7 @@ void kvr__raft_message_write_head(uint8_t *out, const kvr_message_info *head)
     kvr__store_u64(out + AT_FROM, head->from);
     kvr__store_u64(out + AT_TO, head->to);
     kvr__store_u64(out + AT_TERM, head->term);
-    kvr__store_u64(out + AT_LEVEL, 0);
+    kvr__store_u64(out + AT_LEVEL, head->level);
 }
 
 void kvr__raft_message_exempt(uint8_t *bytes, uint32_t size)

@@ -74,7 +74,6 @@ typedef struct kvr__raft_message {
     kvr_message_info head;
     const uint8_t *body; /* at least the size of version 1 of its type */
     kvr_slice tail;
-    uint8_t level;
 } kvr__raft_message;
 
 typedef struct kvr__raft_vote {

@@ -68,6 +68,7 @@ uint8_t *kvr__raft_outbox_open(kvr_raft *raft, uint64_t to, uint8_t type, size_t
         .to = to,
         .term = raft->term,
         .type = type,
+        .level = (uint8_t)raft->config.level,
     };
     kvr__raft_message_write_head(outbox->bytes + start, &head);
     raft->work = true;

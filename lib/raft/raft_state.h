@@ -103,7 +103,8 @@ typedef struct kvr__raft_member {
     uint8_t role_outgoing; /* the same in the outgoing half of a joint configuration */
     uint8_t vote;          /* KVR__RAFT_VOTE_*: its answer to the election under way */
     uint8_t flags;         /* KVR_MEMBER_PROMOTE */
-    uint8_t reserved[4];
+    uint8_t level;         /* as its last message told it; 0: none came */
+    uint8_t reserved[3];
     kvr__raft_progress progress;
 } kvr__raft_member;
 

@@ -165,6 +165,7 @@ void run_plan_draw(run_plan *plan, uint64_t seed, uint64_t steps)
     plan->sim.seed = seed;
     draw_sizes(plan, &d);
     draw_times(plan, &d);
+    plan->node.level_max = seed % 5 == 0 ? 2 : 1; /* raised on the way in some */
     plan->node.quiet_ns = seed % 3 == 0 ? (1 + seed % 4) * plan->node.election_ns : 0;
     draw_faults(plan, &d);
     draw_clients(plan, &d);

@@ -168,6 +168,7 @@ Test(abi_layout, structs_of_raft_from_member)
     AT(kvr_raft_config, data_copies_min, 160);
     AT(kvr_raft_config, witness, 164);
     AT(kvr_raft_config, recover, 168);
+    AT(kvr_raft_config, level, 172);
     AT(kvr_raft_config, counters, 176);
     AT(kvr_raft_config, allocator, 184);
     AT(kvr_raft_config, allocator_ctx, 192);
@@ -248,7 +249,7 @@ Test(abi_layout, structs_of_raft_from_raft_progress)
     AT(kvr_raft_progress, state, 4);
     AT(kvr_raft_progress, role, 5);
     AT(kvr_raft_progress, is_active, 6);
-    AT(kvr_raft_progress, reserved, 7);
+    AT(kvr_raft_progress, level, 7);
     AT(kvr_raft_progress, id, 8);
     AT(kvr_raft_progress, match, 16);
     AT(kvr_raft_progress, next, 24);
@@ -314,7 +315,8 @@ Test(abi_layout, structs_of_raft_from_raft_progress)
     AT(kvr_message_info, length, 40);
     AT(kvr_message_info, version, 44);
     AT(kvr_message_info, type, 45);
-    AT(kvr_message_info, reserved, 46);
+    AT(kvr_message_info, level, 46);
+    AT(kvr_message_info, reserved, 47);
 }
 
 Test(abi_layout, structs_of_mvcc_from_kv)
@@ -562,7 +564,7 @@ Test(abi_layout, structs_of_node_from_completion)
     AT(kvr_node_config, priority, 144);
     AT(kvr_node_config, data_copies_min, 148);
     AT(kvr_node_config, witness, 152);
-    AT(kvr_node_config, reserved, 156);
+    AT(kvr_node_config, level_max, 156);
     AT(kvr_node_config, storage, 160);
     AT(kvr_node_config, storage_ctx, 168);
     AT(kvr_node_config, transport, 176);
