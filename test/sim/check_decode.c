@@ -276,6 +276,9 @@ static void read_payload(reader *from, wire_command *command)
     case WIRE_COMMAND_RECORD:
         command->term = u64(from);
         break;
+    case WIRE_COMMAND_LEVEL:
+        (void)u64(from);
+        break;
     default:
         from->failed = true;
     }

@@ -56,7 +56,8 @@ enum {
     WIRE_COMMAND_COMPACT = 2,
     WIRE_COMMAND_GRANT = 3,
     WIRE_COMMAND_REVOKE = 4,
-    WIRE_COMMAND_RECORD = 5
+    WIRE_COMMAND_RECORD = 5,
+    WIRE_COMMAND_LEVEL = 6
 };
 
 /* A command. An operation's slices point into its bytes; its transactions are freed by

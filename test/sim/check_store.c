@@ -247,7 +247,7 @@ static void execute(check_store *check, wire_command *command, uint64_t index, s
         point->status = revoke(check, command, index);
         break;
     default:
-        break; /* RECORD: nothing that the store or a client sees */
+        break; /* RECORD, LEVEL: nothing that the store or a client sees */
     }
 }
 

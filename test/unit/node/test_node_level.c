@@ -60,9 +60,9 @@ static void expect_trial_done(uint32_t i)
     kvr__command_write_head(bytes, KVR__COMMAND_TRIAL, 0);
     kvr__command_stamp(bytes, &(kvr__origin_id){i + 1, 1, 0});
     kvr_raft_proposal proposal;
-    cr_assert_eq(kvr_raft_propose(c.members[i].node->raft, &(kvr_slice){bytes, sizeof bytes},
-                                  &proposal),
-                 KVR_OK);
+    cr_assert_eq(
+        kvr_raft_propose(c.members[i].node->raft, &(kvr_slice){bytes, sizeof bytes}, &proposal),
+        KVR_OK);
     cluster_pass(&c, SECOND);
     cr_assert_gt(cluster_status(&c, i).hash_index, applied);
     cluster_expect_same(&c);
