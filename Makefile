@@ -10,7 +10,7 @@ CXX ?= g++
 AR ?= ar
 OPT ?= -O2 -g
 HOURS ?= 1
-SEEDS ?= 1..2000
+FRESH ?= 500
 PREFIX ?= /usr/local
 LIBDIR ?= $(PREFIX)/lib
 INCLUDEDIR ?= $(PREFIX)/include
@@ -140,10 +140,24 @@ $(BUILD)/$(1): $(call plain_o,$(wildcard examples/$(1)/*.c)) $(BUILD)/libkvraft.
 endef
 $(foreach name,$(notdir $(EXAMPLES)),$(eval $(call example,$(name))))
 
+# The page of `kvr-sim --html`, as strings.
+$(BUILD)/page/run_page_lines.c: test/sim/page.html
+	@mkdir -p $(@D)
+	@{ echo 'extern const char *const run_page_lines[];'; \
+	    echo 'const char *const run_page_lines[] = {'; \
+	    sed 's/\\/\\\\/g; s/"/\\"/g; s/^/    "/; s/$$/",/' $<; echo '    0};'; } >$@
+$(BUILD)/page/%.o: $(BUILD)/page/%.c
+	$(call compile,)
+
 # It has a kvr_panic of its own, and tells an assertion as the verdict on a seed.
 $(BUILD)/kvr-sim: $(call check_o,$(wildcard test/sim/*.c)) $(filter-out %/base/panic.o,$(LIB_CHECK_O)) \
-    $(SUPPORT)
+    $(BUILD)/page/run_page_lines.o $(SUPPORT)
 	$(call link,$(SODIUM))
+
+# Every interleaving of a small scope of raft.h alone.
+$(BUILD)/kvr-explore: $(call check_o,$(wildcard test/explore/*.c)) \
+    $(filter-out %/base/panic.o,$(call check_o,$(call rooms_c,base raft)))
+	$(call link)
 
 $(BUILD)/kvr-bench: $(call plain_o,$(wildcard bench/*.c bench/peers/*.c)) $(BUILD)/libkvraft.a
 	$(call link,-lraft -llmdb -lJudy -pthread)
@@ -190,10 +204,10 @@ check-hostile: ## unit tests and simulator with tiny limits and poisoned memory
 unit-ROOM: ## build and run the unit tests of one room (ARGS='--filter raft_log/*')
 	@echo 'name a room: $(UNIT_ROOMS:%=unit-%)'
 
-soak: ## fresh seeds through the simulator for HOURS=1
+soak: ## fresh seeds through the simulator for HOURS=1, noted in LEDGER=test/sim/LEDGER
 	@sh test/tools/deps.sh library
 	@$(MAKE) $(BUILD)/kvr-sim
-	@sh test/tools/soak.sh $(HOURS)
+	@sh test/tools/soak.sh $(HOURS) $(or $(LEDGER),test/sim/LEDGER)
 
 faults-proof: ## plant the bugs of test/faults.txt; the tests must find each (ROWS='17 26' for some)
 	@sh test/tools/deps.sh check
@@ -306,11 +320,14 @@ part-readme: $(LIBRARIES)
 	@sh test/tools/check_readme.sh
 part-man: $(LIBRARIES)
 	@python3 test/tools/check_man.py
+# Runs that once failed, then seeds that nobody ran before: the first line says which.
 part-sim: $(SIM)
 	$(Q)$(RUN) $(BUILD)/kvr-sim --file test/sim/seeds.txt --jobs 2
-	$(Q)$(RUN) $(BUILD)/kvr-sim --seeds $(SEEDS) --jobs 2
+	$(Q)for run in $(wildcard test/sim/regress/*.run); do \
+	    $(RUN) $(BUILD)/kvr-sim --replay $$run || exit 1; done
+	$(Q)$(RUN) $(BUILD)/kvr-sim --fresh $(FRESH) --jobs 2
 part-sim-more: $(SIM)
-	$(Q)$(BUILD)/kvr-sim --seeds 10001..16000 --jobs 2
+	$(Q)$(BUILD)/kvr-sim --fresh 4000 --jobs 2 --counts
 part-demo: $(DEMO)
 	$(Q)$(BUILD)/kvraft-demo tour
 part-thread-%: $(BUILD)/test/thread/%
@@ -353,7 +370,7 @@ part-address-unit-%:
 part-address-thread-%:
 	+@$(address) part-thread-$*
 part-address-sim:
-	+@$(address) part-sim SEEDS=1..200
+	+@$(address) part-sim FRESH=200
 part-address-planted:
 	+@$(address) run-planted-leak
 part-race-planted:
@@ -365,7 +382,7 @@ part-hostile-build:
 part-hostile-unit-%:
 	+@$(hostile) part-unit-$*
 part-hostile-sim:
-	+@$(hostile) part-sim SEEDS=1..200
+	+@$(hostile) part-sim FRESH=200
 
 # Planted bugs show that the two builds above can fail.
 $(BUILD)/test/planted_%: $(BUILD)/check/test/tools/planted_%.o

@@ -91,6 +91,25 @@ KVR_API void kvr_sim_disk_crash_after(kvr_sim_disk *disk, uint64_t calls);
 KVR_API kvr_status kvr_sim_disk_flip(kvr_sim_disk *disk, const char *name, uint64_t offset,
                                      uint32_t bit) KVR_MUST_USE;
 
+/* Bytes of a sector, the unit of damage: 512. */
+KVR_API uint32_t kvr_sim_disk_sector_size(void);
+
+/* Name of file number `i`, in order of creation; NULL: no such i. Lends until the next file
+ * call. */
+KVR_API const char *kvr_sim_disk_file(const kvr_sim_disk *disk, uint32_t i, uint64_t *out_bytes);
+
+/* The sector that holds `offset` of file `name`, as a reader sees it, zero beyond the file's end;
+ * and how many flushes of the file there were since it was written: 0, it is not durable; 2, others
+ * were written after it. out_bytes has room for a sector. KVR_OK, KVR_ENOTFOUND. */
+KVR_API kvr_status kvr_sim_disk_get_sector(const kvr_sim_disk *disk, const char *name,
+                                           uint64_t offset, uint8_t *out_bytes,
+                                           uint64_t *out_flushes) KVR_MUST_USE;
+
+/* Damage by hand: the sector holds these bytes now, as far as the file reaches; nothing is written
+ * or flushed. KVR_OK, KVR_ENOTFOUND. */
+KVR_API kvr_status kvr_sim_disk_set_sector(kvr_sim_disk *disk, const char *name, uint64_t offset,
+                                           const uint8_t *bytes) KVR_MUST_USE;
+
 /* Counts since the disk was made. */
 typedef struct kvr_sim_disk_status {
     uint32_t size;
@@ -114,20 +133,28 @@ typedef struct kvr_sim_network {
     uint32_t corrupt_ppm;   /* one byte changed on the way */
     uint64_t delay_ns_min;  /* default 200 us */
     uint64_t delay_ns_mean; /* default 300 us: reordering comes from it */
+    /* a message finds its link clogged: this one and later ones arrive when that is over */
+    uint32_t clog_ppm;
+    /* under way from one member to another, more are lost; 0: endless */
+    uint32_t link_messages_max;
+    uint64_t clog_ns_mean; /* default 1 s */
 } kvr_sim_network;
 KVR_API kvr_status kvr_sim_network_init(kvr_sim_network *network, uint32_t size) KVR_MUST_USE;
 
 enum {
-    KVR_SIM_MESSAGE = 1, /* member received a message from `peer` */
-    KVR_SIM_STORAGE = 2, /* member's disk completed a batch of requests */
-    KVR_SIM_TIMER = 3,   /* member's deadline came, or calls wait to be worked on */
-    KVR_SIM_CALL = 4,    /* a timer of the caller fired */
-    KVR_SIM_CRASH = 5,   /* member lost power, maybe within a batch, or while it started */
-    KVR_SIM_RESTART = 6, /* member started */
-    KVR_SIM_CUT = 7,     /* links were cut; member and peer name one of them */
-    KVR_SIM_MEND = 8,    /* these pass again */
-    KVR_SIM_UPKEEP = 9,  /* member's disk did what can wait: kvr_wal_maintain, kvr_wal_idle */
-    KVR_SIM_FAILURE = 10 /* member failed for good: kvr_sim_get_member_status says how */
+    KVR_SIM_MESSAGE = 1,  /* member received a message from `peer` */
+    KVR_SIM_STORAGE = 2,  /* member's disk completed a batch of requests */
+    KVR_SIM_TIMER = 3,    /* member's deadline came, or calls wait to be worked on */
+    KVR_SIM_CALL = 4,     /* a timer of the caller fired */
+    KVR_SIM_CRASH = 5,    /* member lost power, maybe within a batch, or while it started */
+    KVR_SIM_RESTART = 6,  /* member started */
+    KVR_SIM_CUT = 7,      /* links were cut; member and peer name one of them */
+    KVR_SIM_MEND = 8,     /* these pass again */
+    KVR_SIM_UPKEEP = 9,   /* member's disk did what can wait: kvr_wal_maintain, kvr_wal_idle */
+    KVR_SIM_FAILURE = 10, /* member failed for good: kvr_sim_get_member_status says how */
+    KVR_SIM_PAUSE = 11,   /* member stands still for span_ns, as a stopped process does */
+    KVR_SIM_STALL = 12,   /* member's disk answers nothing for span_ns */
+    KVR_SIM_JUMP = 13     /* member's clock went ahead by span_ns at once */
 };
 
 /* What one step did. */
@@ -138,7 +165,23 @@ typedef struct kvr_sim_event {
     uint32_t peer;         /* 0-based; UINT32_MAX: none */
     uint32_t message_type; /* of raft.h's envelope */
     uint64_t term;
+    uint64_t span_ns; /* PAUSE, STALL, JUMP; MESSAGE: how long it was under way */
 } kvr_sim_event;
+
+/* What chance does, by kind. */
+enum {
+    KVR_SIM_FAULT_LOSS = 1,
+    KVR_SIM_FAULT_REPEAT = 2,
+    KVR_SIM_FAULT_CORRUPT = 3,
+    KVR_SIM_FAULT_CLOG = 4,
+    KVR_SIM_FAULT_CRASH = 5,
+    KVR_SIM_FAULT_CUT = 6,
+    KVR_SIM_FAULT_PAUSE = 7,
+    KVR_SIM_FAULT_STALL = 8,
+    KVR_SIM_FAULT_JUMP = 9,
+    KVR_SIM_FAULT_DISK = 10,   /* a call fails or is short; a sector rots */
+    KVR_SIM_FAULT_BUGGIFY = 64 /* + its number: a site of the library takes its rare way */
+};
 
 /* How the caller hears from members; any may be NULL. Called from inside step and run; may make
  * calls on the nodes, and kvr_sim_after, nothing else of the simulator. `member` is 0-based. */
@@ -157,6 +200,10 @@ typedef struct kvr_sim_sink {
     void (*submitted)(void *ctx, uint32_t member, const kvr_store_request *request);
     void (*stored)(void *ctx, uint32_t member, const kvr_store_request *request,
                    const kvr_store_result *result); /* before the member hears of it */
+    /* Chance wants a fault (KVR_SIM_FAULT_*) on `member`: 0, it does not happen. `decision` names
+     * it in this seed: it stays the same when other faults are left out, so that a failing run can
+     * be reduced. Calls nothing. */
+    uint8_t (*fault)(void *ctx, uint32_t member, uint32_t kind, uint64_t decision);
 } kvr_sim_sink;
 
 /* Zero means default. Fill with kvr_sim_config_init. */
@@ -175,13 +222,24 @@ typedef struct kvr_sim_config {
     /* A member crashes at an event: half of the crashes are within a disk's batch, one in 16 hits
      * everybody; one in 5 restarts crashes again while it reads. */
     uint32_t crash_ppm;
-    /* a partition begins at an event: one member, a half, one way, or one link */
+    /* A partition begins at an event: one member (or the leader), a half, one way, some links of
+     * one member; a quarter of these come and go; or members one by one, which come back in another
+     * order. */
     uint32_t cut_ppm;
     /* a member's clock is fast or slow by up to this, default 0, at most 100,000 */
     uint32_t drift_ppm;
+    uint32_t pause_ppm; /* at an event a member stands still */
+    uint32_t stall_ppm; /* at an event a disk does */
+    uint32_t jump_ppm;  /* at an event a member's clock jumps ahead */
+    /* 1: the library now and then takes a rare way by itself (lib/base/buggify.h). Only builds with
+     * -DKVR_CHECK can: others refuse it. */
+    uint32_t buggify;
     uint32_t reserved;
     uint64_t down_ns_mean;           /* then it is down for about so long; default 2 s */
     uint64_t cut_ns_mean;            /* default 3 s */
+    uint64_t pause_ns_mean;          /* default 1 s */
+    uint64_t stall_ns_mean;          /* default 2 s */
+    uint64_t jump_ns_max;            /* default one hour */
     const kvr_sim_network *network;  /* NULL: defaults; borrowed */
     const kvr_sim_disk_faults *disk; /* NULL: defaults; borrowed */
     const kvr_sim_sink *sink;        /* lent for the simulator's life */
@@ -256,9 +314,12 @@ KVR_API kvr_status kvr_sim_restart(kvr_sim *sim, uint32_t member) KVR_MUST_USE;
 /* Messages from one member to another are lost from now on, or (`cut` false) pass again. */
 KVR_API void kvr_sim_cut(kvr_sim *sim, uint32_t from, uint32_t to, uint8_t cut);
 
-/* All links pass, rates of crashes and cuts are zero, everybody who is down or failed comes back:
- * the beginning of a liveness phase. Network and disks stay as they are set. KVR_ENOMEM: some are
- * still down. */
+/* True if a message from one member to another would be lost now: by hand or by chance. */
+KVR_API bool kvr_sim_is_cut(const kvr_sim *sim, uint32_t from, uint32_t to);
+
+/* All links pass, nobody stands still, rates of the configuration are zero, everybody who is down
+ * or failed comes back: the beginning of a liveness phase. Network and disks stay as they are set.
+ * KVR_ENOMEM: some are still down. */
 KVR_API kvr_status kvr_sim_heal(kvr_sim *sim) KVR_MUST_USE;
 
 KVR_API void kvr_sim_set_network(kvr_sim *sim, const kvr_sim_network *network);

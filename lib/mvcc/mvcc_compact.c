@@ -7,6 +7,7 @@
  * A delete at the compacted revision itself stays (etcd #19179: a watcher that starts there must
  * see it), so the next compaction looks at that revision's deletes once more. etcd contract:
  * "Compact". */
+#include "base/buggify.h"
 #include "mvcc_internal.h"
 
 kvr_status kvr_mvcc_compact(kvr_mvcc *store, uint64_t revision)
@@ -92,7 +93,7 @@ kvr_status kvr_mvcc_compact_step(kvr_mvcc *store, uint32_t budget)
     }
     kvr__mvcc_view_collect(store, budget);
     for (uint32_t i = 0; history->sweep < history->goal; i++) {
-        if (i >= budget && i > 0) {
+        if ((i >= budget || KVR_BUGGIFY(&store->mem, MVCC_COMPACT_ONE)) && i > 0) {
             return KVR_AGAIN;
         }
         prefetch_change(history, history->sweep + 8);

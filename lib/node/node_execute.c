@@ -3,6 +3,7 @@
  * the store work; index lets the set of leases' keys follow what changed. Whatever begin returns
  * but KVR_OK leaves nothing behind that its caller's release does not undo. Start at
  * kvr__execute_begin. */
+#include "base/buggify.h"
 #include "node_internal.h"
 
 kvr_status kvr__execute_too_new(kvr_node *node)
@@ -272,7 +273,7 @@ kvr_status kvr__execute_begin(kvr_node *node)
 kvr_status kvr__execute_step(kvr_node *node, uint32_t *budget)
 {
     kvr__apply *apply = &node->apply;
-    uint32_t slice = *budget;
+    uint32_t slice = KVR_BUGGIFY(&node->mem, NODE_APPLY_SLICE) ? 1 : *budget;
     kvr_status status = kvr_mvcc_apply_step(node->store, slice);
     if (status == KVR_AGAIN) {
         *budget = 0;

@@ -11,6 +11,7 @@
  *
  * Memory that cannot be had, or a full disk, put it off; nothing else waits for it. Start at
  * kvr__taking_run. */
+#include "base/buggify.h"
 #include "node_internal.h"
 #include "node_snapshot.h"
 
@@ -227,7 +228,10 @@ static bool is_due(const kvr_node *node)
                          : node->config.snapshot_bytes_min;
     bool is_long = node->applied.index - snapshots->last_index >= node->config.snapshot_entries &&
                    snapshots->log_bytes >= bytes;
-    return snapshots->wanted || is_long;
+    bool is_early =
+        node->applied.index - snapshots->last_index > node->config.snapshot_entries / 2 &&
+        KVR_BUGGIFY(&node->mem, NODE_SNAPSHOT_EARLY);
+    return snapshots->wanted || is_long || is_early;
 }
 
 /* ------------------------------------------------------------------ filling */

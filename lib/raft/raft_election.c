@@ -74,8 +74,9 @@ void kvr__raft_election_follow(kvr_raft *raft, uint64_t term, uint64_t leader)
 /* From one to two times election_ns, drawn anew with each change of role (Raft 5.2). */
 void kvr__raft_election_draw_timeout(kvr_raft *raft)
 {
-    raft->election_timeout_ns =
-        raft->config.election_ns + kvr__random_below(&raft->random, raft->config.election_ns);
+    uint64_t more = kvr__random_below(&raft->random, raft->config.election_ns);
+    more = KVR_BUGGIFY(&raft->mem, RAFT_TIMEOUT_SHORT) ? 0 : more;
+    raft->election_timeout_ns = raft->config.election_ns + more;
     kvr__raft_election_reset_timer(raft);
 }
 
@@ -222,7 +223,12 @@ static void check_quorum(kvr_raft *raft)
  * together and may travel together. */
 static void leader_tick(kvr_raft *raft)
 {
-    const uint64_t interval = raft->config.heartbeat_ns;
+    uint64_t interval = raft->config.heartbeat_ns;
+    if (KVR_BUGGIFY(&raft->mem, RAFT_HEARTBEAT_EARLY)) {
+        interval -= interval / 8 * 7;
+    } else if (KVR_BUGGIFY(&raft->mem, RAFT_HEARTBEAT_LATE)) {
+        interval += interval / 2;
+    }
     raft->heartbeat_deadline = raft->now - raft->now % interval + interval;
     check_quorum(raft);
     if (raft->role == KVR_ROLE_LEADER) {

@@ -17,7 +17,7 @@
 void kvr__raft_fetch_evict(kvr_raft *raft)
 {
     uint64_t held = raft->log.end_position - raft->log.begin_position;
-    uint64_t keep = raft->config.log_memory_bytes;
+    uint64_t keep = KVR_BUGGIFY(&raft->mem, RAFT_EVICT_ALL) ? 1 : raft->config.log_memory_bytes;
     uint64_t limit = raft->store.durable_index;
     limit = raft->applied < limit ? raft->applied : limit;
     bool patient = raft->role == KVR_ROLE_LEADER && held < keep + raft->config.inflight_bytes_max;
@@ -116,7 +116,8 @@ kvr_status kvr__raft_fetch_read(kvr_raft *raft)
     store->fetch_term = raft->term;
     request->first_index = store->fetch_first;
     request->last_index = raft->log.base_index;
-    request->byte_max = raft->config.message_bytes_max;
+    request->byte_max =
+        KVR_BUGGIFY(&raft->mem, RAFT_FETCH_ONE) ? 1 : raft->config.message_bytes_max;
     return KVR_OK;
 }
 

@@ -15,7 +15,7 @@ static kvr_status issue_read(kvr_raft *raft)
     }
     request->first_index = raft->store.load_next;
     request->last_index = raft->store.load_last;
-    request->byte_max = KVR__RAFT_LOAD_BYTES_MAX;
+    request->byte_max = KVR_BUGGIFY(&raft->mem, RAFT_LOAD_ONE) ? 1 : KVR__RAFT_LOAD_BYTES_MAX;
     raft->store.read_token = request->token;
     return KVR_OK;
 }

@@ -124,6 +124,8 @@ static uint64_t handout_limit(const kvr_raft *raft)
 static kvr_status hand_out(kvr_raft *raft)
 {
     uint64_t last = handout_limit(raft);
+    bool one = last > raft->handed && KVR_BUGGIFY(&raft->mem, RAFT_HAND_ONE);
+    last = one ? raft->handed + 1 : last;
     uint32_t count = (uint32_t)(last - raft->handed);
     if (count == 0) {
         return KVR_OK;
@@ -147,7 +149,7 @@ static kvr_status hand_out(kvr_raft *raft)
         }
     }
     raft->handed = last;
-    raft->hand_more = count == KVR__RAFT_HANDED_MAX && may_hand_out(raft);
+    raft->hand_more = (one || count == KVR__RAFT_HANDED_MAX) && may_hand_out(raft);
     raft->ready.committed = raft->committed;
     raft->ready.committed_count = count;
     return KVR_OK;

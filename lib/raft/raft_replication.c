@@ -221,8 +221,8 @@ static kvr_status send_append(kvr_raft *raft, kvr__raft_member *member, bool emp
     }
     uint64_t last = prev;
     if (!empty && prev < raft->log.last_index) { /* a probe carries one entry, if any */
-        last = progress->state == KVR__RAFT_PROBE
-                   ? prev + 1
+        bool one = progress->state == KVR__RAFT_PROBE || KVR_BUGGIFY(&raft->mem, RAFT_APPEND_ONE);
+        last = one ? prev + 1
                    : kvr__raft_log_run(&raft->log, prev + 1, raft->config.message_bytes_max);
     }
     bool stubs = kvr__raft_is_witness(member);
@@ -341,10 +341,12 @@ void kvr__raft_replication_tick(kvr_raft *raft)
         if (i == raft->self) {
             continue;
         }
-        bool stuck = progress->match == progress->match_at_tick;
+        bool stuck =
+            progress->match == progress->match_at_tick || KVR_BUGGIFY(&raft->mem, RAFT_ASK_AGAIN);
         progress->match_at_tick = progress->match;
         progress->probe_sent = false;
-        if (raft->now - progress->chunk_sent_ns >= raft->config.election_ns) {
+        if (raft->now - progress->chunk_sent_ns >= raft->config.election_ns ||
+            KVR_BUGGIFY(&raft->mem, RAFT_CHUNK_AGAIN)) {
             progress->chunk_sent = false;
             raft->chunk_due = true;
         }

@@ -11,6 +11,7 @@
 
 #include "base/array.h"
 #include "base/assertion.h"
+#include "base/buggify.h"
 #include "base/memory.h"
 #include "base/random.h"
 #include "base/ring.h"

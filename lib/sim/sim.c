@@ -24,6 +24,7 @@ kvr_status kvr_sim_network_init(kvr_sim_network *network, uint32_t size)
     network->size = size;
     network->delay_ns_min = 200 * US;
     network->delay_ns_mean = 300 * US;
+    network->clog_ns_mean = SECOND;
     return KVR_OK;
 }
 
@@ -42,6 +43,9 @@ static void fill_defaults(kvr_sim_config *config)
     or_default(&config->disk_ns_mean, 100 * US);
     or_default(&config->down_ns_mean, 2 * (uint64_t)SECOND);
     or_default(&config->cut_ns_mean, 3 * (uint64_t)SECOND);
+    or_default(&config->pause_ns_mean, SECOND);
+    or_default(&config->stall_ns_mean, 2 * (uint64_t)SECOND);
+    or_default(&config->jump_ns_max, 3600 * (uint64_t)SECOND);
 }
 
 kvr_status kvr_sim_config_init(kvr_sim_config *config, uint32_t size)
@@ -80,9 +84,16 @@ static kvr_status read_parts(kvr_sim *sim)
 static bool is_acceptable(const kvr_sim_config *config)
 {
     const uint64_t span_max = UINT64_MAX >> 7;
+#ifdef KVR_CHECK
+    const bool can_buggify = config->buggify == 1;
+#else
+    const bool can_buggify = false;
+#endif
     return config->member_count <= KVR__SIM_MEMBERS_MAX && config->drift_ppm <= DRIFT_MAX &&
            config->disk_ns_mean <= span_max && config->down_ns_mean <= span_max &&
-           config->cut_ns_mean <= span_max;
+           config->cut_ns_mean <= span_max && config->pause_ns_mean <= span_max &&
+           config->stall_ns_mean <= span_max && config->jump_ns_max <= span_max &&
+           (config->buggify == 0 || can_buggify);
 }
 
 /* What the pattern for nodes leaves to the simulator. */
@@ -121,16 +132,8 @@ static kvr_status begin(kvr_sim *sim)
     if (status == KVR_OK) {
         status = kvr__sim_event_reserve(sim, 0);
     }
-    sim->crash_ppm = sim->config.crash_ppm;
-    sim->cut_ppm = sim->config.cut_ppm;
-    sim->crashes = kvr__sim_stream_of(sim->config.seed, UINT32_MAX, KVR__SIM_CRASHES);
-    sim->cuts = kvr__sim_stream_of(sim->config.seed, UINT32_MAX, KVR__SIM_CUTS);
+    kvr__sim_trouble_begin(sim);
     sim->caller = kvr__sim_stream_of(sim->config.seed, UINT32_MAX, KVR__SIM_CALLER);
-    sim->cut_begin.kind = KVR_SIM_CUT;
-    for (uint32_t i = 0; i < KVR__SIM_CUTS_MAX; i++) {
-        sim->cut[i].end.kind = KVR_SIM_MEND;
-        sim->cut[i].end.user = &sim->cut[i];
-    }
     for (uint32_t i = 0; i < sim->config.member_count && status == KVR_OK; i++) {
         status = kvr__sim_member_new(sim, i);
         if (status == KVR_OK) {
@@ -182,10 +185,11 @@ void kvr_sim_free(kvr_sim *sim)
 
 /* ------------------------------------------------------------------ one step */
 
-static void fill_message(kvr__sim_item *item, kvr_sim_event *event)
+static void fill_message(const kvr_sim *sim, kvr__sim_item *item, kvr_sim_event *event)
 {
     kvr_slice bytes = {kvr__sim_event_bytes(item), item->size};
     kvr_message_info info;
+    event->span_ns = sim->now_ns - item->since_ns;
     if (kvr_message_peek(&bytes, UINT32_MAX, &info) == KVR_OK) {
         event->message_type = info.type;
         event->term = info.term;
@@ -205,10 +209,11 @@ static void work(kvr__sim_member *member, kvr_sim_event *event)
 /* Lets `item` happen. False: nobody noticed. */
 static bool happen(kvr_sim *sim, kvr__sim_item *item, kvr_sim_event *event)
 {
-    kvr__sim_member *member = &sim->members[item->kind == KVR_SIM_CALL ? 0 : item->member];
+    kvr__sim_member *member =
+        &sim->members[item->member < sim->config.member_count ? item->member : 0];
     switch (item->kind) {
     case KVR_SIM_MESSAGE:
-        fill_message(item, event);
+        fill_message(sim, item, event);
         return kvr__sim_network_arrive(sim, item);
     case KVR_SIM_STORAGE:
         if (member->state != KVR_SIM_UP) {
@@ -232,12 +237,13 @@ static bool happen(kvr_sim *sim, kvr__sim_item *item, kvr_sim_event *event)
         event->kind = member->state == KVR_SIM_DOWN ? KVR_SIM_CRASH : KVR_SIM_RESTART;
         return true;
     case KVR_SIM_CUT:
-        kvr__sim_trouble_cut(sim, item);
-        event->member = item->member;
-        event->peer = item->peer;
-        return true;
     case KVR_SIM_MEND:
-        kvr__sim_trouble_mend(sim, item->user);
+        kvr__sim_partition_go(sim, item->user);
+        return true;
+    case KVR_SIM_PAUSE:
+    case KVR_SIM_STALL:
+    case KVR_SIM_JUMP:
+        kvr__sim_trouble_strike(member, item, event);
         return true;
     default:
         KVR_ASSERT(item->kind == KVR_SIM_FAILURE);
@@ -245,7 +251,16 @@ static bool happen(kvr_sim *sim, kvr__sim_item *item, kvr_sim_event *event)
     }
 }
 
-/* Members that may have got work outside of their own events. */
+/* What comes for a member that stands still comes when it goes on, in the same order. */
+static bool has_to_wait(const kvr_sim *sim, const kvr__sim_item *item)
+{
+    bool for_member = item->kind == KVR_SIM_MESSAGE || item->kind == KVR_SIM_STORAGE ||
+                      item->kind == KVR_SIM_TIMER;
+    return for_member && sim->members[item->member].paused_until > item->due.key;
+}
+
+/* Members that may have got work outside of their own events. Then the top of the heap is what will
+ * happen next. */
 static void refresh(kvr_sim *sim)
 {
     for (uint32_t i = 0; sim->touched != 0; i++) {
@@ -253,6 +268,11 @@ static void refresh(kvr_sim *sim)
             sim->touched &= ~(1U << i);
             kvr__sim_member_refresh(&sim->members[i]);
         }
+    }
+    kvr__sim_item *top = kvr__sim_event_top(sim);
+    while (top != NULL && has_to_wait(sim, top)) {
+        kvr__sim_event_set(sim, top, sim->members[top->member].paused_until);
+        top = kvr__sim_event_top(sim);
     }
 }
 
@@ -428,6 +448,12 @@ void kvr_sim_cut(kvr_sim *sim, uint32_t from, uint32_t to, uint8_t cut)
     if (from < sim->config.member_count && to < sim->config.member_count) {
         sim->cut_by_hand[from][to] = cut;
     }
+}
+
+bool kvr_sim_is_cut(const kvr_sim *sim, uint32_t from, uint32_t to)
+{
+    return from < sim->config.member_count && to < sim->config.member_count &&
+           (sim->cut_by_hand[from][to] || sim->cut_count[from][to] > 0);
 }
 
 kvr_status kvr_sim_heal(kvr_sim *sim)

@@ -83,7 +83,7 @@ void kvr__sim_check_cuts(const kvr_sim *sim)
         for (uint32_t to = 0; to < sim->config.member_count; to++) {
             uint32_t cutting = 0;
             for (uint32_t i = 0; i < KVR__SIM_CUTS_MAX; i++) {
-                cutting += sim->cut[i].end.due.place != 0 && sim->cut[i].links[from][to];
+                cutting += sim->cut[i].next.due.place != 0 && sim->cut[i].links[from][to];
             }
             KVR_ASSERT(cutting == sim->cut_count[from][to]);
         }

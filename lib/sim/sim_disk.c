@@ -76,17 +76,6 @@ void kvr_sim_disk_set_faults(kvr_sim_disk *disk, const kvr_sim_disk_faults *faul
     KVR_ASSERT(known);
 }
 
-kvr_status kvr_sim_disk_flip(kvr_sim_disk *disk, const char *name, uint64_t offset, uint32_t bit)
-{
-    kvr__sim_file *file = kvr__sim_name_find(disk, name);
-    if (file == NULL || offset >= file->length) {
-        return KVR_ENOTFOUND;
-    }
-    file->data[offset] ^= (uint8_t)(1U << bit % 8);
-    disk->fault_count++;
-    return KVR_OK;
-}
-
 void kvr_sim_disk_get_status(const kvr_sim_disk *disk, kvr_sim_disk_status *out_status)
 {
     kvr_sim_disk_status status = {
@@ -291,6 +280,7 @@ static kvr_status file_fdatasync(void *ctx, uint64_t number)
     }
     disk->sync_count++;
     kvr__sim_damage_sync(disk, handle->file);
+    handle->file->flushes += handle->file->pending.count > 0;
     kvr__sim_file_forget(disk, handle->file);
     return KVR_OK;
 }

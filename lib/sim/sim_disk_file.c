@@ -44,7 +44,9 @@ void kvr__sim_file_drop(kvr_sim_disk *disk, kvr__sim_file *file)
     kvr__array_free(&disk->mem, KVR__MEM_HANDLE, (void **)&file->pending.items,
                     &file->pending.capacity, sizeof *file->pending.items);
     kvr__mem_free(&disk->mem, KVR__MEM_LOG, file->data, file->capacity);
-    kvr__mem_free(&disk->mem, KVR__MEM_HANDLE, file->settled, file->capacity / KVR__SIM_SECTOR);
+    uint64_t sectors = file->capacity / KVR__SIM_SECTOR;
+    kvr__mem_free(&disk->mem, KVR__MEM_HANDLE, file->settled, sectors);
+    kvr__mem_free(&disk->mem, KVR__MEM_HANDLE, file->flush, sectors * sizeof *file->flush);
     kvr__mem_free(&disk->mem, KVR__MEM_HANDLE, file, sizeof *file);
 }
 
@@ -57,19 +59,25 @@ static kvr_status grow(kvr_sim_disk *disk, kvr__sim_file *file, uint64_t want)
     capacity = capacity < want ? sector_up(want) : capacity;
     uint64_t sectors = file->capacity / KVR__SIM_SECTOR;
     uint8_t *data = kvr__mem_zalloc(&disk->mem, KVR__MEM_LOG, capacity);
-    uint8_t *settled = kvr__mem_zalloc(&disk->mem, KVR__MEM_HANDLE, capacity / KVR__SIM_SECTOR);
-    if (data == NULL || settled == NULL) {
+    uint64_t more = capacity / KVR__SIM_SECTOR;
+    uint8_t *settled = kvr__mem_zalloc(&disk->mem, KVR__MEM_HANDLE, more);
+    uint32_t *flush = kvr__mem_zalloc(&disk->mem, KVR__MEM_HANDLE, more * sizeof *flush);
+    if (data == NULL || settled == NULL || flush == NULL) {
         kvr__mem_free(&disk->mem, KVR__MEM_LOG, data, capacity);
-        kvr__mem_free(&disk->mem, KVR__MEM_HANDLE, settled, capacity / KVR__SIM_SECTOR);
+        kvr__mem_free(&disk->mem, KVR__MEM_HANDLE, settled, more);
+        kvr__mem_free(&disk->mem, KVR__MEM_HANDLE, flush, more * sizeof *flush);
         return KVR_ENOMEM;
     }
     if (file->length > 0) {
         memcpy(data, file->data, file->length);
+        memcpy(flush, file->flush, sectors * sizeof *flush);
     }
     kvr__mem_free(&disk->mem, KVR__MEM_LOG, file->data, file->capacity);
     kvr__mem_free(&disk->mem, KVR__MEM_HANDLE, file->settled, sectors);
+    kvr__mem_free(&disk->mem, KVR__MEM_HANDLE, file->flush, sectors * sizeof *flush);
     file->data = data;
     file->settled = settled;
+    file->flush = flush;
     file->capacity = capacity;
     return KVR_OK;
 }
@@ -93,6 +101,9 @@ static kvr_status remember(kvr_sim_disk *disk, kvr__sim_file *file, uint64_t beg
             return KVR_ENOMEM;
         }
         memcpy(pending.old, file->data + pending.offset, pending.size);
+        for (size_t at = 0; at < pending.size; at += KVR__SIM_SECTOR) {
+            file->flush[(pending.offset + at) / KVR__SIM_SECTOR] = file->flushes + 1;
+        }
     }
     file->pending.items[file->pending.count++] = pending;
     return KVR_OK;

@@ -34,11 +34,12 @@ typedef struct kvr__sim_pending {
 typedef struct kvr__sim_file {
     uint8_t *data;    /* `capacity` bytes, zero from `length` on */
     uint8_t *settled; /* a flag a sector, for kvr__sim_crash_file; zero otherwise */
+    uint32_t *flush;  /* a sector: number of the flush that makes its last write durable */
     uint64_t length;
     uint64_t capacity; /* a multiple of the sector */
     uint64_t length_durable;
     uint32_t holders; /* names, open handles and pending changes of names */
-    uint32_t reserved;
+    uint32_t flushes; /* that had something to flush */
     struct {
         kvr__sim_pending *items;
         uint32_t count, capacity;
@@ -86,6 +87,9 @@ struct kvr_sim_disk {
     uint64_t write_count;
     uint64_t sync_count;
     uint64_t fault_count;
+    /* Asked before each fault by chance; NULL: yes. */
+    bool (*allow)(void *ctx, uint64_t decision);
+    void *allow_ctx;
     const char *error;
     bool lacked_memory; /* a call failed for it; whoever runs the disk asks and clears it */
 };
@@ -120,6 +124,9 @@ void kvr__sim_crash_file(kvr_sim_disk *disk, kvr__sim_file *file);
 void kvr__sim_crash_names(kvr_sim_disk *disk);
 
 /* ------------------------------------------------------------------ sim_disk_damage.c */
+
+/* True if chance, `ppm` times in a million, and whoever runs the disk want a fault. */
+bool kvr__sim_disk_chance(kvr_sim_disk *disk, uint32_t ppm);
 
 /* True if this call fails, `ppm` times in a million. */
 bool kvr__sim_fails(kvr_sim_disk *disk, uint32_t ppm, const char *error);

@@ -23,22 +23,27 @@ void kvr__sim_event_cancel(kvr_sim *sim, kvr__sim_item *item)
     kvr__heap_remove(&sim->heap, &item->due);
 }
 
-kvr__sim_item *kvr__sim_event_pop(kvr_sim *sim)
+kvr__sim_item *kvr__sim_event_top(kvr_sim *sim)
 {
     kvr__heap_item *top = kvr__heap_top(&sim->heap);
-    if (top == NULL) {
-        return NULL;
+    return top == NULL ? NULL : KVR__CONTAINER_OF(top, kvr__sim_item, due);
+}
+
+kvr__sim_item *kvr__sim_event_pop(kvr_sim *sim)
+{
+    kvr__sim_item *top = kvr__sim_event_top(sim);
+    if (top != NULL) {
+        KVR_ASSERT(top->due.key >= sim->now_ns);
+        kvr__heap_remove(&sim->heap, &top->due);
     }
-    KVR_ASSERT(top->key >= sim->now_ns);
-    kvr__heap_remove(&sim->heap, top);
-    return KVR__CONTAINER_OF(top, kvr__sim_item, due);
+    return top;
 }
 
 kvr_status kvr__sim_event_reserve(kvr_sim *sim, uint32_t more)
 {
-    enum { OF_MEMBER = 5 };
+    enum { OF_MEMBER = 5 + KVR__SIM_TROUBLES };
     return kvr__heap_reserve(&sim->heap,
-                             more + OF_MEMBER * sim->config.member_count + KVR__SIM_CUTS_MAX + 1);
+                             more + OF_MEMBER * sim->config.member_count + KVR__SIM_CUTS_MAX);
 }
 
 kvr__sim_item *kvr__sim_event_new(kvr_sim *sim, uint32_t kind, uint32_t size)

@@ -5,7 +5,8 @@
  *   MESSAGE            sim_network.c   arrives at a member that is up
  *   STORAGE, UPKEEP    sim_storage.c   the member's disk has done what it was asked
  *   TIMER, RESTART     sim_member.c    a member's deadline, a member's start
- *   CRASH, CUT, MEND   sim_trouble.c   chance strikes
+ *   CRASH, PAUSE, STALL, JUMP   sim_trouble.c     chance strikes a member
+ *   CUT, MEND          sim_partition.c ... or links
  *   CALL, FAILURE      sim.c           news for the caller
  *
  * What a member then wants (storage requests, messages, completions) goes from its ready back into
@@ -15,6 +16,7 @@
 
 #include <kvraft/sim.h>
 
+#include "base/buggify.h"
 #include "base/heap.h"
 #include "base/memory.h"
 #include "base/ring.h"
@@ -27,6 +29,8 @@ enum {
     KVR__SIM_NONE = -1, /* as uint32_t: no member */
     KVR__SIM_BATCH_MAX = 64,
     KVR__SIM_CUTS_MAX = 4, /* partitions at a time, of those that chance makes */
+    KVR__SIM_STAGES_MAX = 2 * KVR__SIM_MEMBERS_MAX,
+    KVR__SIM_TROUBLES = 3, /* PAUSE, STALL, JUMP */
     KVR__SIM_ERROR_SIZE = 512,
     KVR__SIM_IDLE_NS = 100 * 1000 * 1000 /* wal.h: then vouch */
 };
@@ -40,6 +44,7 @@ typedef struct kvr__sim_item {
     uint32_t peer;
     uint32_t size; /* of the bytes behind it */
     void *user;
+    uint64_t since_ns; /* a message: when it was sent */
 } kvr__sim_item;
 
 /* What a member's disk does at its next event. */
@@ -63,6 +68,12 @@ typedef struct kvr__sim_member {
     kvr__sim_item crash;
     kvr__sim_item restart;
     kvr__sim_item failure;
+    kvr__sim_item trouble[KVR__SIM_TROUBLES]; /* PAUSE, STALL, JUMP: for the spans beside them */
+    uint64_t trouble_ns[KVR__SIM_TROUBLES];
+    uint64_t paused_until;  /* all that is for it waits so long */
+    uint64_t stalled_until; /* its disk answers nothing before */
+    kvr__sim_stream sites[KVR__BUGGIFY_COUNT];
+    uint64_t enabled_sites; /* a bit each */
 
     kvr__ring queue; /* kvr_store_request, submitted and not answered */
     uint32_t task;   /* KVR__SIM_IDLE.. */
@@ -85,10 +96,17 @@ typedef struct kvr__sim_member {
     char error[KVR__SIM_ERROR_SIZE];
 } kvr__sim_member;
 
-/* A partition that chance made: the links that it cuts. */
+/* A partition that chance made: a row of stages, each of which cuts some links; it is over when it
+ * has no more. */
 typedef struct kvr__sim_cut {
-    kvr__sim_item end;
-    bool links[KVR__SIM_MEMBERS_MAX][KVR__SIM_MEMBERS_MAX]; /* from, to */
+    kvr__sim_item next;                                     /* its next stage, or its end */
+    bool links[KVR__SIM_MEMBERS_MAX][KVR__SIM_MEMBERS_MAX]; /* cut now: from, to */
+    bool pattern[KVR__SIM_MEMBERS_MAX][KVR__SIM_MEMBERS_MAX];
+    uint32_t stage;
+    uint32_t stage_count;
+    /* Members that are cut off in a stage; none: the pattern in even stages, nothing in odd
+     * ones. */
+    uint32_t off[KVR__SIM_STAGES_MAX];
 } kvr__sim_cut;
 
 struct kvr_sim {
@@ -106,17 +124,22 @@ struct kvr_sim {
     uint64_t sequence;
     uint64_t event_count;
     uint64_t trace_hash;
-    uint32_t touched; /* a bit a member: its deadline may have moved */
-    uint32_t crash_ppm;
-    uint32_t cut_ppm;
+    uint32_t touched;   /* a bit a member: its deadline may have moved */
     kvr_status trouble; /* KVR_ENOMEM of this step */
+    uint32_t crash_ppm; /* of the configuration, until it is healed */
+    uint32_t cut_ppm;
+    uint32_t trouble_ppm[KVR__SIM_TROUBLES];
+    bool healed; /* nothing happens by chance any more, but on network and disks as they are set */
+    uint8_t reserved[3];
 
     kvr__sim_stream crashes;
     kvr__sim_stream cuts;
+    kvr__sim_stream troubles[KVR__SIM_TROUBLES];
     kvr__sim_stream caller;
     kvr__sim_cut cut[KVR__SIM_CUTS_MAX];
-    kvr__sim_item cut_begin;
-    uint8_t cut_count[KVR__SIM_MEMBERS_MAX][KVR__SIM_MEMBERS_MAX]; /* by chance */
+    uint64_t link_clogged_until[KVR__SIM_MEMBERS_MAX][KVR__SIM_MEMBERS_MAX]; /* from, to */
+    uint32_t link_messages[KVR__SIM_MEMBERS_MAX][KVR__SIM_MEMBERS_MAX];      /* under way */
+    uint8_t cut_count[KVR__SIM_MEMBERS_MAX][KVR__SIM_MEMBERS_MAX];           /* by chance */
     bool cut_by_hand[KVR__SIM_MEMBERS_MAX][KVR__SIM_MEMBERS_MAX];
 
     kvr_store_request batch[KVR__SIM_BATCH_MAX];
@@ -130,6 +153,7 @@ struct kvr_sim {
  * fails: room is made by _new and _reserve. */
 void kvr__sim_event_set(kvr_sim *sim, kvr__sim_item *item, uint64_t at);
 void kvr__sim_event_cancel(kvr_sim *sim, kvr__sim_item *item);
+kvr__sim_item *kvr__sim_event_top(kvr_sim *sim); /* NULL: none */
 kvr__sim_item *kvr__sim_event_pop(kvr_sim *sim); /* NULL: none */
 
 /* An item with `size` bytes behind it, to be set before the next one is made. NULL: no memory. */
@@ -174,13 +198,31 @@ void kvr__sim_storage_close(kvr__sim_member *member);      /* as in a crash */
 
 /* ------------------------------------------------------------------ sim_trouble.c */
 
+/* True if chance, `ppm` times in a million, and the caller's sink want a fault of `kind` on
+ * `member`. */
+bool kvr__sim_trouble_chance(kvr_sim *sim, kvr__sim_stream *stream, uint32_t member, uint32_t kind,
+                             uint32_t ppm);
+void kvr__sim_trouble_begin(kvr_sim *sim);
 void kvr__sim_trouble_draw(kvr_sim *sim);             /* after an event */
 void kvr__sim_trouble_crash(kvr__sim_member *member); /* by chance: it comes back */
 /* it does, or crashes again while it starts */
 void kvr__sim_trouble_restart(kvr__sim_member *member);
 void kvr__sim_trouble_end(kvr_sim *sim); /* no more of it, and no partition */
-void kvr__sim_trouble_cut(kvr_sim *sim, kvr__sim_item *item);
-void kvr__sim_trouble_mend(kvr_sim *sim, kvr__sim_cut *cut);
+/* The event of `item`, one of member->trouble, happens. */
+void kvr__sim_trouble_strike(kvr__sim_member *member, const kvr__sim_item *item,
+                             kvr_sim_event *event);
+
+/* ------------------------------------------------------------------ sim_partition.c */
+
+void kvr__sim_partition_plan(kvr_sim *sim); /* a new one, if there is room */
+void kvr__sim_partition_go(kvr_sim *sim, kvr__sim_cut *cut);
+void kvr__sim_partition_end(kvr_sim *sim, kvr__sim_cut *cut);
+
+/* ------------------------------------------------------------------ sim_sites.c */
+
+/* The allocator of a member's node and wal, through which they ask whether a site of
+ * lib/base/buggify.h fires. */
+const kvr_allocator *kvr__sim_sites_allocator(kvr__sim_member *member, void **out_ctx);
 
 /* ------------------------------------------------------------------ sim_trace.c */
 

@@ -66,6 +66,14 @@ static kvr__sim_item own_item(uint32_t kind, uint32_t number)
     return (kvr__sim_item){.kind = kind, .member = number, .peer = (uint32_t)KVR__SIM_NONE};
 }
 
+static bool allow_disk(void *ctx, uint64_t decision)
+{
+    const kvr__sim_member *member = ctx;
+    const kvr_sim *sim = member->sim;
+    return sim->sink.fault == NULL ||
+           sim->sink.fault(sim->config.sink_ctx, member->number, KVR_SIM_FAULT_DISK, decision) != 0;
+}
+
 kvr_status kvr__sim_member_new(kvr_sim *sim, uint32_t number)
 {
     kvr__sim_member *member = &sim->members[number];
@@ -78,6 +86,8 @@ kvr_status kvr__sim_member_new(kvr_sim *sim, uint32_t number)
         .crash = own_item(KVR_SIM_CRASH, number),
         .restart = own_item(KVR_SIM_RESTART, number),
         .failure = own_item(KVR_SIM_FAILURE, number),
+        .trouble = {own_item(KVR_SIM_PAUSE, number), own_item(KVR_SIM_STALL, number),
+                    own_item(KVR_SIM_JUMP, number)},
         .latency = kvr__sim_stream_of(seed, number, KVR__SIM_LATENCY),
         .order = kvr__sim_stream_of(seed, number, KVR__SIM_ORDER),
         .network = kvr__sim_stream_of(seed, number, KVR__SIM_NETWORK),
@@ -90,6 +100,8 @@ kvr_status kvr__sim_member_new(kvr_sim *sim, uint32_t number)
                                          sim->config.allocator_ctx, &member->disk);
     if (status == KVR_OK) {
         kvr_sim_disk_set_faults(member->disk, &sim->disk);
+        member->disk->allow = allow_disk;
+        member->disk->allow_ctx = member;
     }
     return status;
 }
@@ -115,6 +127,11 @@ void kvr__sim_member_stop(kvr__sim_member *member)
     kvr__sim_event_cancel(sim, &member->crash);
     kvr__sim_event_cancel(sim, &member->restart);
     kvr__sim_event_cancel(sim, &member->failure);
+    for (uint32_t i = 0; i < KVR__SIM_TROUBLES; i++) {
+        kvr__sim_event_cancel(sim, &member->trouble[i]);
+    }
+    member->paused_until = 0;
+    member->stalled_until = 0;
     member->state = KVR_SIM_DOWN;
     member->failed_by = KVR_OK;
     member->error[0] = '\0';
@@ -149,8 +166,7 @@ static kvr_status new_node(kvr__sim_member *member)
     config.member_count = sim->config.member_count;
     config.log = sim->sink.log == NULL ? NULL : &log;
     config.log_ctx = member;
-    config.allocator = sim->config.allocator;
-    config.allocator_ctx = sim->config.allocator_ctx;
+    config.allocator = kvr__sim_sites_allocator(member, &config.allocator_ctx);
     return kvr_node_new(&config, &member->node);
 }
 

@@ -51,8 +51,7 @@ kvr_status kvr__sim_storage_open(kvr__sim_member *member)
     config.files_ctx = member->disk;
     config.entropy = &entropy;
     config.entropy_ctx = member;
-    config.allocator = sim->config.allocator;
-    config.allocator_ctx = sim->config.allocator_ctx;
+    config.allocator = kvr__sim_sites_allocator(member, &config.allocator_ctx);
     member->disk->lacked_memory = false;
     status = kvr_wal_new(&config, &member->wal);
     if (status == KVR_OK) {
@@ -85,9 +84,9 @@ static void begin_batch(kvr__sim_member *member)
     kvr_sim *sim = member->sim;
     uint32_t waiting = member->queue.count;
     member->batch_count = waiting < KVR__SIM_BATCH_MAX ? waiting : KVR__SIM_BATCH_MAX;
-    begin(member, KVR__SIM_BATCH,
-          sim->now_ns +
-              kvr__sim_span(&member->latency, sim->config.disk_ns_min, sim->config.disk_ns_mean));
+    uint64_t at = sim->now_ns + kvr__sim_span(&member->latency, sim->config.disk_ns_min,
+                                              sim->config.disk_ns_mean);
+    begin(member, KVR__SIM_BATCH, at < member->stalled_until ? member->stalled_until : at);
 }
 
 kvr_status kvr__sim_storage_submit(kvr__sim_member *member, const kvr_store_request *requests,
@@ -182,7 +181,7 @@ static void execute_batch(kvr__sim_member *member)
         kvr__sim_trouble_crash(member);
         return;
     }
-    KVR_ASSERT(status == KVR_OK || status == KVR_FSTORAGE);
+    KVR_ASSERT(status == KVR_OK || status == KVR_FSTORAGE || status == KVR_FCORRUPT);
     kvr__ring_pop_front(&member->queue, count);
     member->batch_count = 0;
     member->task = KVR__SIM_IDLE;

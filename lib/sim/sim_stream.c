@@ -20,10 +20,15 @@ kvr__sim_stream kvr__sim_stream_of(uint64_t seed, uint32_t member, uint32_t kind
     return (kvr__sim_stream){.seed = mix(mix(seed + gamma_step) ^ mix(place + gamma_step))};
 }
 
+uint64_t kvr__sim_decision(const kvr__sim_stream *stream)
+{
+    return mix(stream->seed + stream->count * gamma_step);
+}
+
 uint64_t kvr__sim_draw(kvr__sim_stream *stream)
 {
     stream->count++;
-    return mix(stream->seed + stream->count * gamma_step);
+    return kvr__sim_decision(stream);
 }
 
 uint64_t kvr__sim_below(kvr__sim_stream *stream, uint64_t limit)

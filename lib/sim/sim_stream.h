@@ -19,7 +19,11 @@ enum {
     KVR__SIM_NODE = 6, /* seed and clock of a new life */
     KVR__SIM_CRASHES = 7,
     KVR__SIM_CUTS = 8,
-    KVR__SIM_CALLER = 9
+    KVR__SIM_CALLER = 9,
+    KVR__SIM_PAUSES = 10,
+    KVR__SIM_STALLS = 11,
+    KVR__SIM_JUMPS = 12,
+    KVR__SIM_SITES = 64 /* + the site's number, of a member */
 };
 
 typedef struct kvr__sim_stream {
@@ -31,6 +35,9 @@ typedef struct kvr__sim_stream {
 kvr__sim_stream kvr__sim_stream_of(uint64_t seed, uint32_t member, uint32_t kind);
 uint64_t kvr__sim_draw(kvr__sim_stream *stream);
 uint64_t kvr__sim_below(kvr__sim_stream *stream, uint64_t limit); /* 0..limit-1; limit > 0 */
+
+/* What names the decision that was made last. */
+uint64_t kvr__sim_decision(const kvr__sim_stream *stream);
 
 /* True `ppm` times in a million. 0 and 1,000,000 draw nothing. */
 bool kvr__sim_chance(kvr__sim_stream *stream, uint32_t ppm);

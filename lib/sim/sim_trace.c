@@ -111,8 +111,8 @@ static const char *request_name(uint32_t kind)
 static const char *event_name(uint32_t kind)
 {
     static const char *const names[] = {
-        "event?", "receive", "disk", "timer",  "call",    "crash",
-        "start",  "cut",     "mend", "upkeep", "failure",
+        "event?", "receive", "disk",   "timer",   "call",  "crash", "start",
+        "cut",    "mend",    "upkeep", "failure", "pause", "stall", "jump",
     };
     return kind < sizeof names / sizeof *names ? names[kind] : names[0];
 }
@@ -130,10 +130,13 @@ static void tell_event(const kvr_sim *sim, const kvr_sim_event *event)
         add(&text, " term ", event->term);
     } else if (event->kind == KVR_SIM_FAILURE) {
         kvr__text_add(&text, sim->members[event->member].error);
+    } else if (event->span_ns != 0) {
+        add(&text, "for ", event->span_ns / 1000);
+        kvr__text_add(&text, " us");
     } else if (event->kind == KVR_SIM_CUT || event->kind == KVR_SIM_MEND) {
         for (uint32_t from = 0; from < sim->config.member_count; from++) {
             for (uint32_t to = 0; to < sim->config.member_count; to++) {
-                if (sim->cut_by_hand[from][to] || sim->cut_count[from][to] > 0) {
+                if (kvr_sim_is_cut(sim, from, to)) {
                     add(&text, "", (uint64_t)from + 1);
                     add(&text, ">", (uint64_t)to + 1);
                     kvr__text_add(&text, " ");
@@ -149,6 +152,9 @@ void kvr__sim_trace_event(kvr_sim *sim, const kvr_sim_event *event)
     take_in(sim, event->time_ns);
     take_in(sim, (uint64_t)event->kind << 48 | (uint64_t)(event->member & 255) << 40 |
                      (uint64_t)(event->peer & 255) << 32 | event->message_type);
+    if (event->kind != KVR_SIM_MESSAGE && event->span_ns != 0) {
+        take_in(sim, event->span_ns);
+    }
     if (sim->sink.log != NULL) {
         tell_event(sim, event);
     }

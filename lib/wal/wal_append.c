@@ -8,6 +8,7 @@
 
 #include "base/array.h"
 #include "base/assertion.h"
+#include "base/buggify.h"
 
 /* Bytes on their way through the write buffer into the segment. */
 typedef struct writer {
@@ -401,7 +402,8 @@ static kvr_status gather_entries(kvr_wal *wal, kvr__wal_group *group,
         if (next->kind != KVR_STORE_APPEND || next->group_id != group->id ||
             next->first_index != out->first_index + out->entry_count ||
             next->entry_count > UINT32_MAX - out->entry_count || bytes > wal->config.batch_bytes ||
-            out->body_size + bytes > room || !is_whole(next)) {
+            out->body_size + bytes > room || !is_whole(next) ||
+            KVR_BUGGIFY(&wal->mem, WAL_BATCH_ONE)) {
             break;
         }
         out->entry_count += next->entry_count;

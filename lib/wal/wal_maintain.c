@@ -7,6 +7,7 @@
 
 #include "base/array.h"
 #include "base/assertion.h"
+#include "base/buggify.h"
 
 static const char remedy_older[] =
     "restart this member: it goes on from the older snapshot and its log, which were kept";
@@ -119,7 +120,8 @@ static kvr_status retire(kvr_wal *wal, const kvr__wal_segment *oldest)
     }
     kvr__wal_ready ready = {oldest->number, oldest->size};
     kvr__wal_name name = kvr__wal_name_log(oldest->number);
-    bool is_kept = wal->ready.count < wal->config.segments_ready;
+    bool is_kept =
+        wal->ready.count < wal->config.segments_ready && !KVR_BUGGIFY(&wal->mem, WAL_SPARE_NONE);
     kvr_status status =
         is_kept ? kvr__wal_files_rename(wal, name.text, kvr__wal_name_ready(ready.number).text)
                 : kvr__wal_files_unlink(wal, name.text);

@@ -480,11 +480,22 @@ static kvr_status gap(recovering *recovery, const kvr__wal_group *group, uint64_
         (kvr__wal_damage){.file = file.text, .first_index = from, .last_index = to, .what = what});
 }
 
-static kvr_status join_without_snapshot(recovering *recovery, const kvr__wal_group *group)
+/* A snapshot that is gone had made room; what it stood for must come from the log. The next record
+ * says so. */
+static void keep_all(kvr__wal_group *group)
+{
+    group->first_index = group->oldest_index;
+    group->durable_first = group->oldest_index;
+}
+
+static kvr_status join_without_snapshot(recovering *recovery, kvr__wal_group *group)
 {
     uint64_t oldest = group->oldest_index;
     if (group->told_snapshot > 0 && oldest > 1) {
         return gap(recovery, group, 1, oldest - 1, "the snapshot is damaged or gone");
+    }
+    if (group->told_snapshot > 0) {
+        keep_all(group);
     }
     return KVR_OK;
 }
@@ -501,8 +512,7 @@ static kvr_status join_snapshot(recovering *recovery, kvr__wal_group *group,
                    "the log does not reach back to the snapshot");
     }
     if (group->first_index > index + 1) {
-        /* a snapshot that is gone had made room up to there */
-        group->first_index = group->oldest_index;
+        keep_all(group);
     }
     bool agrees = group->last_index >= index;
     if (agrees && index >= group->oldest_index) {

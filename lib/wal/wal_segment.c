@@ -6,6 +6,7 @@
 
 #include "base/array.h"
 #include "base/assertion.h"
+#include "base/buggify.h"
 
 kvr__wal_segment *kvr__wal_segment_last(kvr_wal *wal)
 {
@@ -101,7 +102,8 @@ kvr_status kvr__wal_segment_room(kvr_wal *wal, uint64_t size, bool is_mark)
     uint64_t need = size + (wal->head_due ? KVR__WAL_HEAD_SIZE : 0);
     need += is_mark ? 0 : KVR__WAL_RESERVE;
     bool fits = last != NULL && (last->end == 0 || last->end + need <= wal->config.segment_bytes);
-    if (!fits) {
+    bool rolls = last != NULL && last->end > KVR__WAL_HEAD_SIZE && KVR_BUGGIFY(&wal->mem, WAL_ROLL);
+    if (!fits || rolls) {
         return begin_segment(wal);
     }
     if (wal->file.is_open) {

@@ -6,6 +6,7 @@
 
 #include "base/array.h"
 #include "base/assertion.h"
+#include "base/buggify.h"
 
 /* ------------------------------------------------------------------ single keys */
 
@@ -90,7 +91,8 @@ static kvr_status collect(kvr_watch_hub *hub, kvr__watch_solo *solo, uint32_t *b
             solo->passed++;
             continue;
         }
-        if (solo->count == hub->batch_events_max) {
+        if (solo->count == hub->batch_events_max ||
+            (solo->count > 0 && KVR_BUGGIFY(&hub->mem, WATCH_BATCH_ONE))) {
             solo->cursor = place;
             return KVR_OK;
         }

@@ -9,6 +9,7 @@
 
 #include "base/array.h"
 #include "base/assertion.h"
+#include "base/buggify.h"
 
 #include <string.h>
 
@@ -74,7 +75,9 @@ static kvr_status note_hit(void *ctx, kvr__watch_group *group)
     if (lane == NULL || lane->count == 0 || !kvr__watch_group_wants(group, m->event)) {
         return KVR_OK;
     }
-    if (!m->has_place && stream->place_count == m->hub->batch_events_max) {
+    bool is_full = stream->place_count == m->hub->batch_events_max ||
+                   (stream->place_count > 0 && KVR_BUGGIFY(&m->hub->mem, WATCH_WINDOW_FULL));
+    if (!m->has_place && is_full) {
         return KVR_ETOOBIG; /* the window is full */
     }
     if (stream->hit_count == UINT32_MAX ||

@@ -18,6 +18,7 @@ typedef struct history_call {
     uint64_t floor_index;    /* answered before it began */
     uint64_t floor_revision; /* seen before it began */
     uint64_t invoked_ns;
+    uint64_t jumped_ns; /* by how much clocks had jumped by then: see check_lease.h */
     int64_t lease;
     uint32_t member;
     uint8_t kind;   /* KVR_CALL_* */

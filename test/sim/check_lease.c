@@ -49,6 +49,8 @@ static void check_early(check_lease *check, const held_lease *held)
     }
     const ghost_entry *entry = check_raft_committed(check->store->raft, lease->revoked_index);
     uint64_t least = held->ttl_ns / (MILLION + check->drift_ppm) * MILLION;
+    uint64_t jumped = check->jumped_ns - held->jumped_ns;
+    least = jumped < least ? least - jumped : 0;
     if (entry->submitted_ns < held->renewed_ns + least) {
         check_fail(check->report, "L2",
                    "lease %lld of %llu ns, renewed at %llu, was ended at %llu by entry %llu",
@@ -69,6 +71,11 @@ void check_lease_ended(check_lease *check)
     }
 }
 
+void check_lease_jumped(check_lease *check, uint64_t span_ns)
+{
+    check->jumped_ns += span_ns;
+}
+
 static void complete_grant(check_lease *check, const history_call *call,
                            const kvr_completion *completion)
 {
@@ -81,6 +88,7 @@ static void complete_grant(check_lease *check, const history_call *call,
         .granted_index = completion->index,
         .ttl_ns = completion->ttl_ns,
         .renewed_ns = call->invoked_ns,
+        .jumped_ns = call->jumped_ns,
     };
 }
 
@@ -138,6 +146,7 @@ static void complete_keep_alive(check_lease *check, const history_call *call,
     if (call->kind == KVR_CALL_LEASE_KEEP_ALIVE && held != NULL &&
         call->invoked_ns > held->renewed_ns) {
         held->renewed_ns = call->invoked_ns;
+        held->jumped_ns = call->jumped_ns;
         check_early(check, held);
     }
 }

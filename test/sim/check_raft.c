@@ -139,6 +139,9 @@ static void check_grant(check_raft *check, uint32_t member, const kvr_store_requ
         term->votes[member] == request->voted_for) {
         return;
     }
+    if (term->leader == request->voted_for) {
+        return; /* elected by others before this disk came to it: what is here now came from it */
+    }
     uint64_t last = view->last > view->snapshot_index ? view->last : view->snapshot_index;
     uint64_t last_term = ghost_term(view, last);
     if (!term->asked[candidate]) {
@@ -192,6 +195,10 @@ void check_raft_stored(check_raft *check, uint32_t member, const kvr_store_reque
 {
     if (request->kind == KVR_STORE_VOTE && result->status == KVR_OK && request->voted_for != 0) {
         term_of(check, request->term)->votes[member] = request->voted_for;
+    }
+    if (request->kind == KVR_STORE_LOAD && result->status == KVR_OK && result->voted_for != 0) {
+        /* of a life that ended before it heard that it was durable */
+        term_of(check, result->term)->votes[member] = result->voted_for;
     }
 }
 
@@ -340,6 +347,9 @@ static void verify_committed(check_raft *check, uint32_t member, const kvr_raft_
     of->verified = of->verified + 1 < view->first ? view->first - 1 : of->verified;
     while (of->verified < commit_index) {
         uint64_t index = of->verified + 1;
+        if (check->memory_fails && index > view->last) {
+            return; /* it has the entry, and tries again to ask its disk */
+        }
         if (ghost_term(view, index) != check->committed[index]) {
             check_fail(check->report, "R5",
                        "member %u says that its entry %llu of term %llu is committed; it is that "
@@ -439,6 +449,9 @@ void check_raft_progress(check_raft *check, uint32_t member, const kvr_raft_prog
                    U(progress->next));
     }
     of->match[follower] = match;
+    if (check->ghost->members[follower].vote.term > of->last.term) {
+        return; /* it follows another one, who may have replaced what this one knew of */
+    }
     const ghost_log *durable = &check->ghost->members[follower].durable;
     uint64_t ours = ghost_term(&check->ghost->members[member].view, match);
     if (match > durable->snapshot_index && ours != 0 && ghost_term(durable, match) != ours) {

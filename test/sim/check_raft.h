@@ -45,7 +45,8 @@ typedef struct check_raft {
     uint32_t term_count, term_capacity;
     uint64_t *committed; /* terms, by index */
     uint32_t committed_capacity;
-    uint32_t reserved;
+    bool memory_fails; /* in this run: requests may come late */
+    uint8_t reserved[3];
     uint64_t committed_index;
     check_raft_member members[CHECK_MEMBERS_MAX];
 } check_raft;

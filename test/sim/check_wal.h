@@ -17,6 +17,7 @@ typedef struct check_wal {
         bool is_open;        /* it is not known yet how much of what is left was done */
         uint64_t candidates; /* bit i: the first i of it may have been done */
         bool flush_failed;   /* in this life, in a batch before */
+        bool is_damaged;     /* bytes that were flushed: an older snapshot may have to do */
     } members[CHECK_MEMBERS_MAX];
 } check_wal;
 
@@ -29,6 +30,9 @@ void check_wal_stored(check_wal *check, uint32_t member, const kvr_store_request
 
 /* After a batch: a flush of this member's disk failed in its present life. */
 void check_wal_flush_failed(check_wal *check, uint32_t member);
+
+/* Flushed bytes of this member were damaged: it must refuse, or go on from an older snapshot. */
+void check_wal_damaged(check_wal *check, uint32_t member);
 
 /* The member has read all that it wanted to read. */
 void check_wal_settle(check_wal *check, uint32_t member);

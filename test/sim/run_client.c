@@ -3,12 +3,13 @@
  * has a few calls under way. A member that crashes takes its calls with it: their outcome is
  * unknown for ever. */
 #include "run.h"
+#include "run_page.h"
 
 #include <string.h>
 
 /* ------------------------------------------------------------------ calls */
 
-static run_call *new_call(run_world *world, run_client *client, uint8_t kind)
+static run_call *new_call(run_world *world, run_client *client, uint8_t kind, const char *what)
 {
     run_clients *clients = &world->clients;
     for (uint32_t i = 0; i < RUN_CALLS_MAX; i++) {
@@ -18,20 +19,30 @@ static run_call *new_call(run_world *world, run_client *client, uint8_t kind)
             call->base.member = client->member;
             call->base.kind = kind;
             call->base.invoked_ns = kvr_sim_now(world->sim);
+            call->base.jumped_ns = world->lease.jumped_ns;
             check_history_invoke(&world->history, &call->base);
             clients->under_way++;
             client->under_way++;
+            page_call(world->listener.page, call->base.invoked_ns, &call->base, what);
             return call;
         }
     }
     return NULL;
 }
 
-static void free_call(run_world *world, run_call *call)
+/* The call is over; `how` is for the page. */
+static void end_call(run_world *world, run_call *call, const char *how)
 {
+    page_answer(world->listener.page, kvr_sim_now(world->sim), call->base.number, how);
     call->is_used = false;
     world->clients.under_way--;
     world->clients.items[call->client].under_way--;
+}
+
+/* Memory fails in some seeds. */
+static bool is_short(const run_world *world, kvr_status status)
+{
+    return status == KVR_ENOMEM && world->plan.memory_ppm > 0;
 }
 
 /* A call that was not taken never was. */
@@ -41,9 +52,9 @@ static bool is_taken(run_world *world, run_call *call, kvr_status status)
         return true;
     }
     check_history_refuse(&world->history, &call->base);
-    free_call(world, call);
+    end_call(world, call, kvr_status_name(status));
     if (status != KVR_EBUSY && status != KVR_EDUPKEY && status != KVR_ETOOBIG &&
-        status != KVR_ENOSPACE && status != KVR_EREADONLY) {
+        status != KVR_ENOSPACE && status != KVR_EREADONLY && !is_short(world, status)) {
         check_fail(&world->report, "F", "a call on member %u is refused with %s",
                    call->base.member + 1, kvr_status_name(status));
     }
@@ -54,7 +65,7 @@ static void begin_write(run_world *world, run_client *client, kvr_node *node, ui
 {
     static run_op room;
     run_op_draw(&room, world, op_kind);
-    run_call *call = new_call(world, client, KVR_CALL_WRITE);
+    run_call *call = new_call(world, client, KVR_CALL_WRITE, run_op_words(&room));
     if (call == NULL) {
         return;
     }
@@ -67,7 +78,7 @@ static void begin_write(run_world *world, run_client *client, kvr_node *node, ui
 static void begin_compact(run_world *world, run_client *client, kvr_node *node)
 {
     uint64_t revision = dice_between(&world->clients.dice, 1, world->history.seen_revision + 1);
-    run_call *call = new_call(world, client, KVR_CALL_COMPACT);
+    run_call *call = new_call(world, client, KVR_CALL_COMPACT, "");
     if (call == NULL) {
         return;
     }
@@ -78,7 +89,7 @@ static void begin_compact(run_world *world, run_client *client, kvr_node *node)
 
 static void begin_read(run_world *world, run_client *client, kvr_node *node, uint8_t kind)
 {
-    run_call *call = new_call(world, client, kind);
+    run_call *call = new_call(world, client, kind, "");
     if (call == NULL) {
         return;
     }
@@ -108,7 +119,7 @@ static void begin_transfer(run_world *world, run_client *client, kvr_node *node)
         }
         return;
     }
-    run_call *call = new_call(world, client, KVR_CALL_TRANSFER_LEADER);
+    run_call *call = new_call(world, client, KVR_CALL_TRANSFER_LEADER, "");
     if (call != NULL) {
         kvr_node_call with = {.size = sizeof with, .user = call};
         uint64_t to = dice_below(d, world->plan.sim.member_count + 1);
@@ -161,7 +172,7 @@ static void begin_grant(run_world *world, run_client *client, kvr_node *node)
     /* few: they live again */
     int64_t id = dice_one_in(d, 3) ? 0 : (int64_t)dice_between(d, 1, 40) - 20;
     uint64_t ttl = dice_between(d, world->plan.ttl_ns_max / 4, world->plan.ttl_ns_max);
-    run_call *call = new_call(world, client, KVR_CALL_LEASE_GRANT);
+    run_call *call = new_call(world, client, KVR_CALL_LEASE_GRANT, "");
     if (call == NULL) {
         return;
     }
@@ -183,7 +194,7 @@ static void begin_lease(run_world *world, run_client *client, kvr_node *node)
     uint8_t kind = what == 0  ? KVR_CALL_LEASE_REVOKE
                    : what < 3 ? KVR_CALL_LEASE_TIME_TO_LIVE
                               : KVR_CALL_LEASE_KEEP_ALIVE;
-    run_call *call = new_call(world, client, kind);
+    run_call *call = new_call(world, client, kind, "");
     if (call == NULL) {
         return;
     }
@@ -271,8 +282,10 @@ static void open_watch(run_world *world, run_watcher *watcher, uint32_t member)
     kvr_status taken = kvr_node_watch(node, &request, &watcher->id);
     if (taken != KVR_OK) {
         watcher->is_used = false;
-        check_fail(&world->report, "F", "a watch on member %u is refused with %s", member + 1,
-                   kvr_status_name(taken));
+        if (!is_short(world, taken)) {
+            check_fail(&world->report, "F", "a watch on member %u is refused with %s", member + 1,
+                       kvr_status_name(taken));
+        }
         return;
     }
     check_watch_open(&world->watch, &watcher->base, start, head);
@@ -292,18 +305,19 @@ static void touch_watch(run_world *world, uint32_t member)
     if (node == NULL) {
         return;
     }
-    if (dice_one_in(d, 3)) {
+    bool is_over = dice_one_in(d, 3);
+    if (is_over) {
         status = kvr_node_watch_cancel(node, watcher->id);
-        watcher->is_used = false;
-        watcher->base.has_ended = true;
     } else if (watcher->base.is_paused) {
         status = kvr_node_watch_resume(node, watcher->id);
-        watcher->base.is_paused = false;
     } else {
         status = kvr_node_watch_pause(node, watcher->id);
-        watcher->base.is_paused = true;
     }
-    if (status != KVR_OK) {
+    if (status == KVR_OK) {
+        watcher->is_used = !is_over;
+        watcher->base.has_ended = is_over;
+        watcher->base.is_paused = !is_over && !watcher->base.is_paused;
+    } else if (!is_short(world, status)) {
         check_fail(&world->report, "V", "member %u says %s about a watcher that it has",
                    watcher->base.member + 1, kvr_status_name(status));
     }
@@ -328,7 +342,7 @@ static void do_admin(run_world *world, kvr_node *node)
 {
     kvr_status status =
         dice_one_in(&world->clients.dice, 2) ? kvr_node_snapshot(node) : kvr_node_campaign(node);
-    if (status != KVR_OK && status != KVR_ESTATE) {
+    if (status != KVR_OK && status != KVR_ESTATE && !is_short(world, status)) {
         check_fail(&world->report, "F", "an administrator is told %s", kvr_status_name(status));
     }
 }
@@ -395,9 +409,12 @@ static void act(run_world *world, run_client *client, kvr_node *node)
 static void sleep_a_while(run_world *world, run_client *client)
 {
     uint64_t span = dice_below(&world->clients.dice, 2 * world->plan.think_ns) + 1;
+    bool armed = world->trouble.memory_armed;
+    world->trouble.memory_armed = false; /* a client without its timer would be gone */
     if (kvr_sim_after(world->sim, span, client) != KVR_OK) {
         check_fail(&world->report, "F", "no memory for a timer");
     }
+    world->trouble.memory_armed = armed;
 }
 
 void run_clients_timer(run_world *world, void *user)
@@ -433,6 +450,16 @@ void run_clients_begin(run_world *world)
 
 /* ------------------------------------------------------------------ completions */
 
+static const char *describe_end(const kvr_completion *completion)
+{
+    static char text[128]; /* copied at once */
+    static const char *const outcomes[] = {"done", "refused", "unknown"};
+    (void)snprintf(text, sizeof text, "%s %s, revision %llu, entry %llu",
+                   outcomes[completion->outcome], kvr_status_name(completion->status),
+                   (unsigned long long)completion->revision, (unsigned long long)completion->index);
+    return text;
+}
+
 void run_clients_completed(run_world *world, uint32_t member, const kvr_completion *completion)
 {
     run_call *call = completion->user;
@@ -455,7 +482,7 @@ void run_clients_completed(run_world *world, uint32_t member, const kvr_completi
         (call->base.kind == KVR_CALL_READ_LINEAR || call->base.kind == KVR_CALL_READ_LEASE ||
          call->base.kind == KVR_CALL_READ_STALE) &&
         completion->outcome == KVR_OUTCOME_DONE;
-    free_call(world, call);
+    end_call(world, call, describe_end(completion));
     if (reads && !world->report.failed) {
         look_into(world, member);
     }
@@ -467,7 +494,7 @@ void run_clients_stopped(run_world *world, uint32_t member)
         run_call *call = &world->clients.calls[i];
         if (call->is_used && call->base.member == member) {
             check_history_lose(&world->history, &call->base);
-            free_call(world, call);
+            end_call(world, call, "unknown: the member is gone");
         }
     }
     for (uint32_t i = 0; i < RUN_WATCHERS_MAX; i++) {
@@ -482,7 +509,8 @@ uint32_t run_clients_probe(run_world *world)
 {
     uint32_t count = 0;
     for (uint32_t i = 0; i < world->plan.sim.member_count; i++) {
-        kvr_node *node = kvr_sim_node(world->sim, i);
+        bool is_away = (world->away_members >> i & 1) != 0;
+        kvr_node *node = is_away ? NULL : kvr_sim_node(world->sim, i);
         if (node != NULL) {
             run_client *client = &world->clients.items[0];
             client->member = i;

@@ -1,70 +1,25 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* run_main.c: kvr-sim. Seeds are shared among processes; each tells its parent by a pipe which seed
- * it begins and what became of it, so that one that dies takes only its seed along. Lines and exit
- * statuses: kvr-sim(1). */
+/* run_main.c: kvr-sim: its flags, and what is done with one run beside judging it: a trace, a page,
+ * the smallest run that fails in the same way. kvr-sim(1) is the manual. */
 #include <errno.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/wait.h>
 #include <time.h>
-#include <unistd.h>
 
-#include "run.h"
-
-enum { JOBS_MAX = 64, LISTED_MAX = 4096, NS_A_SECOND = 1000000000 };
-
-/* A seed to be run, for so many events; 0: as many as it draws. */
-typedef struct planned {
-    uint64_t seed;
-    uint64_t steps;
-} planned;
-
-/* Seeds have places 0..last_place: those of a range, or of a file. */
-typedef struct options {
-    uint64_t first;
-    uint64_t last_place;
-    uint64_t steps;
-    planned *listed; /* of a file; NULL: a range from `first` on */
-    uint32_t jobs;
-    bool verbose;
-    bool has_seeds;
-    const char *program;
-} options;
-
-typedef struct totals {
-    uint64_t seeds;
-    uint64_t events;
-    uint64_t simulated_ns;
-    uint64_t cpu_ns;
-    uint64_t failures;
-    uint64_t calls;
-} totals;
-
-/* What a worker tells. */
-typedef struct note {
-    uint64_t place;
-    uint64_t cpu_ns;
-    uint64_t is_end; /* 0: it begins this seed */
-    run_verdict verdict;
-} note;
-
-typedef struct worker {
-    pid_t pid;
-    int pipe;
-    uint64_t place; /* of the seed under way */
-    bool is_busy;   /* with that seed */
-    bool is_open;
-} worker;
+#include "run_jobs.h"
+#include "run_page.h"
 
 /* ------------------------------------------------------------------ flags */
 
 static int usage(const char *wrong, const char *word)
 {
-    (void)fprintf(stderr,
-                  "kvr-sim: %s%s%s; try: kvr-sim --seeds 1..100 | --file F [--steps N] [--jobs N] "
-                  "[--verbose]\n",
-                  wrong, word == NULL ? "" : " ", word == NULL ? "" : word);
+    (void)fprintf(
+        stderr,
+        "kvr-sim: %s%s%s; try: kvr-sim --seeds 1..100 | --fresh N | --file F | --replay F\n"
+        "    [--set NAME=VALUE] [--steps N] [--jobs N] [--first] [--counts] [--ledger F]\n"
+        "    [--verbose] [--html F] [--shrink F] | --knobs\n",
+        wrong, word == NULL ? "" : " ", word == NULL ? "" : word);
     return 2;
 }
 
@@ -94,6 +49,22 @@ static bool read_range(const char *text, options *out)
         return false;
     }
     out->last_place = last - out->first;
+    return true;
+}
+
+/* Seeds that nobody ran before: from the clock, and told so that they can be run again. */
+static bool read_fresh(const char *text, options *out)
+{
+    const char *end;
+    uint64_t count;
+    if (!read_number(text, &count, &end) || *end != '\0' || count == 0) {
+        return false;
+    }
+    out->first = (uint64_t)time(NULL) << 20;
+    out->last_place = count - 1;
+    out->has_seeds = true;
+    (void)printf("fresh: --seeds %llu..%llu\n", (unsigned long long)out->first,
+                 (unsigned long long)(out->first + count - 1));
     return true;
 }
 
@@ -138,291 +109,225 @@ static bool read_file(const char *name, options *out)
     return sound && count > 0;
 }
 
-static planned planned_at(const options *opt, uint64_t place)
+static bool read_steps(const char *text, options *out)
 {
-    planned at = opt->listed == NULL ? (planned){.seed = opt->first + place} : opt->listed[place];
-    at.steps = opt->steps == 0 ? at.steps : opt->steps;
-    return at;
+    const char *end;
+    uint64_t number;
+    if (!read_number(text, &number, &end) || *end != '\0') {
+        return false;
+    }
+    run_spec_set(&out->spec, run_knob_find("events", 6), number);
+    return true;
 }
+
+static bool read_jobs(const char *text, options *out)
+{
+    const char *end;
+    uint64_t number;
+    if (!read_number(text, &number, &end) || *end != '\0' || number == 0 || number > JOBS_MAX) {
+        return false;
+    }
+    out->jobs = (uint32_t)number;
+    return true;
+}
+
+static bool read_replay(const char *text, options *out)
+{
+    out->replay = text;
+    out->has_seeds = run_spec_read(&out->spec, text);
+    return out->has_seeds;
+}
+
+static bool read_set(const char *text, options *out)
+{
+    return run_spec_read_setting(&out->spec, text);
+}
+
+static bool read_name(const char *text, const char **out)
+{
+    *out = text;
+    return text[0] != '\0';
+}
+
+static bool read_html(const char *text, options *out)
+{
+    return read_name(text, &out->html);
+}
+
+static bool read_ledger(const char *text, options *out)
+{
+    return read_name(text, &out->ledger);
+}
+
+static bool read_shrink(const char *text, options *out)
+{
+    out->shrink = true;
+    return read_name(text, &out->shrink_to);
+}
+
+typedef struct flag {
+    const char *name;
+    bool (*read)(const char *text, options *out);
+    const char *wants;
+} flag;
 
 static int read_flags(int count, char **words, options *out)
 {
+    static const flag flags[] = {
+        {"--seeds", read_range, "--seeds wants A..B, not"},
+        {"--fresh", read_fresh, "--fresh wants a number of seeds, not"},
+        {"--file", read_file, "--file wants a file with a seed a line, not"},
+        {"--replay", read_replay, "--replay wants a file that --shrink wrote, not"},
+        {"--set", read_set, "--set wants NAME=VALUE (see --knobs), not"},
+        {"--steps", read_steps, "--steps wants a number of events, not"},
+        {"--jobs", read_jobs, "--jobs wants 1 to 64, not"},
+        {"--html", read_html, "--html wants a file, not"},
+        {"--ledger", read_ledger, "--ledger wants a file, not"},
+        {"--shrink", read_shrink, "--shrink wants a file to write, not"},
+    };
+    enum { FLAGS = sizeof flags / sizeof *flags };
     *out = (options){.jobs = 1, .program = words[0]};
     for (int i = 1; i < count; i++) {
-        const char *value = i + 1 < count ? words[i + 1] : "";
-        const char *end = "";
-        uint64_t number = 0;
+        uint32_t k = 0;
         if (strcmp(words[i], "--verbose") == 0) {
             out->verbose = true;
             continue;
         }
-        if (strcmp(words[i], "--seeds") == 0) {
-            if (!read_range(value, out)) {
-                return usage("--seeds wants A..B, not", value);
-            }
-        } else if (strcmp(words[i], "--file") == 0) {
-            if (!read_file(value, out)) {
-                return usage("--file wants a file with a seed a line, not", value);
-            }
-        } else if (strcmp(words[i], "--steps") == 0) {
-            if (!read_number(value, &out->steps, &end) || *end != '\0') {
-                return usage("--steps wants a number of events, not", value);
-            }
-        } else if (strcmp(words[i], "--jobs") == 0) {
-            if (!read_number(value, &number, &end) || *end != '\0' || number == 0 ||
-                number > JOBS_MAX) {
-                return usage("--jobs wants 1 to 64, not", value);
-            }
-            out->jobs = (uint32_t)number;
-        } else {
+        if (strcmp(words[i], "--counts") == 0) {
+            out->counts = true;
+            continue;
+        }
+        if (strcmp(words[i], "--first") == 0) {
+            out->stop_at_first = true;
+            continue;
+        }
+        while (k < FLAGS && strcmp(words[i], flags[k].name) != 0) {
+            k++;
+        }
+        if (k == FLAGS) {
             return usage("unknown flag", words[i]);
         }
+        const char *value = i + 1 < count ? words[i + 1] : "";
+        if (!flags[k].read(value, out)) {
+            return usage(flags[k].wants, value);
+        }
         i++;
+    }
+    if (out->html != NULL && out->last_place != 0) {
+        return usage("--html shows one seed", NULL);
     }
     return out->has_seeds ? 0 : usage("no --seeds", NULL);
 }
 
-/* ------------------------------------------------------------------ lines */
-
-static void print_failure(const options *opt, uint64_t place, const run_verdict *verdict)
+static int print_knobs(void)
 {
-    planned at = planned_at(opt, place);
-    uint64_t seed = at.seed;
-    (void)printf("seed %llu: %s at %llu.%06llu s: %s; replay: %s --seeds %llu..%llu%s",
-                 (unsigned long long)seed, verdict->report.invariant,
-                 (unsigned long long)(verdict->time_ns / NS_A_SECOND),
-                 (unsigned long long)(verdict->time_ns % NS_A_SECOND / 1000), verdict->report.text,
-                 opt->program, (unsigned long long)seed, (unsigned long long)seed,
-                 at.steps == 0 ? "" : " --steps ");
-    if (at.steps != 0) {
-        (void)printf("%llu", (unsigned long long)at.steps);
-    }
-    (void)printf(" --verbose\n");
-    (void)fflush(stdout);
-}
-
-static void print_progress(const options *opt, const totals *sum)
-{
-    if (isatty(STDERR_FILENO) != 0) {
-        (void)fprintf(stderr, "\r%llu of %llu seeds, %llu failed ", (unsigned long long)sum->seeds,
-                      (unsigned long long)opt->last_place + 1, (unsigned long long)sum->failures);
-    }
-}
-
-static void print_summary(const totals *sum)
-{
-    if (isatty(STDERR_FILENO) != 0) {
-        (void)fprintf(stderr, "\r%60s\r", "");
-    }
-    uint64_t cpu_us = sum->cpu_ns / 1000 + 1;
-    (void)printf(
-        "%llu seeds, %llu events, %llu calls, %llu.%03llu simulated hours, %llu.%02llu CPU-s, "
-        "%llu events/CPU-s, %llu failed\n",
-        (unsigned long long)sum->seeds, (unsigned long long)sum->events,
-        (unsigned long long)sum->calls,
-        (unsigned long long)(sum->simulated_ns / NS_A_SECOND / 3600),
-        (unsigned long long)(sum->simulated_ns / NS_A_SECOND % 3600 * 1000 / 3600),
-        (unsigned long long)(cpu_us / 1000000), (unsigned long long)(cpu_us % 1000000 / 10000),
-        (unsigned long long)(sum->events * 1000000 / cpu_us), (unsigned long long)sum->failures);
-}
-
-static void count(const options *opt, totals *sum, const note *from)
-{
-    sum->seeds++;
-    sum->events += from->verdict.events;
-    sum->simulated_ns += from->verdict.time_ns;
-    sum->calls += from->verdict.done;
-    sum->cpu_ns += from->cpu_ns;
-    if (from->verdict.report.failed) {
-        sum->failures++;
-        print_failure(opt, from->place, &from->verdict);
-    }
-    print_progress(opt, sum);
-}
-
-/* ------------------------------------------------------------------ workers */
-
-static uint64_t cpu_now(void)
-{
-    struct timespec t;
-    return clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t) != 0
-               ? 0
-               : (uint64_t)t.tv_sec * NS_A_SECOND + (uint64_t)t.tv_nsec;
-}
-
-static void run_noted(const options *opt, uint64_t place, FILE *trace, note *out)
-{
-    planned at = planned_at(opt, place);
-    uint64_t begin = cpu_now();
-    *out = (note){.place = place, .is_end = 1};
-    run_seed(at.seed, at.steps, trace, &out->verdict);
-    out->cpu_ns = cpu_now() - begin;
-}
-
-static void tell(int fd, const note *what)
-{
-    const uint8_t *at = (const uint8_t *)what;
-    size_t left = sizeof *what;
-    while (left > 0) {
-        ssize_t written = write(fd, at, left);
-        if (written <= 0) {
-            _exit(3);
-        }
-        at += written;
-        left -= (size_t)written;
-    }
-}
-
-/* Every jobs-th seed from `place` on. */
-static void work(const options *opt, uint64_t place, int fd)
-{
-    for (;;) {
-        note what = {.place = place};
-        tell(fd, &what);
-        run_noted(opt, place, NULL, &what);
-        tell(fd, &what);
-        if (opt->last_place - place < opt->jobs) {
-            _exit(0);
-        }
-        place += opt->jobs;
-    }
-}
-
-static bool start(const options *opt, worker *of, uint64_t place)
-{
-    int ends[2];
-    if (pipe(ends) != 0) {
-        return false;
-    }
-    (void)fflush(stdout);
-    pid_t pid = fork();
-    if (pid < 0) {
-        return false;
-    }
-    if (pid == 0) {
-        (void)close(ends[0]);
-        work(opt, place, ends[1]);
-    }
-    (void)close(ends[1]);
-    *of = (worker){.pid = pid, .pipe = ends[0], .place = place, .is_open = true, .is_busy = true};
-    return true;
-}
-
-static bool hear(int fd, note *out)
-{
-    uint8_t *at = (uint8_t *)out;
-    size_t left = sizeof *out;
-    while (left > 0) {
-        ssize_t got = read(fd, at, left);
-        if (got <= 0) {
-            return false;
-        }
-        at += got;
-        left -= (size_t)got;
-    }
-    return true;
-}
-
-/* The worker's pipe has ended. If it died in a seed, that seed failed, and another goes on behind
- * it. */
-static bool bury(const options *opt, totals *sum, worker *of)
-{
-    int status = 0;
-    (void)close(of->pipe);
-    (void)waitpid(of->pid, &status, 0);
-    of->is_open = false;
-    if (!of->is_busy) {
-        return true;
-    }
-    note died = {.place = of->place, .is_end = 1};
-    check_fail(&died.verdict.report, "CRASH", "the process died of signal %d",
-               WIFSIGNALED(status) ? WTERMSIG(status) : 0);
-    count(opt, sum, &died);
-    return opt->last_place - of->place < opt->jobs || start(opt, of, of->place + opt->jobs);
-}
-
-static bool serve(const options *opt, totals *sum, worker *of)
-{
-    note what;
-    if (!hear(of->pipe, &what)) {
-        return bury(opt, sum, of);
-    }
-    of->place = what.place;
-    of->is_busy = what.is_end == 0;
-    if (what.is_end != 0) {
-        count(opt, sum, &what);
-    }
-    return true;
-}
-
-/* Workers are heard in turn: each has its own share of the seeds, so none waits for long. */
-static int run_jobs(const options *opt, totals *sum)
-{
-    worker workers[JOBS_MAX] = {{0}};
-    uint32_t open = 0;
-    for (uint32_t i = 0; i < opt->jobs && i <= opt->last_place; i++) {
-        if (!start(opt, &workers[i], i)) {
-            (void)fprintf(stderr, "kvr-sim: cannot start a process: %s\n", strerror(errno));
-            return 3;
-        }
-        open++;
-    }
-    while (open > 0) {
-        for (uint32_t i = 0; i < opt->jobs; i++) {
-            if (!workers[i].is_open) {
-                continue;
-            }
-            if (!serve(opt, sum, &workers[i])) {
-                return 3;
-            }
-            open -= !workers[i].is_open;
-        }
+    for (uint32_t i = 0; i < run_knob_count(); i++) {
+        (void)printf("%-20s calm at %llu\n", run_knob_name(i),
+                     (unsigned long long)run_knob_calm(i));
     }
     return 0;
 }
 
-/* ------------------------------------------------------------------ main */
+/* ------------------------------------------------------------------ one by one */
 
-/* In this process, so that a debugger sees it; ends with the hash that two runs compare. */
-static void run_verbose(const options *opt, totals *sum)
+/* In this process, so that a debugger sees it; a trace ends with the hash that two runs compare. */
+static int run_here(const options *opt, totals *sum)
 {
     for (uint64_t place = 0;; place++) {
         note what;
-        unsigned long long seed = (unsigned long long)planned_at(opt, place).seed;
-        (void)printf("seed %llu\n", seed);
-        run_noted(opt, place, stdout, &what);
-        count(opt, sum, &what);
-        (void)printf("seed %llu trace %016llx\n", seed,
-                     (unsigned long long)what.verdict.trace_hash);
+        unsigned long long seed = (unsigned long long)run_spec_at(opt, place).seed;
+        run_listener listener = {.trace = opt->verbose ? stdout : NULL,
+                                 .page = opt->html == NULL ? NULL : page_new(opt->html)};
+        if (opt->verbose) {
+            (void)printf("seed %llu\n", seed);
+        }
+        run_noted(opt, place, &listener, &what);
+        run_count(opt, sum, &what);
+        if (opt->verbose) {
+            (void)printf("seed %llu trace %016llx\n", seed,
+                         (unsigned long long)what.verdict.trace_hash);
+        }
+        if (listener.page != NULL && !page_write(listener.page)) {
+            (void)fprintf(stderr, "kvr-sim: %s: %s\n", opt->html, strerror(errno));
+            return 3;
+        }
         if (place == opt->last_place) {
-            return;
+            return 0;
         }
     }
+}
+
+/* The first run that fails, as small as it gets. */
+static int shrink(const options *opt, const totals *sum)
+{
+    if (sum->failures == 0) {
+        return 0;
+    }
+    run_spec spec = run_spec_at(opt, sum->first_failure);
+    run_verdict verdict;
+    char why[sizeof verdict.report.text + sizeof verdict.report.invariant + 2];
+    run_shrink(&spec, stdout);
+    if (!run_apart(&spec, &verdict)) {
+        return 3;
+    }
+    (void)snprintf(why, sizeof why, "%s %s", verdict.report.invariant, verdict.report.text);
+    if (!run_spec_write(&spec, why, opt->shrink_to)) {
+        (void)fprintf(stderr, "kvr-sim: %s: %s\n", opt->shrink_to, strerror(errno));
+        return 3;
+    }
+    (void)printf("smallest: %s; replay: %s --replay %s --verbose\n", why, opt->program,
+                 opt->shrink_to);
+    return 0;
+}
+
+/* "commit first last events failures" a batch. */
+static int note_in_ledger(const options *opt, const totals *sum)
+{
+    const char *commit = getenv("KVR_COMMIT");
+    FILE *file = fopen(opt->ledger, "a");
+    if (file == NULL) {
+        (void)fprintf(stderr, "kvr-sim: %s: %s\n", opt->ledger, strerror(errno));
+        return 3;
+    }
+    (void)fprintf(file, "%-12s %llu %llu %llu %llu\n", commit == NULL ? "-" : commit,
+                  (unsigned long long)opt->first,
+                  (unsigned long long)(opt->first + opt->last_place),
+                  (unsigned long long)sum->events, (unsigned long long)sum->failures);
+    return fclose(file) == 0 ? 0 : 3;
 }
 
 static int run(const options *opt)
 {
     totals sum = {0};
     (void)signal(SIGPIPE, SIG_DFL);
-    if (opt->verbose) {
-        run_verbose(opt, &sum);
-    } else {
-        int status = run_jobs(opt, &sum);
-        if (status != 0) {
-            return status;
-        }
+    int status = opt->verbose || opt->html != NULL ? run_here(opt, &sum) : run_jobs(opt, &sum);
+    if (status == 0 && opt->ledger != NULL) {
+        status = note_in_ledger(opt, &sum);
     }
-    print_summary(&sum);
+    if (status == 0 && opt->shrink) {
+        status = shrink(opt, &sum);
+    }
+    if (status != 0) {
+        return status;
+    }
+    if (opt->counts) {
+        run_print_counts(&sum);
+    }
+    run_print_summary(&sum);
     return sum.failures == 0 ? 0 : 1;
 }
 
 int main(int argument_count, char **arguments)
 {
     options opt;
+    if (argument_count == 2 && strcmp(arguments[1], "--knobs") == 0) {
+        return print_knobs();
+    }
     int status = read_flags(argument_count, arguments, &opt);
     if (status == 0) {
         status = run(&opt);
     }
     free(opt.listed);
+    free(opt.spec.faults);
     return status;
 }

@@ -196,3 +196,26 @@ void run_op_draw(run_op *room, run_world *world, uint32_t kind)
     room->used_bytes = 0;
     draw_op(room, world, &room->op, kind, 0);
 }
+
+const char *run_op_words(const run_op *room)
+{
+    static char text[96];
+    const kvr_op *op = &room->op;
+    switch (op->kind) {
+    case KVR_OP_PUT:
+        (void)snprintf(text, sizeof text, "put %.*s = %.*s, %u bytes", (int)op->key.size,
+                       (const char *)op->key.data, op->value.size < 12 ? (int)op->value.size : 12,
+                       op->value.size == 0 ? "" : (const char *)op->value.data,
+                       (unsigned)op->value.size);
+        break;
+    case KVR_OP_DELETE:
+        (void)snprintf(text, sizeof text, "delete %.*s%s", (int)op->key.size,
+                       (const char *)op->key.data, op->range_end.size == 0 ? "" : " and more");
+        break;
+    default:
+        (void)snprintf(text, sizeof text, "txn: %u compares, then %u, else %u",
+                       op->txn->compare_count, op->txn->then_count, op->txn->else_count);
+        break;
+    }
+    return text;
+}

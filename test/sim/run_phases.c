@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "run.h"
+#include "run_page.h"
 
 enum {
     LEADER_ELECTIONS = 20,    /* ten of the longest timeouts, each twice election_ns */
@@ -25,12 +26,31 @@ enum {
 
 static bool is_core(const run_world *world, uint32_t member)
 {
-    return (world->lost_members >> member & 1) == 0;
+    return ((world->lost_members | world->away_members) >> member & 1) == 0;
+}
+
+static bool has_quorum(const run_world *world)
+{
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < world->plan.sim.member_count; i++) {
+        count += is_core(world, i);
+    }
+    return count > world->plan.sim.member_count / 2;
 }
 
 static bool has_leader(run_world *world)
 {
-    return kvr_sim_leader(world->sim) != UINT32_MAX;
+    for (uint32_t i = 0; i < world->plan.sim.member_count; i++) {
+        kvr_node_status status;
+        /* one that was damaged may lead too, if its disk came to terms with it */
+        if ((world->away_members >> i & 1) == 0 && run_world_is_up(world, i)) {
+            run_world_status(world, i, &status);
+            if (status.raft.role == KVR_ROLE_LEADER) {
+                return true;
+            }
+        }
+    }
+    return false;
 }
 
 static bool is_answered(run_world *world)
@@ -91,19 +111,30 @@ static void restart_failed(run_world *world)
     }
 }
 
-/* Runs until `done`, or for `span_ns`: then `what` did not happen in time. */
+/* Runs until `done`, or for `span_ns`: then `what` did not happen in time. Without a quorum, as
+ * damage may show only now, nothing needs to happen. */
 static void wait_for(run_world *world, bool (*done)(run_world *), uint64_t span_ns,
                      const char *what)
 {
     uint64_t end = kvr_sim_now(world->sim) + span_ns;
+    uint64_t losses = world->losses;
     uint32_t steps = 0;
+    bool woken = false;
     world->is_asleep = false;
-    while (!world->report.failed) {
+    while (!world->report.failed && has_quorum(world)) {
         if (world->is_asleep || steps++ % LOOK_EVERY == 0) {
             restart_failed(world);
             if (done(world)) {
                 return;
             }
+        }
+        if (world->losses != losses) { /* damage came to light: the time begins again */
+            losses = world->losses;
+            end = kvr_sim_now(world->sim) + span_ns;
+        }
+        if (world->is_asleep && !woken) { /* a quiet group needs no leader until somebody asks */
+            woken = run_clients_probe(world) > 0;
+            world->is_asleep = !woken;
         }
         if (world->is_asleep || kvr_sim_now(world->sim) >= end) {
             char members[200] = "";
@@ -136,6 +167,36 @@ static void safety(run_world *world)
     }
 }
 
+/* Some members stay away for ever: what is left must do without them. */
+static void send_away(run_world *world)
+{
+    uint32_t count = world->plan.sim.member_count;
+    uint32_t first = (uint32_t)dice_below(&world->clients.dice, count);
+    uint32_t quorum = count / 2 + 1;
+    for (uint32_t k = 0, sent = 0; k < count && sent < world->plan.away_count; k++) {
+        uint32_t i = (first + k) % count;
+        uint32_t core = 0;
+        for (uint32_t j = 0; j < count; j++) { /* damage may show later */
+            core += is_core(world, j) && (world->damaged_members >> j & 1) == 0;
+        }
+        if (!is_core(world, i) || core <= quorum) {
+            continue;
+        }
+        world->away_members |= (uint64_t)1 << i;
+        run_world_say(world, i, "away", world->plan.away_cut != 0 ? "cut" : "down", 0);
+        sent++;
+        for (uint32_t j = 0; j < count && world->plan.away_cut != 0; j++) {
+            kvr_sim_cut(world->sim, i, j, 1);
+            kvr_sim_cut(world->sim, j, i, 1);
+        }
+        if (world->plan.away_cut == 0) {
+            kvr_sim_crash(world->sim, i);
+            run_clients_stopped(world, i);
+            check_raft_stopped(&world->raft, i);
+        }
+    }
+}
+
 static void calm_down(run_world *world)
 {
     kvr_sim_network calm = world->plan.network;
@@ -143,6 +204,8 @@ static void calm_down(run_world *world)
     calm.loss_ppm = 0;
     calm.repeat_ppm = 0;
     calm.corrupt_ppm = 0;
+    calm.clog_ppm = 0;
+    calm.link_messages_max = 0;
     calm.delay_ns_mean = calm.delay_ns_mean < quick ? calm.delay_ns_mean : quick;
     kvr_sim_set_network(world->sim, &calm);
     kvr_sim_disk_faults sound = world->plan.disk;
@@ -154,10 +217,12 @@ static void calm_down(run_world *world)
         kvr_sim_set_disk(world->sim, i, &sound);
     }
     world->clients.quiet = true;
+    run_trouble_end(world);
     restart_failed(world);
     if (kvr_sim_heal(world->sim) != KVR_OK) {
         check_fail(&world->report, "F", "no memory to heal");
     }
+    send_away(world);
 }
 
 static uint64_t highest_term(const run_world *world)
@@ -184,7 +249,9 @@ static void probe(run_world *world)
             return;
         }
     }
-    check_fail(&world->report, "L", "new calls are not done in a healthy cluster");
+    if (has_quorum(world)) {
+        check_fail(&world->report, "L", "new calls are not done in a healthy cluster");
+    }
 }
 
 /* L4: nobody renews a lease any more. In half of the seeds no leader lasts as long as the longest
@@ -209,6 +276,9 @@ static void end_leases(run_world *world)
         }
         wait_for(world, has_leader, LEADER_ELECTIONS * election, "there is no leader");
     }
+    if (!has_quorum(world)) {
+        return;
+    }
     uint64_t now = kvr_sim_now(world->sim);
     check_lease_quiet(&world->lease, now, now - begin, election);
 }
@@ -227,7 +297,7 @@ static void liveness(run_world *world)
     }
     probe(world);
     wait_for(world, is_alike, CONVERGE_ELECTIONS * election, "members are not alike");
-    if (world->report.failed) {
+    if (world->report.failed || !has_quorum(world)) {
         return;
     }
     run_clients_caught_up(world);
@@ -244,35 +314,29 @@ static void power_failure(run_world *world)
         run_clients_stopped(world, i);
         check_raft_stopped(&world->raft, i);
     }
+    world->away_members = 0;
     if (kvr_sim_heal(world->sim) != KVR_OK) {
         check_fail(&world->report, "F", "no memory to start again");
     }
     wait_for(world, has_leader, LEADER_ELECTIONS * election, "there is no leader");
     wait_for(world, is_alike, CONVERGE_ELECTIONS * election, "members are not alike");
-    if (!world->report.failed) {
+    if (!world->report.failed && has_quorum(world)) {
         probe(world);
     }
-}
-
-static bool has_quorum(const run_world *world)
-{
-    uint32_t count = 0;
-    for (uint32_t i = 0; i < world->plan.sim.member_count; i++) {
-        count += is_core(world, i);
-    }
-    return count > world->plan.sim.member_count / 2;
 }
 
 void run_phases(run_world *world)
 {
     safety(world);
     if (!world->report.failed) {
+        world->phase = RUN_LIVENESS;
         calm_down(world);
     }
     if (!world->report.failed && has_quorum(world)) {
         liveness(world);
     }
-    if (!world->report.failed && has_quorum(world)) {
+    if (!world->report.failed) {
+        world->phase = RUN_POWER_FAILURE;
         power_failure(world);
     }
     if (!world->report.failed) {
@@ -296,22 +360,9 @@ void kvr_panic(const char *file, int32_t line, const char *condition)
     longjmp(panic_exit, 1);
 }
 
-void run_seed(uint64_t seed, uint64_t steps, FILE *trace, run_verdict *out_verdict)
+static void fill_verdict(const run_world *world, run_verdict *out)
 {
-    run_world *volatile world = check_alloc(sizeof *world);
-    world->seed = seed;
-    world->trace = trace;
-    run_plan_draw(&world->plan, seed, steps);
-    if (trace != NULL) {
-        run_plan_print(&world->plan, trace);
-    }
-    panic_report = &world->report;
-    bool panicked = setjmp(panic_exit) != 0;
-    if (!panicked && run_world_new(world)) {
-        run_phases(world);
-    }
-    panic_report = NULL;
-    *out_verdict = (run_verdict){
+    *out = (run_verdict){
         .time_ns = world->sim == NULL ? 0 : kvr_sim_now(world->sim),
         .events = world->sim == NULL ? 0 : kvr_sim_event_count(world->sim),
         .trace_hash = world->sim == NULL ? 0 : kvr_sim_trace_hash(world->sim),
@@ -319,6 +370,27 @@ void run_seed(uint64_t seed, uint64_t steps, FILE *trace, run_verdict *out_verdi
         .unknown = world->history.unknown_count,
         .watched = world->watch.event_count,
     };
+    memcpy(out->faults, world->fault_counts, sizeof out->faults);
+}
+
+void run_seed(const run_spec *spec, const run_listener *listener, run_verdict *out_verdict)
+{
+    run_world *volatile world = check_alloc(sizeof *world);
+    world->seed = spec->seed;
+    world->spec = spec;
+    world->listener = *listener;
+    run_spec_plan(spec, &world->plan);
+    if (listener->trace != NULL) {
+        run_plan_print(&world->plan, listener->trace);
+    }
+    panic_report = &world->report;
+    bool panicked = setjmp(panic_exit) != 0;
+    if (!panicked && run_world_new(world)) {
+        run_phases(world);
+    }
+    panic_report = NULL;
+    fill_verdict(world, out_verdict);
+    page_end(listener->page, world, &world->report);
     if (panicked) {
         out_verdict->report = world->report; /* what the panic left behind is not touched again */
         return;

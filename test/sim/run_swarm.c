@@ -152,9 +152,81 @@ static void draw_leadership(run_plan *plan, dice *d)
     node->stall_ns = dice_between(d, node->heartbeat_ns, 2 * node->election_ns);
 }
 
-void run_plan_draw(run_plan *plan, uint64_t seed, uint64_t steps)
+/* ------------------------------------------------------------------ what came later
+ *
+ * Drawn from dice of their own, so that what a seed meant before them it still means. */
+
+static void draw_time_faults(run_plan *plan, dice *d)
+{
+    uint64_t election = plan->node.election_ns;
+    if (dice_one_in(d, 4)) {
+        plan->network.clog_ppm = (uint32_t)draw_scale(d, 100, 20000);
+        plan->network.clog_ns_mean = draw_scale(d, election / 4, 5000 * MS);
+    }
+    if (dice_one_in(d, 4)) {
+        plan->network.link_messages_max = (uint32_t)dice_between(d, 2, 20);
+    }
+    if (dice_one_in(d, 3)) {
+        plan->sim.pause_ppm = (uint32_t)draw_scale(d, 50, 1000);
+        plan->sim.pause_ns_mean = draw_scale(d, election / 8, 5000 * MS);
+    }
+    if (dice_one_in(d, 3)) {
+        plan->sim.stall_ppm = (uint32_t)draw_scale(d, 50, 1000);
+        plan->sim.stall_ns_mean = draw_scale(d, election / 8, 10000 * MS);
+    }
+    if (dice_one_in(d, 6)) {
+        plan->sim.jump_ppm = (uint32_t)draw_scale(d, 50, 1000);
+        plan->sim.jump_ns_max = draw_scale(d, 10 * MS, 3600000 * MS);
+        plan->node.lease_ns = 0; /* its bound is on rates of clocks: host.h */
+        plan->mix.read_lease = 0;
+    }
+}
+
+/* A quorum must be left without them, but for one seed in four with damage: then nobody is safe. */
+static void draw_damage(run_plan *plan, dice *d)
+{
+    uint32_t count = plan->sim.member_count;
+    uint32_t spare = (count - 1) / 2;
+    if (!dice_one_in(d, 6)) {
+        return;
+    }
+    plan->damage_ppm = (uint32_t)draw_scale(d, 100, 20000);
+    if (spare == 0 || dice_one_in(d, 4)) {
+        plan->damage_members = (1U << count) - 1;
+        return;
+    }
+    for (uint32_t i = 0; i < spare; i++) {
+        plan->damage_members |= 1U << dice_below(d, count);
+    }
+}
+
+static void draw_more(run_plan *plan, dice *d)
+{
+    static const uint32_t others[] = {2, 4, 5, 6, 7, 7, 9, 3};
+    if (dice_one_in(d, 8)) {
+        plan->sim.member_count = others[dice_below(d, 8)];
+    }
+    draw_time_faults(plan, d);
+    draw_damage(plan, d);
+    if (dice_one_in(d, 12)) {
+        plan->memory_ppm = (uint32_t)draw_scale(d, 20, 2000);
+    }
+    if (dice_one_in(d, 10)) {
+        plan->full_ppm = (uint32_t)draw_scale(d, 50, 1000);
+        plan->full_ns = draw_scale(d, 10 * MS, 5000 * MS);
+    }
+    plan->sim.buggify = dice_one_in(d, 2);
+    if (dice_one_in(d, 2)) {
+        plan->away_count = (uint32_t)dice_below(d, (plan->sim.member_count - 1) / 2 + 1);
+        plan->away_cut = dice_one_in(d, 2);
+    }
+    plan->register_clients = dice_one_in(d, 2) ? (uint32_t)dice_between(d, 2, 5) : 0;
+}
+
+void run_plan_draw(run_plan *plan, uint64_t seed)
 {
     dice d = {seed * 0xd1342543de82ef95U + 1};
+    dice more = {seed * 0xd1342543de82ef95U + 2};
     memset(plan, 0, sizeof *plan);
     if (kvr_sim_config_init(&plan->sim, sizeof plan->sim) != KVR_OK ||
         kvr_node_config_init(&plan->node, sizeof plan->node) != KVR_OK ||
@@ -169,35 +241,7 @@ void run_plan_draw(run_plan *plan, uint64_t seed, uint64_t steps)
     plan->node.quiet_ns = seed % 3 == 0 ? (1 + seed % 4) * plan->node.election_ns : 0;
     draw_faults(plan, &d);
     draw_clients(plan, &d);
-    plan->step_count = steps != 0 ? steps : dice_between(&d, 2000, 20000);
+    plan->step_count = dice_between(&d, 2000, 20000);
     draw_leadership(plan, &d);
-}
-
-void run_plan_print(const run_plan *plan, FILE *out)
-{
-    const kvr_sim_config *sim = &plan->sim;
-    const kvr_node_config *node = &plan->node;
-    (void)fprintf(
-        out,
-        "members %u, clients %u, keys %u, events %llu\n"
-        "election %llu ms, heartbeat %llu ms, call timeout %llu ms, lease %llu ms, drift %u ppm\n"
-        "segment %llu, batch %u, budget %u, snapshot every %llu entries, keep %llu, "
-        "message %llu\n"
-        "network delay %llu + %llu us, loss %u, repeat %u, corrupt %u ppm\n"
-        "disk %llu + %llu us, lose %u, tear %u, names %u, short %u ppm\n"
-        "crash %u ppm for %llu ms, cut %u ppm for %llu ms\n",
-        sim->member_count, plan->client_count, plan->key_count,
-        (unsigned long long)plan->step_count, (unsigned long long)(node->election_ns / MS),
-        (unsigned long long)(node->heartbeat_ns / MS),
-        (unsigned long long)(node->call_timeout_ns / MS), (unsigned long long)(node->lease_ns / MS),
-        sim->drift_ppm, (unsigned long long)sim->segment_bytes, sim->batch_bytes, sim->run_budget,
-        (unsigned long long)node->snapshot_entries, (unsigned long long)node->keep_entries,
-        (unsigned long long)node->message_bytes_max,
-        (unsigned long long)(plan->network.delay_ns_min / US),
-        (unsigned long long)(plan->network.delay_ns_mean / US), plan->network.loss_ppm,
-        plan->network.repeat_ppm, plan->network.corrupt_ppm,
-        (unsigned long long)(sim->disk_ns_min / US), (unsigned long long)(sim->disk_ns_mean / US),
-        plan->disk.crash_lose_ppm, plan->disk.crash_tear_ppm, plan->disk.crash_names_ppm,
-        plan->disk.short_ppm, sim->crash_ppm, (unsigned long long)(sim->down_ns_mean / MS),
-        sim->cut_ppm, (unsigned long long)(sim->cut_ns_mean / MS));
+    draw_more(plan, &more);
 }

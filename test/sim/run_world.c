@@ -3,42 +3,14 @@
  * go first, the ghost after them or before them as their headers ask for. After each event the
  * member's own status is looked at; what costs more is looked at now and then. */
 #include "run.h"
+#include "run_page.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 enum {
     LEASES_EVERY = 1024,
     SPINS_MAX = 100000 /* events without time passing */
 };
-
-/* ------------------------------------------------------------------ memory that is counted */
-
-static void *count_alloc(void *ctx, size_t size)
-{
-    uint64_t *blocks = ctx;
-    void *ptr = malloc(size);
-    *blocks += ptr != NULL;
-    return ptr;
-}
-
-static void *count_realloc(void *ctx, void *ptr, size_t old_size, size_t new_size)
-{
-    (void)ctx;
-    (void)old_size;
-    return realloc(ptr, new_size);
-}
-
-static void count_free(void *ctx, void *ptr, size_t size)
-{
-    uint64_t *blocks = ctx;
-    (void)size;
-    *blocks -= 1;
-    free(ptr);
-}
-
-static const kvr_allocator counting = {
-    .size = sizeof counting, .alloc = count_alloc, .realloc = count_realloc, .free = count_free};
 
 /* ------------------------------------------------------------------ what members tell */
 
@@ -83,7 +55,7 @@ static void on_log(void *ctx, uint32_t member, const char *line)
 {
     const run_world *world = ctx;
     (void)member;
-    (void)fprintf(world->trace, "%s\n", line);
+    (void)fprintf(world->listener.trace, "%s\n", line);
 }
 
 static void on_sent(void *ctx, uint32_t member, const kvr_message *message)
@@ -112,6 +84,25 @@ static void on_stored(void *ctx, uint32_t member, const kvr_store_request *reque
     check_wal_stored(&world->wal, member, request, result);
     ghost_stored(world->ghost, member, request, result);
     check_raft_stored(&world->raft, member, request, result);
+}
+
+static uint8_t on_fault(void *ctx, uint32_t member, uint32_t kind, uint64_t decision)
+{
+    (void)member;
+    return run_trouble_wants(ctx, kind, decision);
+}
+
+void run_world_say(run_world *world, uint32_t member, const char *word, const char *what,
+                   uint64_t number)
+{
+    uint64_t now = kvr_sim_now(world->sim);
+    if (world->listener.trace != NULL) {
+        (void)fprintf(world->listener.trace, "%6llu.%06llu  %u  %-12s%s %llu\n",
+                      (unsigned long long)(now / 1000000000),
+                      (unsigned long long)(now / 1000 % 1000000), member + 1, word, what,
+                      (unsigned long long)number);
+    }
+    page_say(world->listener.page, now, member, word, what, number);
 }
 
 /* ------------------------------------------------------------------ after an event */
@@ -164,14 +155,15 @@ static void look_at_failure(run_world *world, uint32_t member)
     kvr_sim_member_status status = {.size = sizeof status};
     kvr_sim_get_member_status(world->sim, member, &status);
     const kvr_sim_disk_faults *disk = &world->plan.disk;
-    bool rots =
-        disk->rot_flip_ppm + disk->rot_zero_ppm + disk->rot_stale_ppm + disk->misdirect_ppm > 0;
+    bool rots = (world->damaged_members >> member & 1) != 0;
     bool errs = disk->write_error_ppm + disk->sync_error_ppm + disk->read_error_ppm > 0;
     bool is_damage = status.failure == KVR_FCORRUPT || status.failure == KVR_ECORRUPT;
     bool is_disk = status.failure == KVR_FSTORAGE || status.failure == KVR_EIO;
-    bool is_full = status.failure == KVR_ENOSPACE && disk->capacity_bytes > 0;
+    bool is_full =
+        status.failure == KVR_ENOSPACE && disk->capacity_bytes + world->plan.full_ppm > 0;
     if (is_damage && rots) {
         world->lost_members |= (uint64_t)1 << member;
+        world->losses++;
     } else if ((is_disk && (errs || rots)) || is_full) {
         world->failed_members |= (uint64_t)1 << member;
     } else {
@@ -199,12 +191,16 @@ static void on_event(void *ctx, const kvr_sim_event *event)
                    SPINS_MAX, event->member + 1);
     }
     switch (event->kind) {
+    case KVR_SIM_JUMP:
+        check_lease_jumped(&world->lease, event->span_ns);
+        break;
     case KVR_SIM_CRASH:
         run_clients_stopped(world, event->member);
         check_raft_stopped(&world->raft, event->member);
         break;
     case KVR_SIM_FAILURE:
         run_clients_stopped(world, event->member);
+        check_raft_stopped(&world->raft, event->member);
         look_at_failure(world, event->member);
         break;
     case KVR_SIM_UPKEEP:
@@ -225,13 +221,18 @@ static void on_event(void *ctx, const kvr_sim_event *event)
     if (kvr_sim_event_count(world->sim) % LEASES_EVERY == 0) {
         check_lease_ended(&world->lease);
     }
+    page_event(world->listener.page, world, event);
 }
 
 bool run_world_step(run_world *world)
 {
+    world->trouble.memory_armed = !world->trouble.over;
     kvr_status status = kvr_sim_step(world->sim, NULL);
+    world->trouble.memory_armed = false;
+    run_trouble_event(world);
     world->is_asleep = status == KVR_END; /* a quiet group, and nobody who asks for anything */
-    if (status != KVR_OK && status != KVR_END) {
+    if (status != KVR_OK && status != KVR_END &&
+        (status != KVR_ENOMEM || world->plan.memory_ppm == 0)) {
         check_fail(&world->report, "F", "the simulator says %s", kvr_status_name(status));
     }
     return !world->report.failed && !world->is_asleep;
@@ -247,10 +248,11 @@ bool run_world_new(run_world *world)
         .watched = on_watched,
         .timer = on_timer,
         .event = on_event,
-        .log = world->trace == NULL ? NULL : on_log,
+        .log = world->listener.trace == NULL ? NULL : on_log,
         .sent = on_sent,
         .submitted = on_submitted,
         .stored = on_stored,
+        .fault = on_fault,
     };
     run_plan *plan = &world->plan;
     plan->sim.node = &plan->node;
@@ -258,10 +260,11 @@ bool run_world_new(run_world *world)
     plan->sim.disk = &plan->disk;
     plan->sim.sink = &world->sink;
     plan->sim.sink_ctx = world;
-    plan->sim.allocator = &counting;
-    plan->sim.allocator_ctx = &world->blocks;
+    plan->sim.allocator = &run_trouble_allocator;
+    plan->sim.allocator_ctx = world;
     world->ghost = ghost_new(plan->sim.member_count, &world->report);
     check_raft_init(&world->raft, world->ghost, &world->report);
+    world->raft.memory_fails = plan->memory_ppm > 0;
     check_wal_init(&world->wal, world->ghost, &world->report);
     check_store_init(&world->store, &world->raft, &world->report);
     check_history_init(&world->history, &world->store, &world->report);
@@ -274,6 +277,7 @@ bool run_world_new(run_world *world)
                    kvr_node_config_check(&plan->node));
         return false;
     }
+    run_trouble_begin(world);
     run_clients_begin(world);
     return !world->report.failed;
 }

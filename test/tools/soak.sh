@@ -1,28 +1,17 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
-# soak.sh HOURS: fresh seeds through build/kvr-sim until the time is up. Each failing seed is one
-# line with the command that replays it, kept in BUILD/log/soak.log. HOURS may be a fraction.
-set -eu
-hours=${1:?usage: soak.sh HOURS}
-batch=${SOAK_BATCH:-2000}
-log=$BUILD/log/soak.log
-mkdir -p "$BUILD/log"
-: >"$log"
-start=$(date +%s)
-end=$(awk -v now="$start" -v hours="$hours" 'BEGIN { printf "%d", now + hours * 3600 }')
-# Seeds that no earlier soak took: they begin at the second of the start.
-first=$((start * 1000000))
-failed=0 batches=0
+# soak.sh HOURS LEDGER: fresh seeds, batch after batch, until the hours are over. Each batch is a line of the
+# ledger; one that fails leaves its smallest run beside the build, and the next batch goes on.
+set -u
+end=$(($(date +%s) + $(echo "$1" | awk '{ printf "%d", $1 * 3600 }')))
+KVR_COMMIT=$(git rev-parse --short=12 HEAD 2>/dev/null || echo -)
+export KVR_COMMIT
+failed=0
+batch=0
 while [ "$(date +%s)" -lt "$end" ]; do
-    last=$((first + batch - 1))
-    "$BUILD/kvr-sim" --seeds "$first..$last" --jobs "$(nproc)" >"$log.batch" 2>&1 || {
+    batch=$((batch + 1))
+    "$BUILD/kvr-sim" --fresh 1000 --jobs 2 --ledger "$2" --shrink "$BUILD/soak-$batch.run" ||
         failed=$((failed + 1))
-        tee -a "$log" <"$log.batch"
-    }
-    batches=$((batches + 1))
-    first=$((last + 1))
 done
-rm -f "$log.batch"
-seconds=$(($(date +%s) - start))
-echo "soak: $((batches * batch)) seeds in $seconds s, $failed of $batches batches failed"
+echo "soak: $batch batches of 1000 seeds, $failed with a failure; noted in $2"
 [ "$failed" -eq 0 ]

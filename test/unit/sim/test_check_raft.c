@@ -233,6 +233,17 @@ Test(check_raft, R9_two_votes_in_one_term)
 }
 
 /* FAULTS 6 */
+/* A vote whose answer a crash took is a vote all the same. */
+Test(check_raft, R9_a_vote_that_was_found_again_counts)
+{
+    say_vote(0, 1, 1);
+    say_crashed(0);
+    say_loaded(0, &(load){1, 1, 1, 1, 0, 0, 0});
+    EXPECT_NONE();
+    say_vote(0, 1, 3);
+    EXPECT_VIOLATION("R9");
+}
+
 Test(check_raft, R9_the_term_goes_back)
 {
     say_vote(0, 5, 0);
@@ -276,6 +287,18 @@ Test(check_raft, R10_a_leader_believes_in_an_entry_that_is_not_there)
     EXPECT_VIOLATION("R10");
 }
 
+/* What a deposed leader believes was true when it was told. */
+Test(check_raft, a_follower_of_a_later_leader_may_have_replaced_what_the_older_one_knew)
+{
+    say_begun(3);
+    say_append(0, 4, 1, ones, 0);
+    say_flushed(0);
+    say_vote(1, 2, 2);
+    say_flushed(1);
+    check_raft_progress(&raft, 0, &(kvr_raft_progress){.id = 2, .match = 4, .next = 5});
+    EXPECT_NONE();
+}
+
 Test(check_raft, R12_a_vote_for_a_log_that_is_behind)
 {
     say_begun(3);
@@ -284,6 +307,18 @@ Test(check_raft, R12_a_vote_for_a_log_that_is_behind)
     say_message(1, &(said){WIRE_VOTE, 3, 2, 2, 1, 0});
     say_vote(2, 2, 2);
     EXPECT_VIOLATION("R12");
+}
+
+/* A slow disk: decided before, written after the candidate led and sent its log. */
+Test(check_raft, a_vote_for_who_leads_already_may_come_late)
+{
+    say_begun(3);
+    say_vote(1, 2, 2);
+    say_flushed(1);
+    say_message(1, &(said){WIRE_VOTE, 3, 2, 2, 1, 0});
+    say_status(1, &(shown){KVR_ROLE_LEADER, 2, 3, 3, 3, 3, 2}, 0);
+    say_vote(2, 2, 2);
+    EXPECT_NONE();
 }
 
 Test(check_raft, R12_a_vote_for_who_did_not_ask)

@@ -161,6 +161,30 @@ Test(check_wal, W5_a_durable_snapshot_is_gone)
     EXPECT_VIOLATION("W5");
 }
 
+/* kvraft-wal(5): a member whose newest snapshot was damaged goes on from an older one, but only if
+ * its log reaches back to that. */
+Test(check_wal, a_damaged_member_may_fall_back)
+{
+    say_begun(4);
+    say_snapshot(1, 3, 1);
+    say_flushed(1);
+    check_wal_damaged(&wal, 1);
+    say_crashed(1);
+    say_loaded(1, &(load){1, 0, 1, 1, 4, 0, 0});
+    EXPECT_NONE();
+}
+
+Test(check_wal, W5_a_damaged_member_falls_back_beyond_its_log)
+{
+    say_begun(4);
+    say_snapshot(1, 3, 1);
+    say_flushed(1);
+    check_wal_damaged(&wal, 1);
+    say_crashed(1);
+    say_loaded(1, &(load){1, 0, 1, 2, 4, 0, 0});
+    EXPECT_VIOLATION("W5");
+}
+
 Test(check_wal, W5_a_snapshot_that_nobody_wrote)
 {
     say_begun(3);

@@ -423,6 +423,44 @@ static uint32_t differing_sectors(uint64_t file, uint8_t expected)
 }
 
 /* FAULTS 76, 84, 85: what the disks of others did. */
+/* A sector's age in flushes tells what later writes vouch for. */
+Test(sim_disk, a_sector_is_seen_set_and_knows_its_flushes)
+{
+    uint8_t bytes[512];
+    uint64_t flushes = 9;
+    uint64_t size = 0;
+    uint64_t file = open_file("a");
+    cr_assert_eq(kvr_sim_disk_sector_size(), 512);
+    write_fill(file, 'x', 1100, 0);
+    cr_assert_eq(kvr_sim_disk_get_sector(disk, "a", 600, bytes, &flushes), KVR_OK);
+    cr_assert_eq(flushes, 0);
+    cr_assert_eq(bytes[511], 'x');
+    cr_assert_eq(ops->fdatasync(disk, file), KVR_OK);
+    cr_assert_eq(kvr_sim_disk_get_sector(disk, "a", 600, bytes, &flushes), KVR_OK);
+    cr_assert_eq(flushes, 1);
+    cr_assert_eq(ops->fdatasync(disk, file), KVR_OK, "with nothing to flush");
+    write_fill(file, 'y', 10, 0);
+    cr_assert_eq(ops->fdatasync(disk, file), KVR_OK);
+    cr_assert_eq(kvr_sim_disk_get_sector(disk, "a", 600, bytes, &flushes), KVR_OK);
+    cr_assert_eq(flushes, 2);
+    cr_assert_eq(kvr_sim_disk_get_sector(disk, "a", 0, bytes, &flushes), KVR_OK);
+    cr_assert_eq(flushes, 1);
+
+    memset(bytes, 'z', sizeof bytes);
+    cr_assert_eq(kvr_sim_disk_set_sector(disk, "a", 1099, bytes), KVR_OK);
+
+    kvr_sim_disk_crash(disk);
+    file = open_file("a");
+    cr_assert_eq(length_of(file), 1100);
+    cr_assert_eq(read_some(file, bytes, 3, 1023), 3);
+    cr_assert_eq(memcmp(bytes, "xzz", 3), 0);
+    cr_assert_eq(kvr_sim_disk_get_sector(disk, "a", 1100, bytes, &flushes), KVR_ENOTFOUND);
+    cr_assert_eq(kvr_sim_disk_set_sector(disk, "b", 0, bytes), KVR_ENOTFOUND);
+    cr_assert_str_eq(kvr_sim_disk_file(disk, 0, &size), "a");
+    cr_assert_eq(size, 1100);
+    cr_assert_null(kvr_sim_disk_file(disk, 1, &size));
+}
+
 Test(sim_disk, sectors_rot_for_good)
 {
     uint64_t file = open_file("a");

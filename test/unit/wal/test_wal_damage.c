@@ -562,6 +562,58 @@ Test(wal_damage, a_damaged_snapshot_falls_back_to_the_one_before)
     cr_assert_null(wal_disk_bytes(world.disk, name, &size), "the damaged snapshot stays");
 }
 
+/* FAULTS 63: the same when a record has already said that the log begins behind the newer one. */
+Test(wal_damage, a_record_of_the_discard_does_not_stop_the_fall_back)
+{
+    wal_world_open(&world);
+    wal_world_grow(&world, 10, 1);
+    cr_assert_eq(wal_world_snapshot(&world, 6, KVR_SNAPSHOT_LOCAL, 9999), KVR_OK);
+    cr_assert_eq(wal_world_discard(&world, 5, false), KVR_OK);
+    wal_world_maintain(&world);
+    cr_assert_eq(wal_world_snapshot(&world, 10, KVR_SNAPSHOT_LOCAL, 9999), KVR_OK);
+    cr_assert_eq(wal_world_discard(&world, 11, false), KVR_OK);
+    wal_world_grow(&world, 2, 1);
+    wal_model kept = world.model;
+    kept.snapshot_index = 6;
+    wal_world_kill(&world);
+    size_t size;
+    const char *name = wal_world_file(&world, "snapshot-", true);
+    uint8_t *bytes = wal_disk_bytes(world.disk, name, &size);
+    bytes[200] ^= 1;
+
+    wal_world_open(&world);
+
+    world.model = kept;
+    wal_world_check(&world);
+    wal_world_grow(&world, 2, 1);
+    wal_world_check(&world);
+}
+
+/* FAULTS 63: without one before, but with a log that was not shortened yet: all of it counts,
+ * though a record has already said that it begins behind the snapshot. */
+Test(wal_damage, the_only_snapshot_damaged_leaves_the_log_to_its_first_entry)
+{
+    wal_world_open(&world);
+    wal_world_grow(&world, 10, 1);
+    cr_assert_eq(wal_world_snapshot(&world, 6, KVR_SNAPSHOT_LOCAL, 9999), KVR_OK);
+    cr_assert_eq(wal_world_discard(&world, 5, false), KVR_OK);
+    wal_world_grow(&world, 2, 1);
+    wal_model kept = world.model;
+    kept.snapshot_index = 0;
+    kept.snapshot_term = 0;
+    kept.first = 1;
+    wal_world_kill(&world);
+    size_t size;
+    const char *name = wal_world_file(&world, "snapshot-", true);
+    uint8_t *bytes = wal_disk_bytes(world.disk, name, &size);
+    bytes[200] ^= 1;
+
+    wal_world_open(&world);
+
+    world.model = kept;
+    wal_world_check(&world);
+}
+
 /* The same without one before: refused, by name. */
 Test(wal_damage, the_only_snapshot_damaged_is_corruption)
 {
