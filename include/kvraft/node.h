@@ -184,7 +184,7 @@ KVR_API kvr_status kvr_node_free(kvr_node *node);
 /* ------------------------------------------------------------------ intake from the host */
 
 /* One message from a peer, borrowed. As kvr_raft_receive: garbage is counted and dropped. */
-KVR_API kvr_status kvr_node_receive(kvr_node *node, const kvr_slice *message);
+KVR_API kvr_status kvr_node_receive(kvr_node *node, const kvr_slice *message) KVR_MUST_USE;
 
 /* The answer to a storage request that was pending. KVR_OK, KVR_EINVAL (no such token). */
 KVR_API kvr_status kvr_node_storage_done(kvr_node *node,

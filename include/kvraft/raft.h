@@ -188,8 +188,8 @@ KVR_API void kvr_raft_free(kvr_raft *raft);
 /* Takes one message, borrowed. Garbage and messages of another cluster, group or receiver are
  * counted and dropped (KVR_ECORRUPT, KVR_EMISMATCH, KVR_EVERSION): drop the connection if you like.
  * KVR_OK, KVR_EBUSY (not loaded yet, or an input bound is reached; as if it were lost), KVR_ENOMEM
- * (as if it were lost). May be ignored: it is counted. */
-KVR_API kvr_status kvr_raft_receive(kvr_raft *raft, const kvr_slice *message);
+ * (as if it were lost). */
+KVR_API kvr_status kvr_raft_receive(kvr_raft *raft, const kvr_slice *message) KVR_MUST_USE;
 
 /* Takes the answer to a storage request, borrowed. Tokens are below 2^63: a layer above that shares
  * the storage may use the others. KVR_OK; KVR_EINVAL (a token that is not under way); KVR_ENOMEM
@@ -539,6 +539,54 @@ KVR_API kvr_status kvr_message_peek(const kvr_slice *frame, uint32_t length_max,
 
 /* Bytes of a message's head: 64. */
 KVR_API uint32_t kvr_message_head_size(void);
+
+/* ------------------------------------------------------------------ messages of many groups
+ *
+ * A bundle is one message that holds others, of any groups, from one member to another: heartbeats
+ * and their replies in about 20 bytes each, all else as it is. Leaders' heartbeats are due at whole
+ * multiples of heartbeat_ns of the host's clock, so those of a process's groups fall together: a
+ * beat of a thousand groups is one message a peer.
+ *
+ *   sender     for each member it sends to: kvr_bundle_add each message of each group's ready, then
+ *              kvr_bundle_take and send
+ *   receiver   kvr_message_peek: kvr_message_is_bundle? Then kvr_bundle_open and kvr_bundle_next
+ *              until KVR_END, and each message to its group as if it had come alone
+ *
+ * A bundle is no more than its messages: it may be lost, repeated and reordered. */
+typedef struct kvr_bundle kvr_bundle;
+
+/* Makes an empty one. `bytes_max`: of the messages in it, 4 KiB to 64 MiB, 0: 1 MiB; one message
+ * always fits. NULL table: malloc. KVR_OK gives *out_bundle, freed by kvr_bundle_free. KVR_EINVAL,
+ * KVR_ENOMEM. */
+KVR_API kvr_status kvr_bundle_new(const kvr_allocator *table, void *ctx, uint32_t bytes_max,
+                                  kvr_bundle **out_bundle) KVR_MUST_USE;
+KVR_API void kvr_bundle_free(kvr_bundle *bundle); /* NULL is ignored */
+
+/* Adds a whole message, borrowed and copied. KVR_OK; KVR_EBUSY: it does not fit, or is of another
+ * cluster or between other members than those that are in it: take these first; KVR_EINVAL (no
+ * message); KVR_ENOMEM (as if it were lost). */
+KVR_API kvr_status kvr_bundle_add(kvr_bundle *bundle, const kvr_slice *message) KVR_MUST_USE;
+
+/* What was added, as one message, and begins anew: *out_message lends until the next call on the
+ * bundle. KVR_OK; KVR_END: nothing was added. */
+KVR_API kvr_status kvr_bundle_take(kvr_bundle *bundle, kvr_slice *out_message) KVR_MUST_USE;
+
+/* True for the `type` of a bundle, as kvr_message_peek tells it. */
+KVR_API bool kvr_message_is_bundle(uint8_t type);
+
+/* A bundle that is being read; in the caller's memory. */
+typedef struct kvr_bundle_reader {
+    uint64_t opaque[32];
+} kvr_bundle_reader;
+
+/* Verifies `message`, one bundle, which must stay until it was read. KVR_OK; KVR_ECORRUPT;
+ * KVR_EINVAL (no bundle); KVR_EVERSION. */
+KVR_API kvr_status kvr_bundle_open(kvr_bundle_reader *reader,
+                                   const kvr_slice *message) KVR_MUST_USE;
+
+/* The next message in it, byte for byte as it was added: lends until the next call. KVR_OK;
+ * KVR_END; KVR_ECORRUPT (a sender's bug). */
+KVR_API kvr_status kvr_bundle_next(kvr_bundle_reader *reader, kvr_slice *out_message) KVR_MUST_USE;
 
 #ifdef __cplusplus
 }

@@ -121,7 +121,7 @@ uint32_t kvr_message_head_size(void)
     return KVR__RAFT_HEAD_SIZE;
 }
 
-kvr_status kvr__raft_message_read(kvr_slice bytes, kvr__raft_message *out_message)
+static inline kvr_status verify(kvr_slice bytes)
 {
     const uint8_t *p = bytes.data;
     if (bytes.size < KVR__RAFT_HEAD_SIZE) {
@@ -137,6 +137,26 @@ kvr_status kvr__raft_message_read(kvr_slice bytes, kvr__raft_message *out_messag
             kvr__xxh3_64(p + AT_LENGTH, bytes.size - exempt - AT_LENGTH)) {
         return KVR_ECORRUPT;
     }
+    return KVR_OK;
+}
+
+kvr_status kvr__raft_message_verify(kvr_slice bytes, kvr_message_info *out_head)
+{
+    kvr_status status = verify(bytes);
+    if (status == KVR_OK) {
+        read_head(bytes.data, out_head);
+    }
+    return status;
+}
+
+kvr_status kvr__raft_message_read(kvr_slice bytes, kvr__raft_message *out_message)
+{
+    const uint8_t *p = bytes.data;
+    kvr_status status = verify(bytes);
+    if (status != KVR_OK) {
+        return status;
+    }
+    size_t exempt = kvr__load_u32(p + AT_EXEMPT);
     uint8_t type = p[AT_TYPE];
     size_t known_size = type < KVR__RAFT_TYPES ? body_sizes[type] : 0;
     if (known_size == 0) {

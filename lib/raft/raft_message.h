@@ -36,6 +36,8 @@ enum {
     KVR__RAFT_REMOVED = 16,
     KVR__RAFT_TYPES = 17,
 
+    KVR__RAFT_BUNDLE = 128, /* of no group: see raft_bundle.c */
+
     /* Body sizes of version 1. */
     KVR__RAFT_VOTE_SIZE = 32,
     KVR__RAFT_VOTE_REPLY_SIZE = 16,
@@ -157,6 +159,9 @@ typedef struct kvr__raft_read_context {
  * KVR_OK; KVR_ECORRUPT; KVR_EVERSION (of the envelope, or a type that this version does not
  * know). */
 kvr_status kvr__raft_message_read(kvr_slice bytes, kvr__raft_message *out_message);
+
+/* Verifies head and checksum alone. Statuses as above. */
+kvr_status kvr__raft_message_verify(kvr_slice bytes, kvr_message_info *out_head);
 
 /* Writes all of the head but length and checksum, which seal writes once the message is
  * complete. */

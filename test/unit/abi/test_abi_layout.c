@@ -306,6 +306,7 @@ Test(abi_layout, structs_of_raft_from_raft_progress)
     AT(kvr_raft_changes, changes, 16);
     AT(kvr_raft_changes, lease_ns, 24);
     AT(kvr_raft_changes, context, 32);
+    SIZE(kvr_bundle_reader, 256);
     SIZE(kvr_message_info, 48);
     AT(kvr_message_info, cluster_id, 0);
     AT(kvr_message_info, group_id, 8);

@@ -23,6 +23,7 @@ typedef struct packet {
 
 typedef struct process {
     test_alloc alloc;
+    kvr_bundle *bundles[PROCESSES]; /* what waits for each of the others: one connection each */
     kvr_node *nodes[GROUPS];
     uint64_t deadlines[GROUPS]; /* as told after the last call */
 } process;
@@ -31,7 +32,7 @@ static struct {
     process processes[PROCESSES];
     uint64_t now;
     packet *first, *last;
-    uint64_t messages, requests, runs; /* counted since the test cleared them */
+    uint64_t messages, frames, bytes, requests, runs; /* counted since the test cleared them */
 } world;
 
 static kvr_status submit(void *ctx, const kvr_store_request *request, kvr_store_result *out_result)
@@ -44,19 +45,39 @@ static kvr_status submit(void *ctx, const kvr_store_request *request, kvr_store_
     return KVR_DONE;
 }
 
-static void send_later(void *ctx, const kvr_message *message)
+static void queue(uint64_t to, const kvr_slice *frame)
 {
-    (void)ctx;
-    packet *p = malloc(sizeof *p + message->bytes.size);
+    packet *p = malloc(sizeof *p + frame->size);
     cr_assert_not_null(p);
-    *p = (packet){.to = message->to, .size = message->bytes.size};
-    memcpy(p->bytes, message->bytes.data, p->size);
+    *p = (packet){.to = to, .size = frame->size};
+    memcpy(p->bytes, frame->data, p->size);
     if (world.first == NULL) {
         world.first = p;
     } else {
         world.last->next = p;
     }
     world.last = p;
+    world.frames++;
+    world.bytes += p->size;
+}
+
+static void flush(process *from, uint64_t to)
+{
+    kvr_slice frame;
+    if (kvr_bundle_take(from->bundles[to - 1], &frame) == KVR_OK) {
+        queue(to, &frame);
+    }
+}
+
+static void send_together(void *ctx, const kvr_message *message)
+{
+    process *from = ctx;
+    kvr_status status = kvr_bundle_add(from->bundles[message->to - 1], &message->bytes);
+    if (status == KVR_EBUSY) {
+        flush(from, message->to);
+        status = kvr_bundle_add(from->bundles[message->to - 1], &message->bytes);
+    }
+    cr_assert_eq(status, KVR_OK);
     world.messages++;
 }
 
@@ -67,7 +88,7 @@ static uint64_t read_clock(void *ctx)
 }
 
 static const kvr_storage storage = {.size = sizeof storage, .submit = submit};
-static const kvr_transport transport = {.size = sizeof transport, .send = send_later};
+static const kvr_transport transport = {.size = sizeof transport, .send = send_together};
 static const kvr_clock virtual_clock = {.size = sizeof virtual_clock, .now = read_clock};
 
 static uint64_t quiet_ns; /* of the next boots */
@@ -86,6 +107,7 @@ static void boot(uint32_t i, uint32_t group)
     config.quiet_ns = quiet_ns;
     config.storage = &storage;
     config.transport = &transport;
+    config.transport_ctx = &world.processes[i];
     config.clock = &virtual_clock;
     config.allocator = &test_alloc_table;
     config.allocator_ctx = &world.processes[i].alloc;
@@ -99,6 +121,9 @@ static void setup(void)
     for (uint32_t i = 0; i < PROCESSES; i++) {
         test_alloc_init(&world.processes[i].alloc);
         world.processes[i].alloc.quiet = 1;
+        for (uint32_t to = 0; to < PROCESSES; to++) {
+            cr_assert_eq(kvr_bundle_new(NULL, NULL, 0, &world.processes[i].bundles[to]), KVR_OK);
+        }
         for (uint32_t group = 0; group < GROUPS; group++) {
             boot(i, group);
         }
@@ -115,6 +140,9 @@ static void teardown(void)
     for (uint32_t i = 0; i < PROCESSES; i++) {
         for (uint32_t group = 0; group < GROUPS; group++) {
             cr_assert_eq(kvr_node_free(world.processes[i].nodes[group]), KVR_OK);
+        }
+        for (uint32_t to = 0; to < PROCESSES; to++) {
+            kvr_bundle_free(world.processes[i].bundles[to]);
         }
         TEST_ALLOC_ASSERT_EMPTY(&world.processes[i].alloc);
     }
@@ -150,6 +178,9 @@ static bool run_due(void)
                 any = true;
             }
         }
+        for (uint64_t to = 1; to <= PROCESSES; to++) {
+            flush(p, to);
+        }
     }
     return any;
 }
@@ -170,7 +201,12 @@ static bool deliver(void)
     while (world.first != NULL) {
         packet *p = world.first;
         world.first = p->next;
-        receive(p->to, &(kvr_slice){p->bytes, p->size});
+        kvr_bundle_reader reader;
+        kvr_slice message;
+        cr_assert_eq(kvr_bundle_open(&reader, &(kvr_slice){p->bytes, p->size}), KVR_OK);
+        while (kvr_bundle_next(&reader, &message) == KVR_OK) {
+            receive(p->to, &message);
+        }
         free(p);
     }
     return any;
@@ -204,7 +240,7 @@ static void pass(uint64_t ns)
 
 static void clear_counts(void)
 {
-    world.messages = world.requests = world.runs = 0;
+    world.messages = world.frames = world.bytes = world.requests = world.runs = 0;
 }
 
 static kvr_node_status status_of(uint32_t i, uint32_t group)
@@ -274,6 +310,22 @@ Test(node_groups, heartbeats_of_all_groups_are_due_together)
     }
 
     cr_assert_leq(moments, 11, "%llu wake-ups in a second", (unsigned long long)moments);
+}
+
+/* One beat: each process leads a third of the groups and follows in the rest, so a frame to each
+ * other with its heartbeats and one with its answers, whatever the number of groups. */
+Test(node_groups, a_beat_costs_each_pair_two_frames)
+{
+    pass(10 * SECOND);
+    clear_counts();
+
+    pass(SECOND);
+
+    cr_assert_geq(world.messages, 10 * GROUPS * 4);
+    cr_assert_leq(world.frames, 11 * PROCESSES * (PROCESSES - 1) * 2, "%llu frames",
+                  (unsigned long long)world.frames);
+    cr_assert_lt(world.bytes / world.messages, 40, "%llu bytes a message",
+                 (unsigned long long)(world.bytes / world.messages));
 }
 
 /* ------------------------------------------------------------------ quiet groups */
