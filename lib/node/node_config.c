@@ -75,8 +75,8 @@ static const char *check_limits(const kvr_node_config *config)
                "leader "
                "for a dead one";
     }
-    if (config->lease_ns > 0 &&
-        (config->lease_ns < 3 * config->heartbeat_ns || config->lease_ns > 3600 * 1000 * MS)) {
+    if (config->lease_ns > 0 && (config->lease_ns < 3 * config->heartbeat_ns ||
+                                 config->lease_ns > UINT64_C(3600000) * MS)) {
         return "lease_ns is outside 3 x heartbeat_ns to an hour: give election_ns";
     }
     if (config->calls_max > KVR__CALLS_MAX) {

@@ -178,6 +178,7 @@ static void become_leader(kvr_raft *raft)
     KVR_ASSERT(kvr__raft_gate_is_open(raft));
     raft->leader = raft->config.member_id;
     raft->lease_base = raft->lease_seen;
+    raft->lease_term = raft->term;
     raft->lease_begin_ns = raft->now;
     for (uint32_t i = 0; i < raft->member_count; i++) {
         kvr__raft_progress_reset(&raft->members[i].progress, raft->log.last_index, raft->now);

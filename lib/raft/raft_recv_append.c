@@ -264,8 +264,12 @@ void kvr__raft_recv_note_clocks(kvr_raft *raft, uint64_t round, uint64_t lease_c
         raft->round = round;
         kvr__raft_lease_heard(raft, round);
     }
-    if (lease_clock > raft->lease_seen) {
+    /* A leader's clock is not below the stamp of any committed entry, so it counts alone. One that
+     * was told before may be ahead of it: a leader that was cut off counted on, and who took that
+     * over would end leases early. */
+    if (lease_clock > raft->lease_seen || raft->lease_term != raft->term) {
         raft->lease_seen = lease_clock;
+        raft->lease_term = raft->term;
     }
 }
 

@@ -315,7 +315,8 @@ struct kvr_raft {
     uint64_t acked; /* follower: highest index acknowledged in this term */
 
     /* Lease clock, thesis of DESIGN: nanoseconds of leadership. */
-    uint64_t lease_seen; /* highest seen */
+    uint64_t lease_seen; /* the highest of the leader of lease_term */
+    uint64_t lease_term;
     uint64_t lease_base; /* leader: value when it began to lead */
     uint64_t lease_begin_ns;
 

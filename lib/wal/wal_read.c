@@ -95,7 +95,7 @@ static kvr_status open_at(reader *reading, const kvr__wal_place *place)
     uint64_t end = kvr__wal_segment_find(reading->wal, place->number)->end;
     kvr_status status = kvr__wal_scan_open(&reading->scan, reading->wal, place, end);
     if (reading->group->shares) {
-        reading->scan.chunk = 2 * KVR__WAL_POINT_BYTES; /* as far as it is worth while */
+        reading->scan.chunk = (size_t)2 * KVR__WAL_POINT_BYTES; /* as far as it is worth while */
     }
     if (status != KVR_ENOTFOUND) {
         return status;

@@ -130,7 +130,6 @@ static uint64_t hash_body(uint64_t hash, const kvr__raft_message *read)
         return ex_mix(hash, beat_reply.flags);
     case KVR__RAFT_PREVOTE:
     case KVR__RAFT_VOTE:
-        return ex_mix(ex_mix(hash, kvr__load_u64(read->body)), kvr__load_u64(read->body + 8));
     case KVR__RAFT_PREVOTE_REPLY:
     case KVR__RAFT_VOTE_REPLY:
         return ex_mix(ex_mix(hash, kvr__load_u64(read->body)), kvr__load_u64(read->body + 8));

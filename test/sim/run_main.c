@@ -291,7 +291,7 @@ static int note_in_ledger(const options *opt, const totals *sum)
     }
     (void)fprintf(file, "%-12s %llu %llu %llu %llu\n", commit == NULL ? "-" : commit,
                   (unsigned long long)opt->first,
-                  (unsigned long long)(opt->first + opt->last_place),
+                  (unsigned long long)opt->first + (unsigned long long)opt->last_place,
                   (unsigned long long)sum->events, (unsigned long long)sum->failures);
     return fclose(file) == 0 ? 0 : 3;
 }

@@ -185,8 +185,8 @@ Test(node_level, a_level_that_this_release_does_not_know_is_refused)
 Test(node_level, each_kind_of_command_has_its_level)
 {
     cluster_init(&c, 1);
-    for (uint8_t kind = KVR__COMMAND_WRITE; kind <= KVR__COMMAND_LEVEL; kind++) {
-        cr_assert_eq(kvr__command_level(kind), OLD);
+    for (int kind = KVR__COMMAND_WRITE; kind <= KVR__COMMAND_LEVEL; kind++) {
+        cr_assert_eq(kvr__command_level((uint8_t)kind), OLD);
     }
     cr_assert_eq(kvr__command_level(KVR__COMMAND_TRIAL), NEW);
 }
