@@ -485,6 +485,29 @@ Test(raft_door, lease_clock_goes_on_from_the_highest_seen)
                  "time without a leader is not counted");
 }
 
+/* A leader that is cut off counts on until it notices. What the next one says counts, also for who
+ * led before: else leases that were recorded in between would end early under him. */
+Test(raft_door, a_deposed_leader_takes_over_the_clock_of_the_next_one)
+{
+    cluster_add(&c, 3, NULL, NULL);
+    cluster_elect(&c, 1);
+    cluster_isolate(&c, 1, true);
+    cluster_tick(&c, 700ULL * CLUSTER_MS); /* nobody hears it */
+    cr_assert_eq(cluster_status(&c, 1).role, KVR_ROLE_LEADER);
+    cr_assert_eq(cluster_status(&c, 1).lease_clock, 700 * CLUSTER_MS);
+    cluster_tick(&c, 2000ULL * CLUSTER_MS);
+    cluster_elect(&c, 2);
+    uint64_t clock = cluster_status(&c, 2).lease_clock;
+    cr_assert_lt(clock, 700 * CLUSTER_MS);
+    cluster_isolate(&c, 1, false);
+    cluster_tick(&c, 100ULL * CLUSTER_MS);
+    cluster_stabilize(&c);
+
+    clock = cluster_status(&c, 2).lease_clock;
+    cr_assert_eq(cluster_status(&c, 1).leader, 2);
+    cr_assert_eq(cluster_status(&c, 1).lease_clock, clock);
+}
+
 Test(raft_door, status_of_an_older_size_is_filled_as_far_as_it_goes)
 {
     kvr_raft_status status;
