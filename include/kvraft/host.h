@@ -233,7 +233,7 @@ typedef struct kvr_log {
     void (*write)(void *ctx, int32_t level, const char *text);
 } kvr_log;
 
-/* One change of a member's state, in the words of Raft. Borrowed. */
+/* One change of a member's state, or a message, in the words of Raft. Borrowed. */
 typedef struct kvr_trace_event {
     uint64_t time_ns;
     uint64_t group_id;
@@ -243,11 +243,25 @@ typedef struct kvr_trace_event {
     uint64_t peer;  /* the other member, 0: none */
     /* "become-leader", "append", "commit", "apply", "vote" ...: listed in kvraft-raft(3) */
     const char *name;
+    /* the member after it */
+    uint64_t vote;
+    uint64_t commit;
+    uint64_t last_index;
+    uint8_t role; /* KVR_ROLE_* */
+    /* of "send" and "receive": */
+    uint8_t message;         /* its type: kvr_raft_message_name */
+    uint8_t message_refuses; /* 1: an answer that refuses */
+    uint8_t reserved;
+    uint32_t message_entries;
+    uint64_t message_term;
+    uint64_t message_log_term; /* of the entry at `index` */
+    uint64_t message_commit;
+    uint64_t message_hint; /* refused append: no entry above it can match */
 } kvr_trace_event;
 
 typedef struct kvr_trace {
     uint32_t size;
-    uint32_t reserved;
+    uint32_t level; /* 0, 1: changes of state; 2: messages too */
     void (*event)(void *ctx, const kvr_trace_event *event);
 } kvr_trace;
 

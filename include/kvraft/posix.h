@@ -30,7 +30,8 @@ extern "C" {
  *
  * Constant tables that lend for ever; their ctx is ignored and may be NULL. Legal on any thread. */
 
-/* CLOCK_MONOTONIC. */
+/* CLOCK_BOOTTIME where there is one: it counts the time that the machine sleeps, as leases need.
+ * Else CLOCK_MONOTONIC. */
 KVR_API const kvr_clock *kvr_posix_clock(void);
 
 /* The kernel's generator (getrandom). */

@@ -143,7 +143,7 @@ typedef struct kvr_raft_config {
      * missed when it is needed: see kvr_raft_wake. 0, the default: never; else at least
      * election_ns, the same on all members. */
     uint64_t quiet_ns;
-    uint32_t trace; /* 1: ready.traces tells each change of state */
+    uint32_t trace; /* 1: ready.traces tells each change of state; 2: and each message */
     /* a leader hands over to a member in step whose priority is higher; elections ignore it, so it
      * never costs availability. Default 0 */
     uint32_t priority;

@@ -86,7 +86,7 @@ static kvr_status new_raft(kvr_node *node, bool recover)
     config.command_bytes_max = KVR__COMMAND_BYTES_MAX;
     config.uncommitted_bytes_max = from->uncommitted_bytes_max;
     config.snapshot_chunk_bytes = from->snapshot_chunk_bytes;
-    config.trace = from->trace != NULL;
+    config.trace = from->trace == NULL ? 0 : from->trace->level > 1 ? 2 : 1;
     config.allocator = from->allocator;
     config.allocator_ctx = from->allocator_ctx;
     return kvr_raft_new(&config, &node->raft);

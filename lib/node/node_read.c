@@ -162,6 +162,10 @@ static void finish_stale(kvr_node *node)
             continue;
         }
         if (age > call->stale_ns_max || !node->loaded) {
+            if (node->raft_status.quiet != 0) { /* it hears nothing: it has to ask */
+                kvr__list_remove(&call->link);
+                kvr__list_push_back(&node->reads.lease_waiting, &call->link);
+            }
             continue;
         }
         call->done.revision = head(node);

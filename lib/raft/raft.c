@@ -165,6 +165,7 @@ kvr_status kvr_raft_receive(kvr_raft *raft, const kvr_slice *bytes)
         kvr_raft_wake(raft);
     }
     kvr__raft_members_note_level(raft, head);
+    kvr__raft_trace_message(raft, &message, false);
     KVR__RAFT_COUNT(raft, messages_received[head->type], 1);
     KVR__RAFT_COUNT(raft, bytes_received, bytes->size);
     status = dispatch_message(raft, &message);
@@ -369,27 +370,6 @@ kvr_status kvr_raft_configuration(const kvr_raft *raft, uint64_t index, kvr_slic
 }
 
 /* ------------------------------------------------------------------ for the whole room */
-
-void kvr__raft_trace_event(kvr_raft *raft, const char *name, uint64_t index, uint64_t peer)
-{
-    if (raft->trace_count == KVR__RAFT_TRACES_MAX ||
-        kvr__array_grow(&raft->mem, KVR__MEM_MESSAGE, (void **)&raft->traces, &raft->trace_capacity,
-                        raft->trace_count + 1, sizeof *raft->traces) != KVR_OK) {
-        raft->traces_lost++;
-        return;
-    }
-    raft->traces[raft->trace_count] = (kvr_trace_event){
-        .time_ns = raft->now,
-        .group_id = raft->config.group_id,
-        .member_id = raft->config.member_id,
-        .term = raft->term,
-        .index = index,
-        .peer = peer,
-        .name = name,
-    };
-    raft->trace_count++;
-    raft->work = true;
-}
 
 /* From now on every call returns `status`. */
 static void end_part(kvr_raft *raft, kvr_status status)

@@ -92,6 +92,7 @@ static kvr_status append(kvr_raft *raft, const kvr__raft_draft *draft, bool join
     };
     kvr__entry_write_header(room, &entry);
     kvr__raft_log_commit_room(&raft->log, raft->term, (uint32_t)(KVR_ENTRY_HEADER_SIZE + size));
+    kvr__raft_trace(raft, "change", raft->log.last_index, 0);
     kvr__raft_log_entry(&raft->log, raft->log.last_index, &entry);
     kvr__raft_members_put(raft, entry.index, entry.buffer, entry.command);
     raft->send_due = true;

@@ -97,6 +97,7 @@ static const kvr__raft_member *find_best(const kvr_raft *raft, uint64_t match_mi
 static void begin_handover(kvr_raft *raft, uint64_t to)
 {
     kvr__raft_handover *handover = &raft->handover;
+    kvr_raft_wake(raft);
     handover->to = to;
     handover->told = false;
     handover->due = true;

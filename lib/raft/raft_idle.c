@@ -83,9 +83,9 @@ static bool is_level(const kvr_raft *raft)
 {
     const uint64_t last = raft->log.last_index;
     return raft->config.quiet_ns > 0 && !raft->keep_awake && raft->commit == last &&
-           raft->applied == last && raft->store.durable_index == last && raft->reads.count == 0 &&
-           raft->configurations.count == 1 && !raft->joint && !raft->incoming.active &&
-           kvr__raft_gate_is_open(raft);
+           raft->applied == last && raft->store.durable_index == last &&
+           raft->reads.count + raft->lease_reads.count == 0 && raft->configurations.count == 1 &&
+           !raft->joint && !raft->incoming.active && kvr__raft_gate_is_open(raft);
 }
 
 static bool are_level(const kvr_raft *raft)

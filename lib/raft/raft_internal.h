@@ -47,6 +47,15 @@ static inline void kvr__raft_trace(kvr_raft *raft, const char *name, uint64_t in
     }
 }
 
+void kvr__raft_trace_message_event(kvr_raft *raft, const kvr__raft_message *message, bool sent);
+static inline void kvr__raft_trace_message(kvr_raft *raft, const kvr__raft_message *message,
+                                           bool sent)
+{
+    if (raft->config.trace > 1) {
+        kvr__raft_trace_message_event(raft, message, sent);
+    }
+}
+
 /* Makes the member fail for good. `what` and `detail` (NULL: none) become its error text. */
 void kvr__raft_fail(kvr_raft *raft, kvr_status status, const char *what, const char *detail);
 

@@ -97,6 +97,14 @@ void kvr__raft_outbox_clear(kvr_raft *raft)
     raft->forward_message = 0;
 }
 
+static void trace_sent(kvr_raft *raft, kvr_slice bytes)
+{
+    kvr__raft_message message;
+    kvr_status status = kvr__raft_message_read(bytes, &message);
+    KVR_ASSERT(status == KVR_OK);
+    kvr__raft_trace_message(raft, &message, true);
+}
+
 /* Shows what was filled, and fills the other one from now on. */
 void kvr__raft_outbox_show(kvr_raft *raft)
 {
@@ -111,6 +119,9 @@ void kvr__raft_outbox_show(kvr_raft *raft)
         KVR__RAFT_COUNT(raft, messages_sent[kvr__raft_message_type(bytes)], 1);
         KVR__RAFT_COUNT(raft, bytes_sent, message->bytes.size);
         message->bytes.data = bytes;
+        if (raft->config.trace > 1) {
+            trace_sent(raft, message->bytes);
+        }
         message->token = ++raft->message_token;
     }
 }

@@ -62,6 +62,7 @@ static kvr_status append_own(kvr_raft *raft, uint8_t kind, kvr_slice command, ui
     }
     kvr__raft_log_commit_room(&raft->log, raft->term, (uint32_t)size);
     KVR__RAFT_COUNT(raft, entries_appended, 1);
+    kvr__raft_trace(raft, "replicate", raft->log.last_index, 0);
     kvr_raft_wake(raft);
     raft->send_due = true;
     raft->work = true;

@@ -387,11 +387,17 @@ static void check_steps(check_raft *check, uint32_t member, const kvr_raft_statu
 
 void check_raft_commit(check_raft *check, uint32_t member, const kvr_raft_status *status)
 {
+    const kvr_raft_status *last = &check->members[member].last;
+    uint64_t index = status->commit_index;
     if (status->role == KVR_ROLE_LEADER) {
         note_leader(check, member, status->term);
-        if (status->commit_index > check->committed_index) {
-            commit(check, member, status->commit_index, status->term);
+        if (index > check->committed_index) {
+            commit(check, member, index, status->term);
         }
+    } else if (last->role == KVR_ROLE_LEADER && index > check->committed_index &&
+               ghost_find(check->ghost, index, last->term) != NULL) {
+        /* It committed and stepped down in one event: it had stood still. */
+        commit(check, member, index, last->term);
     }
 }
 

@@ -106,7 +106,7 @@ Test(abi_layout, structs_of_host_from_entry)
 
 Test(abi_layout, structs_of_host_from_trace_event)
 {
-    SIZE(kvr_trace_event, 56);
+    SIZE(kvr_trace_event, 120);
     AT(kvr_trace_event, time_ns, 0);
     AT(kvr_trace_event, group_id, 8);
     AT(kvr_trace_event, member_id, 16);
@@ -114,9 +114,21 @@ Test(abi_layout, structs_of_host_from_trace_event)
     AT(kvr_trace_event, index, 32);
     AT(kvr_trace_event, peer, 40);
     AT(kvr_trace_event, name, 48);
+    AT(kvr_trace_event, vote, 56);
+    AT(kvr_trace_event, commit, 64);
+    AT(kvr_trace_event, last_index, 72);
+    AT(kvr_trace_event, role, 80);
+    AT(kvr_trace_event, message, 81);
+    AT(kvr_trace_event, message_refuses, 82);
+    AT(kvr_trace_event, reserved, 83);
+    AT(kvr_trace_event, message_entries, 84);
+    AT(kvr_trace_event, message_term, 88);
+    AT(kvr_trace_event, message_log_term, 96);
+    AT(kvr_trace_event, message_commit, 104);
+    AT(kvr_trace_event, message_hint, 112);
     SIZE(kvr_trace, 16);
     AT(kvr_trace, size, 0);
-    AT(kvr_trace, reserved, 4);
+    AT(kvr_trace, level, 4);
     AT(kvr_trace, event, 8);
     SIZE(kvr_crypto_request, 64);
     AT(kvr_crypto_request, size, 0);

@@ -355,3 +355,32 @@ Test(node_read, leases_are_turned_on_and_off_by_a_change)
     cluster_expect(&c, off, KVR_OUTCOME_DONE, KVR_OK);
     cr_assert_eq(cluster_status(&c, leader).raft.lease_end_ns, 0);
 }
+
+/* A group that went quiet hears no heartbeats: a read that wants to be fresh asks, and a hand-over
+ * wakes it. */
+Test(node_read_quiet, is_fresh_when_asked)
+{
+    cluster_init(&c, 3);
+    c.config.quiet_ns = 2 * SECOND;
+    for (uint32_t i = 0; i < 3; i++) {
+        cluster_boot(&c, i);
+    }
+    (void)cluster_elect(&c);
+    cluster_pass(&c, 20 * SECOND);
+    uint32_t follower = cluster_follower(&c);
+    cr_assert_eq(cluster_status(&c, follower).raft.quiet, 1);
+    uint32_t read = read_stale(follower, 1 * SECOND);
+    cluster_pass(&c, 100 * MILLISECOND);
+    cluster_expect(&c, read, KVR_OUTCOME_DONE, KVR_OK);
+    cr_assert_leq(c.calls[read].stale_ns, 1 * SECOND);
+
+    cluster_pass(&c, 20 * SECOND);
+    uint32_t leader = cluster_leader(&c);
+    cr_assert_eq(cluster_status(&c, leader).raft.quiet, 1);
+    kvr_node_call options;
+    uint32_t call = cluster_call(&c, &options, 0);
+    cr_assert_eq(kvr_node_transfer_leader(c.members[leader].node, &options, follower + 1), KVR_OK);
+    cluster_pass(&c, 100 * MILLISECOND);
+    cluster_expect(&c, call, KVR_OUTCOME_DONE, KVR_OK);
+    cluster_stop(&c);
+}

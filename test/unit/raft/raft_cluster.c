@@ -175,6 +175,9 @@ static void install(cluster *c, cluster_member *m, const kvr_snapshot_meta *meta
 
 static void tell(cluster *c, const kvr_trace_event *event)
 {
+    if (c->on_trace != NULL) {
+        c->on_trace(event);
+    }
     if (!c->tells || c->story_size + 128 > CLUSTER_TEXT_MAX) {
         return;
     }

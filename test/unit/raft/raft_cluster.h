@@ -100,6 +100,7 @@ typedef struct cluster {
     char *story;   /* trace events in words */
     size_t story_size;
     bool tells;
+    void (*on_trace)(const kvr_trace_event *event); /* NULL: nobody listens */
     /* Ghosts: what has ever been true. */
     struct cluster_ghost *ghost;
 } cluster;
