@@ -290,7 +290,8 @@ kvr_status kvr__installing_done(kvr_node *node, const kvr_store_result *result)
         return was_ours ? KVR_OK : KVR_EINVAL;
     }
     installing->token = 0;
-    kvr_status status = result->status;
+    /* Storage without room says ENOSPACE: to be asked again, as after a lack of memory here. */
+    kvr_status status = result->status == KVR_ENOSPACE ? KVR_ENOMEM : result->status;
     if (status == KVR_OK) {
         status = take_chunk(installing, &result->chunk);
     } else if (status != KVR_ECORRUPT && status != KVR_ENOTFOUND && status != KVR_ENOMEM) {
