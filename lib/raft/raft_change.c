@@ -183,7 +183,7 @@ static bool are_sound(const kvr_raft *raft, const kvr_raft_changes *changes)
  * over. */
 static bool may_change(const kvr_raft *raft)
 {
-    return raft->handover.to == 0 && kvr__raft_read_own_term_committed(raft) &&
+    return raft->handover.to == 0 && !raft->abdicates && kvr__raft_read_own_term_committed(raft) &&
            last_configured(raft)->index <= raft->applied;
 }
 
@@ -333,20 +333,27 @@ static void tell_removed(kvr_raft *raft)
 /* ------------------------------------------------------------------ committed */
 
 /* Thesis 4.2.2: a leader without a vote leads until the configuration that says so is committed. It
- * tells that first, so that the others need not find it out. */
-static kvr_status step_down(kvr_raft *raft)
+ * tells that first, in one ready, so that the others need not find it out, and follows in the
+ * next. */
+static void step_down(kvr_raft *raft)
 {
-    kvr_status status = kvr__raft_replication_broadcast(raft);
-    if (status == KVR_OK) {
-        kvr__raft_handover_farewell(raft);
-        kvr__raft_trace(raft, "step-down", raft->commit, 0);
-        kvr__raft_election_follow(raft, raft->term, 0);
+    if (!raft->abdicates) {
+        raft->abdicates = true;
+        raft->broadcast = true;
+        raft->change_due = true;
+        return;
     }
-    return status;
+    (void)kvr__raft_handover_farewell(raft); /* lost, or nobody: an election timeout passes */
+    kvr__raft_trace(raft, "step-down", raft->commit, 0);
+    kvr__raft_election_follow(raft, raft->term, 0);
 }
 
 static kvr_status lead_on(kvr_raft *raft, const kvr__raft_configured *last)
 {
+    if (raft->abdicates) {
+        step_down(raft);
+        return KVR_OK;
+    }
     if (raft->handover.to != 0 || !kvr__raft_read_own_term_committed(raft)) {
         raft->change_due = true; /* looked at again: it is not long until then */
         return KVR_OK;
@@ -357,7 +364,10 @@ static kvr_status lead_on(kvr_raft *raft, const kvr__raft_configured *last)
     }
     tell_removed(raft);
     const kvr__raft_member *self = kvr__raft_self(raft);
-    return self == NULL || !kvr__raft_members_may_vote(self) ? step_down(raft) : KVR_OK;
+    if (self == NULL || !kvr__raft_members_may_vote(self)) {
+        step_down(raft);
+    }
+    return KVR_OK;
 }
 
 /* Called by each ready while change_due; what could not be done now is due again. */

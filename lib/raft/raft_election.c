@@ -63,6 +63,7 @@ void kvr__raft_election_follow(kvr_raft *raft, uint64_t term, uint64_t leader)
     }
     raft->leader = leader;
     raft->broadcast = false;
+    raft->abdicates = false;
     raft->send_due = false;
     raft->vote_round_due = false;
     kvr__raft_handover_reset(raft);

@@ -223,7 +223,7 @@ static void show(kvr_raft *raft)
     }
     kvr__raft_idle_note(raft);
     raft->shown = true;
-    raft->work = raft->hand_more || raft->send_due;
+    raft->work = raft->hand_more || raft->send_due || raft->abdicates;
 }
 
 /* The results that wait move to the array that is shown now: the one that takes over must hold all

@@ -265,6 +265,7 @@ struct kvr_raft {
     bool heard_any;   /* some member's progress.heard is set */
     bool witness;     /* keeps headers only, applies nothing */
     bool removed;     /* a committed configuration has no place for this member any more */
+    bool abdicates;   /* leader without a vote: it has told that this is committed */
     bool change_due;  /* the last configuration is new: what follows from it is to be done */
     kvr__raft_log log;
     uint64_t commit;

@@ -103,7 +103,8 @@ kvr_status kvr__raft_transfer_chunk(kvr_raft *raft, const kvr_store_result *resu
     kvr__raft_store *store = &raft->store;
     store->chunk_read_token = 0;
     raft->work = true;
-    if (result->status != KVR_OK && result->status != KVR_ENOTFOUND) {
+    if (result->status != KVR_OK && result->status != KVR_ENOTFOUND &&
+        result->status != KVR_ENOSPACE) {
         kvr__raft_fail(raft, result->status == KVR_ECORRUPT ? KVR_FCORRUPT : KVR_FSTORAGE,
                        "reading a snapshot failed", result->detail);
         return raft->failed;
@@ -117,6 +118,11 @@ kvr_status kvr__raft_transfer_chunk(kvr_raft *raft, const kvr_store_result *resu
         progress->snapshot_index != store->chunk_read_index ||
         progress->offset != store->chunk_read_offset) {
         return KVR_OK; /* it moved on while the disk was busy */
+    }
+    if (result->status == KVR_ENOSPACE) { /* for want of memory: as if the chunk were lost */
+        progress->chunk_sent = true;
+        progress->chunk_sent_ns = raft->now;
+        return KVR_OK;
     }
     const kvr_snapshot_meta *meta = &result->snapshot;
     bool gone = result->status == KVR_ENOTFOUND || meta->index != progress->snapshot_index ||

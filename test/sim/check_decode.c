@@ -136,6 +136,39 @@ bool wire_read_entry(const kvr_slice *bytes, kvr_entry *out_entry, size_t *out_s
     return true;
 }
 
+/* ------------------------------------------------------------------ configurations */
+
+static uint32_t bit_of(uint64_t id, size_t role)
+{
+    bool votes = role == KVR_MEMBER_VOTER || role == KVR_MEMBER_WITNESS;
+    return votes && id >= 1 && id <= 32 ? 1u << (id - 1) : 0;
+}
+
+bool wire_read_configuration(const kvr_slice *bytes, uint32_t *out_incoming, uint32_t *out_outgoing)
+{
+    enum { JOINT = 1, HEAD = 16 };
+    reader from = {bytes->data, bytes->size, false};
+    size_t head_size = number(&from, 2);
+    (void)number(&from, 1);
+    size_t flags = number(&from, 1);
+    uint32_t count = u32(&from);
+    (void)take(&from, head_size < 8 ? 0 : head_size - 8);
+    *out_incoming = 0;
+    *out_outgoing = 0;
+    for (uint32_t i = 0; i < count && !from.failed; i++) {
+        size_t record_size = number(&from, 2);
+        size_t role = number(&from, 1);
+        size_t role_outgoing = number(&from, 1);
+        size_t attributes = u32(&from);
+        uint64_t id = u64(&from);
+        (void)take(&from, record_size < HEAD ? 0 : record_size - HEAD);
+        (void)take(&from, attributes);
+        *out_incoming |= bit_of(id, role);
+        *out_outgoing |= (flags & JOINT) != 0 ? bit_of(id, role_outgoing) : 0;
+    }
+    return !from.failed && from.left == 0;
+}
+
 /* ------------------------------------------------------------------ operations */
 
 /* An item that begins with its size: what it holds beyond what is read is skipped. */

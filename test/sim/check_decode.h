@@ -51,6 +51,11 @@ bool wire_read(const kvr_slice *bytes, wire_message *out_message);
  * affair. */
 bool wire_read_entry(const kvr_slice *bytes, kvr_entry *out_entry, size_t *out_size);
 
+/* Who votes in an encoded configuration, as bits (id 1 is bit 0); *out_outgoing is 0 unless it is
+ * joint. */
+bool wire_read_configuration(const kvr_slice *bytes, uint32_t *out_incoming,
+                             uint32_t *out_outgoing);
+
 enum {
     WIRE_COMMAND_WRITE = 1,
     WIRE_COMMAND_COMPACT = 2,

@@ -13,12 +13,14 @@
 void check_raft_init(check_raft *check, ghost *g, check_report *report)
 {
     *check = (check_raft){.ghost = g, .report = report};
+    check_members_init(&check->configurations, g->member_count, report);
 }
 
 void check_raft_release(check_raft *check)
 {
     free(check->terms);
     free(check->committed);
+    check_members_release(&check->configurations);
 }
 
 void check_raft_stopped(check_raft *check, uint32_t member)
@@ -119,6 +121,9 @@ static void check_append(check_raft *check, uint32_t member, const kvr_store_req
         while (count < request->entry_count && left.size > 0 &&
                wire_read_entry(&left, &entry, &size)) {
             terms[count++] = entry.term;
+            if (entry.kind == KVR_ENTRY_CONFIG) {
+                check_members_saw(&check->configurations, entry.index, entry.term, &entry.command);
+            }
             left = (kvr_slice){left.data + size, left.size - size};
         }
     }
@@ -176,17 +181,27 @@ static void check_vote(check_raft *check, uint32_t member, const kvr_store_reque
     }
 }
 
+static void check_snapshot(check_raft *check, uint32_t member, const kvr_store_request *request)
+{
+    const kvr_snapshot_meta *meta = &request->snapshot;
+    if (meta->index > check->committed_index) {
+        check_fail(check->report, "R5",
+                   "member %u writes a snapshot at %llu, which is not committed", member + 1,
+                   U(meta->index));
+    }
+    if ((request->flags & KVR_STORE_LAST) != 0 && meta->configuration.size > 0) {
+        check_members_saw(&check->configurations, meta->index, meta->term, &meta->configuration);
+    }
+}
+
 void check_raft_submitted(check_raft *check, uint32_t member, const kvr_store_request *request)
 {
     if (request->kind == KVR_STORE_APPEND) {
         check_append(check, member, request);
     } else if (request->kind == KVR_STORE_VOTE) {
         check_vote(check, member, request);
-    } else if (request->kind == KVR_STORE_SNAPSHOT_WRITE &&
-               request->snapshot.index > check->committed_index) {
-        check_fail(check->report, "R5",
-                   "member %u writes a snapshot at %llu, which is not committed", member + 1,
-                   U(request->snapshot.index));
+    } else if (request->kind == KVR_STORE_SNAPSHOT_WRITE) {
+        check_snapshot(check, member, request);
     }
 }
 
@@ -284,16 +299,29 @@ static uint32_t durable_copies(const check_raft *check, uint64_t index, uint64_t
     uint32_t copies = 0;
     for (uint32_t i = 0; i < check->ghost->member_count; i++) {
         const ghost_log *durable = &check->ghost->members[i].durable;
-        copies += durable->snapshot_index >= index || ghost_term(durable, index) == term;
+        bool has = durable->snapshot_index >= index || ghost_term(durable, index) == term;
+        copies |= has ? 1u << i : 0;
     }
     return copies;
 }
 
+/* What the leader counts in: it stands in its log, or in its snapshot. NULL: nobody wrote it
+ * yet. */
+static const check_configuration *counts_in(check_raft *check, uint32_t member,
+                                            const kvr_raft_status *status)
+{
+    uint64_t index = status->configuration_index;
+    uint64_t term = ghost_term(&check->ghost->members[member].view, index);
+    return check_members_find(&check->configurations, index, term != 0 ? term : status->term);
+}
+
 /* A leader of `term` says that everything up to `index` is committed: R4 (only own terms), R8 (a
  * quorum has it). */
-static void commit(check_raft *check, uint32_t member, uint64_t index, uint64_t term)
+static void commit(check_raft *check, uint32_t member, const kvr_raft_status *status)
 {
     const ghost *g = check->ghost;
+    uint64_t index = status->commit_index;
+    uint64_t term = status->term;
     if (ghost_find(g, index, term) == NULL) {
         check_fail(check->report, "R4",
                    "leader %u of term %llu commits entry %llu, which is not of its own term",
@@ -301,9 +329,11 @@ static void commit(check_raft *check, uint32_t member, uint64_t index, uint64_t 
         return;
     }
     uint32_t copies = durable_copies(check, index, term);
-    if (copies <= g->member_count / 2) {
-        check_fail(check->report, "R8", "leader %u commits entry %llu, which %u of %u have on disk",
-                   member + 1, U(index), copies, g->member_count);
+    const check_configuration *of = counts_in(check, member, status);
+    if (of != NULL && !check_members_is_quorum(of, copies)) {
+        check_fail(check->report, "R8",
+                   "leader %u commits entry %llu, which %x have on disk; voters are %x and %x",
+                   member + 1, U(index), copies, of->incoming, of->outgoing);
     }
     check_grow((void **)&check->committed, &check->committed_capacity, (uint32_t)index + 1,
                sizeof *check->committed);
@@ -392,12 +422,14 @@ void check_raft_commit(check_raft *check, uint32_t member, const kvr_raft_status
     if (status->role == KVR_ROLE_LEADER) {
         note_leader(check, member, status->term);
         if (index > check->committed_index) {
-            commit(check, member, index, status->term);
+            commit(check, member, status);
         }
     } else if (last->role == KVR_ROLE_LEADER && index > check->committed_index &&
                ghost_find(check->ghost, index, last->term) != NULL) {
         /* It committed and stepped down in one event: it had stood still. */
-        commit(check, member, index, last->term);
+        kvr_raft_status then = *status;
+        then.term = last->term;
+        commit(check, member, &then);
     }
 }
 
@@ -469,15 +501,9 @@ void check_raft_progress(check_raft *check, uint32_t member, const kvr_raft_prog
 
 /* ------------------------------------------------------------------ configuration: R11 */
 
-void check_raft_configuration(check_raft *check, uint32_t member,
+void check_raft_configuration(check_raft *check, uint32_t member, uint64_t index,
                               const kvr_raft_progress *configured, uint32_t count)
 {
-    bool is_ours = count == check->ghost->member_count;
-    for (uint32_t i = 0; i < count && is_ours; i++) {
-        is_ours = configured[i].id == i + 1 && configured[i].role == KVR_MEMBER_VOTER;
-    }
-    if (!is_ours) {
-        check_fail(check->report, "R11", "member %u counts %u members; all %u are voters",
-                   member + 1, count, check->ghost->member_count);
-    }
+    uint64_t term = ghost_term(&check->ghost->members[member].view, index);
+    check_members_use(&check->configurations, member, index, term, configured, count);
 }

@@ -6,14 +6,14 @@
  * votes only for logs that are not behind. R3 is the ghost's. W9: what a message says is durable
  * when it is sent; W3: what a member says of its disk is true.
  *
- * R11: quorums are counted in the configuration of that index. Nothing changes it here yet, so it
- * is that all members are voters, and none is missing. */
+ * R11, in check_member.h, says what a quorum is. */
 #ifndef KVRAFT_TEST_SIM_CHECK_RAFT_H
 #define KVRAFT_TEST_SIM_CHECK_RAFT_H
 
 #include <kvraft/raft.h>
 
 #include "check_ghost.h"
+#include "check_member.h"
 
 enum { CHECK_TERMS_MAX = 1 << 20 };
 
@@ -48,6 +48,7 @@ typedef struct check_raft {
     bool memory_fails; /* in this run: requests may come late */
     uint8_t reserved[3];
     uint64_t committed_index;
+    check_members configurations;
     check_raft_member members[CHECK_MEMBERS_MAX];
 } check_raft;
 
@@ -70,8 +71,8 @@ void check_raft_commit(check_raft *check, uint32_t member, const kvr_raft_status
 
 /* What leader `member` believes of the others. */
 void check_raft_progress(check_raft *check, uint32_t member, const kvr_raft_progress *progress);
-/* The configuration that the member counts quorums in. */
-void check_raft_configuration(check_raft *check, uint32_t member,
+/* The configuration that the member counts quorums in, which stands at `index`. */
+void check_raft_configuration(check_raft *check, uint32_t member, uint64_t index,
                               const kvr_raft_progress *configured, uint32_t count);
 void check_raft_stopped(check_raft *check, uint32_t member);
 

@@ -42,7 +42,7 @@ bool dice_one_in(dice *d, uint32_t n);
 /* Weights of what clients do. */
 typedef struct run_mix {
     uint32_t put, delete_, txn, read_linear, look, compact, lease, watch, admin;
-    uint32_t read_lease, read_stale, transfer;
+    uint32_t read_lease, read_stale, transfer, change;
 } run_mix;
 
 /* Families of knobs. */

@@ -127,6 +127,35 @@ static void begin_transfer(run_world *world, run_client *client, kvr_node *node)
     }
 }
 
+/* Roles and addresses of one to three members, one by one or through a joint configuration, and how
+ * many copies a commit waits for. Everybody stays a member, so that the others' checks need not ask
+ * who is one. */
+static void begin_change(run_world *world, run_client *client, kvr_node *node)
+{
+    static const uint8_t kinds[] = {KVR_CHANGE_PROMOTE, KVR_CHANGE_PROMOTE, KVR_CHANGE_DEMOTE,
+                                    KVR_CHANGE_UPDATE};
+    static const uint8_t address[] = "tcp://[::1]:2380";
+    dice *d = &world->clients.dice;
+    kvr_member_change items[3];
+    kvr_raft_changes changes = {.size = sizeof changes, .changes = items};
+    changes.change_count = dice_one_in(d, 2) ? 1 : (uint32_t)dice_between(d, 1, 3);
+    changes.flags = dice_one_in(d, 3) ? KVR_CHANGES_JOINT : 0;
+    if (dice_one_in(d, 4)) {
+        changes.flags |= KVR_CHANGES_COPIES;
+        changes.data_copies_min = (uint32_t)dice_below(d, 3);
+    }
+    for (uint32_t i = 0; i < changes.change_count; i++) {
+        items[i] = (kvr_member_change){.kind = kinds[dice_below(d, sizeof kinds)]};
+        items[i].member.id = 1 + dice_below(d, world->plan.sim.member_count);
+        items[i].member.attributes = (kvr_slice){address, (size_t)dice_below(d, sizeof address)};
+    }
+    run_call *call = new_call(world, client, KVR_CALL_MEMBER_CHANGE, "");
+    if (call != NULL) {
+        kvr_node_call with = {.size = sizeof with, .user = call};
+        (void)is_taken(world, call, kvr_node_member_change(node, &with, &changes));
+    }
+}
+
 /* ------------------------------------------------------------------ reads */
 
 /* What the member shows now: a key or two, sometimes all of it, sometimes as it was. */
@@ -351,7 +380,8 @@ static uint32_t draw_what(dice *d, const run_mix *mix)
 {
     const uint32_t weights[] = {mix->put,   mix->delete_,    mix->txn,        mix->read_linear,
                                 mix->look,  mix->compact,    mix->lease,      mix->watch,
-                                mix->admin, mix->read_lease, mix->read_stale, mix->transfer};
+                                mix->admin, mix->read_lease, mix->read_stale, mix->transfer,
+                                mix->change};
     enum { KINDS = sizeof weights / sizeof *weights };
     uint32_t sum = 0;
     for (uint32_t i = 0; i < KINDS; i++) {
@@ -401,8 +431,11 @@ static void act(run_world *world, run_client *client, kvr_node *node)
     case 10:
         begin_read(world, client, node, KVR_CALL_READ_STALE);
         break;
-    default:
+    case 11:
         begin_transfer(world, client, node);
+        break;
+    default:
+        begin_change(world, client, node);
     }
 }
 

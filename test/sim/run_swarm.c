@@ -244,4 +244,9 @@ void run_plan_draw(run_plan *plan, uint64_t seed)
     plan->step_count = dice_between(&d, 2000, 20000);
     draw_leadership(plan, &d);
     draw_more(plan, &more);
+    /* Who must be there is then a matter of the configuration: everybody comes back in the end. */
+    if (dice_one_in(&more, 2) && plan->damage_ppm == 0) {
+        plan->mix.change = (uint32_t)dice_between(&more, 1, 3);
+        plan->away_count = 0;
+    }
 }

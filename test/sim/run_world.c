@@ -2,6 +2,7 @@
 /* run_world.c: the cluster of a seed, and who hears of what. Checkers that judge what a member says
  * go first, the ghost after them or before them as their headers ask for. After each event the
  * member's own status is looked at; what costs more is looked at now and then. */
+#include "check_decode.h"
 #include "run.h"
 #include "run_page.h"
 
@@ -58,10 +59,24 @@ static void on_log(void *ctx, uint32_t member, const char *line)
     (void)fprintf(world->listener.trace, "%s\n", line);
 }
 
+/* A leader without a vote tells what it committed last and steps down, all in one event: it is
+ * asked when it tells. */
+static void hear_of_commit(run_world *world, uint32_t member, const kvr_slice *bytes)
+{
+    wire_message heartbeat;
+    if (wire_read(bytes, &heartbeat) && heartbeat.type == WIRE_HEARTBEAT &&
+        heartbeat.commit > world->raft.committed_index) {
+        kvr_node_status status;
+        run_world_status(world, member, &status);
+        check_raft_commit(&world->raft, member, &status.raft);
+    }
+}
+
 static void on_sent(void *ctx, uint32_t member, const kvr_message *message)
 {
     run_world *world = ctx;
     check_wal_settle(&world->wal, member);
+    hear_of_commit(world, member, &message->bytes);
     check_raft_sent(&world->raft, member, &message->bytes);
 }
 
@@ -120,7 +135,7 @@ void run_world_status(const run_world *world, uint32_t member, kvr_node_status *
     kvr_node_get_status(kvr_sim_look(world->sim, member), out_status);
 }
 
-static void look_at_progress(run_world *world, uint32_t member)
+static void look_at_progress(run_world *world, uint32_t member, uint64_t configuration)
 {
     const kvr_node *node = kvr_sim_look(world->sim, member);
     kvr_raft_progress members[CHECK_MEMBERS_MAX];
@@ -132,7 +147,7 @@ static void look_at_progress(run_world *world, uint32_t member)
         }
         check_raft_progress(&world->raft, member, &members[count]);
     }
-    check_raft_configuration(&world->raft, member, members, count);
+    check_raft_configuration(&world->raft, member, configuration, members, count);
 }
 
 static void look_at(run_world *world, const kvr_sim_event *event)
@@ -145,7 +160,7 @@ static void look_at(run_world *world, const kvr_sim_event *event)
     check_raft_status(&world->raft, event->member, &status.raft, event->message_type);
     check_store_status(&world->store, event->member, &status);
     if (status.raft.role != KVR_ROLE_LOADING) {
-        look_at_progress(world, event->member);
+        look_at_progress(world, event->member, status.raft.configuration_index);
     }
 }
 

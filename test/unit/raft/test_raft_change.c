@@ -311,6 +311,30 @@ Test(raft_change_memory, what_lacks_memory_is_not_done_or_done_later)
     FAULT_SWEEP(prepare_change(), change_with_faults(), check_change());
 }
 
+/* A leader on its way out, which has told so and follows in its next ready, begins nothing new. */
+Test(raft_change, a_leader_without_a_vote_takes_no_further_change)
+{
+    cluster_add(&c, 3, NULL, NULL);
+    cluster_elect(&c, 1);
+    cr_assert_eq(cluster_change_one(&c, 1, KVR_CHANGE_DEMOTE, 1, 0), KVR_OK);
+    for (int i = 0; i < 20 && !cluster_at(&c, 1)->raft->abdicates; i++) {
+        cluster_run(&c, 2);
+        cluster_run(&c, 3);
+        cluster_deliver(&c, (cluster_filter){0});
+        cluster_run(&c, 1);
+    }
+    cr_assert_eq(cluster_status(&c, 1).role, KVR_ROLE_LEADER);
+    cr_assert_gt(cluster_count(&c, (cluster_filter){.type = KVR__RAFT_HEARTBEAT}), 0);
+
+    cr_assert_eq(cluster_change_one(&c, 1, KVR_CHANGE_PROMOTE, 1, 0), KVR_EBUSY);
+
+    cr_assert(kvr_raft_has_ready(cluster_at(&c, 1)->raft));
+    cluster_run(&c, 1);
+    cr_assert_eq(cluster_status(&c, 1).role, KVR_ROLE_FOLLOWER);
+    cluster_run(&c, 1);
+    cr_assert(!kvr_raft_has_ready(cluster_at(&c, 1)->raft));
+}
+
 /* ------------------------------------------------------------------ who is gone */
 
 static kvr_status tell_removed(uint64_t to, uint64_t index)

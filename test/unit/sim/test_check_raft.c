@@ -410,16 +410,44 @@ Test(check_raft, W3_an_append_that_leaves_a_gap)
 Test(check_raft, R11_a_quorum_of_other_members)
 {
     kvr_raft_progress members[] = {{.id = 1}, {.id = 2}, {.id = 3}};
-    check_raft_configuration(&raft, 0, members, FIXTURE_MEMBERS);
+    check_raft_configuration(&raft, 0, 0, members, FIXTURE_MEMBERS);
     EXPECT_NONE();
     members[2].role = KVR_MEMBER_LEARNER;
-    check_raft_configuration(&raft, 0, members, FIXTURE_MEMBERS);
+    check_raft_configuration(&raft, 0, 0, members, FIXTURE_MEMBERS);
+    EXPECT_VIOLATION("R11");
+}
+
+/* FAULTS 48: from the entry on, the entry's; a joint one needs both of its majorities. */
+Test(check_raft, R11_quorums_of_configurations_that_were_written)
+{
+    const kvr_member members[] = {{.id = 1}, {.id = 2, .role = KVR_MEMBER_LEARNER}, {.id = 3}};
+    uint8_t bytes[256];
+    size_t size = 0;
+    cr_assert_eq(kvr_configuration_write(members, 3, 0, bytes, sizeof bytes, &size), KVR_OK);
+    kvr_slice encoded = {bytes, size};
+
+    check_members_saw(&raft.configurations, 7, 2, &encoded);
+
+    const check_configuration *of = check_members_find(&raft.configurations, 7, 2);
+    cr_assert_not_null(of);
+    cr_assert(check_members_is_quorum(of, 1 | 4));
+    cr_assert(!check_members_is_quorum(of, 1 | 2), "a learner is counted in nothing");
+    cr_assert_null(check_members_find(&raft.configurations, 7, 3));
+    check_configuration joint = {.incoming = 1 | 4, .outgoing = 1 | 2 | 4};
+    cr_assert(check_members_is_quorum(&joint, 1 | 4));
+    joint.outgoing = 2;
+    cr_assert(!check_members_is_quorum(&joint, 1 | 4));
+    EXPECT_NONE();
+    bytes[sizeof bytes - 1] = 0;
+    kvr_slice other = {bytes, size};
+    bytes[56 + 2] = KVR_MEMBER_LEARNER; /* member 1's role */
+    check_members_saw(&raft.configurations, 7, 2, &other);
     EXPECT_VIOLATION("R11");
 }
 
 Test(check_raft, R11_a_quorum_of_fewer_members)
 {
     const kvr_raft_progress members[] = {{.id = 1}, {.id = 2}};
-    check_raft_configuration(&raft, 1, members, 2);
+    check_raft_configuration(&raft, 1, 0, members, 2);
     EXPECT_VIOLATION("R11");
 }
