@@ -494,3 +494,40 @@ Test(raft_storage, damaged_snapshot_is_not_installed)
 
     cr_assert_str_eq(cluster_at(&c, 3)->text, "abc ");
 }
+
+/* Storage without memory says ENOSPACE to a read: nothing failed, the chunk is asked for again. */
+Test(raft_storage, a_chunk_that_storage_lacks_memory_for_is_asked_for_again)
+{
+    cluster_add(&c, 3, NULL, NULL);
+    cluster_elect(&c, 1);
+    cluster_isolate(&c, 3, true);
+    cr_assert_eq(cluster_propose(&c, 1, "a"), KVR_OK);
+    cluster_stabilize(&c);
+    cr_assert_eq(cluster_compact(&c, 1, 0), KVR_OK);
+    cluster_stabilize(&c);
+    cluster_isolate(&c, 3, false);
+    cluster_disk *disk = &cluster_at(&c, 1)->disk;
+    disk->manual = true;
+    for (int i = 0; i < 10 && disk->request_count == 0; i++) {
+        cluster_tick(&c, UINT64_C(100) * CLUSTER_MS);
+        cluster_stabilize(&c);
+    }
+    cr_assert_eq(disk->request_count, 1);
+    cr_assert_eq(disk->requests[0].request.kind, KVR_STORE_SNAPSHOT_READ);
+    kvr_store_result none = {.size = sizeof none,
+                             .status = KVR_ENOSPACE,
+                             .group_id = CLUSTER_GROUP,
+                             .token = disk->requests[0].request.token};
+    disk->request_count = 0;
+
+    cr_assert_eq(kvr_raft_storage_done(cluster_at(&c, 1)->raft, &none), KVR_OK);
+
+    disk->manual = false;
+    cluster_stabilize(&c);
+    cr_assert_eq(cluster_status(&c, 1).role, KVR_ROLE_LEADER);
+    for (int i = 0; i < 20; i++) {
+        cluster_tick(&c, UINT64_C(100) * CLUSTER_MS);
+        cluster_stabilize(&c);
+    }
+    cr_assert_str_eq(cluster_at(&c, 3)->text, "a ");
+}
