@@ -206,7 +206,7 @@ unit-ROOM: ## build and run the unit tests of one room (ARGS='--filter raft_log/
 
 soak: ## fresh seeds through the simulator for HOURS=1, noted in LEDGER=test/sim/LEDGER
 	@sh test/tools/deps.sh library
-	@$(MAKE) $(BUILD)/kvr-sim
+	@$(MAKE) $(BUILD)/kvr-sim $(BUILD)/kvr-explore
 	@sh test/tools/soak.sh $(HOURS) $(or $(LEDGER),test/sim/LEDGER)
 
 faults-proof: ## plant the bugs of test/faults.txt; the tests must find each (ROWS='17 26' for some)
@@ -293,7 +293,7 @@ ADDRESS_PARTS := address-planted address-build $(UNIT_ROOMS:%=address-unit-%) \
     $(THREADS:$(BUILD)/test/thread/%=address-thread-%) $(if $(SIM),address-sim)
 RACE_PARTS := race-planted $(THREADS:$(BUILD)/test/thread/%=race-%)
 FULL_PARTS := lint faults-proof clang-build $(UNIT_ROOMS:%=clang-unit-%) \
-    $(if $(SIM),clang-sim sim-more) bench-build $(ADDRESS_PARTS) $(RACE_PARTS) $(HOSTILE_PARTS) $(PROCESS_PARTS)
+    $(if $(SIM),clang-sim sim-more explore) bench-build $(ADDRESS_PARTS) $(RACE_PARTS) $(HOSTILE_PARTS) $(PROCESS_PARTS)
 
 part-%: FORCE
 	@echo 'no such part: $*'; exit 2
@@ -328,6 +328,8 @@ part-sim: $(SIM)
 	$(Q)$(RUN) $(BUILD)/kvr-sim --fresh $(FRESH) --jobs 2
 part-sim-more: $(SIM)
 	$(Q)$(BUILD)/kvr-sim --fresh 4000 --jobs 2 --counts
+part-explore: $(BUILD)/kvr-explore
+	$(Q)$(BUILD)/kvr-explore --states 800000
 part-demo: $(DEMO)
 	$(Q)$(BUILD)/kvraft-demo tour
 part-thread-%: $(BUILD)/test/thread/%

@@ -93,6 +93,7 @@ typedef struct ex_past {
     uint8_t leaders[EX_TERM_MAX];               /* member + 1; 0: none */
     uint8_t votes[EX_TERM_MAX][EX_MEMBERS_MAX]; /* durable ones: member + 1 */
     uint64_t committed[EX_INDEX_MAX];           /* term of the entry applied at an index; 0: none */
+    uint64_t since[EX_INDEX_MAX];               /* and the highest term there was then */
     uint64_t chains[EX_INDEX_MAX];              /* of the state after it */
     uint64_t committed_last;
 } ex_past;

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* explore_check.c: what must be true in every state: R1 one leader a term; R9 one vote a term; R5
- * one entry at a committed index, one state after it; R4 a leader has all that is committed; R3
- * logs that agree at a place agree before it; R8 what is committed is on a quorum of disks; W9 what
- * a message says is durable. What the library asserts of itself is checked beside. */
+ * one entry at a committed index, one state after it; R4 a leader has all that was committed in
+ * earlier terms; R3 logs that agree at a place agree before it; R8 what is committed is on a quorum
+ * of disks; W9 what a message says is durable. What the library asserts of itself is checked
+ * beside. */
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -55,6 +56,16 @@ static uint32_t copies_of(uint64_t index, uint64_t term)
     return copies;
 }
 
+static uint64_t highest_term(void)
+{
+    uint64_t term = 0;
+    for (uint32_t i = 0; i < world.left.members; i++) {
+        uint64_t its = world.members[i].raft->term;
+        term = its > term ? its : term;
+    }
+    return term;
+}
+
 void ex_check_applied(uint32_t member, const kvr_entry *entry)
 {
     ex_past *past = &world.past;
@@ -63,6 +74,7 @@ void ex_check_applied(uint32_t member, const kvr_entry *entry)
     if (past->committed[index] == 0) {
         past->committed[index] = entry->term;
         past->chains[index] = world.members[member].chain;
+        past->since[index] = highest_term();
         past->committed_last = index;
         if (copies_of(index, entry->term) <= world.left.members / 2U) {
             ex_fail("R8", "member %u commits entry %llu of term %llu, which a minority has",
@@ -128,7 +140,7 @@ static void check_leader(uint32_t member)
     *leader = (uint8_t)(member + 1);
     for (uint64_t i = raft->log.base_index; i <= world.past.committed_last; i++) {
         uint64_t term = 0;
-        if (world.past.committed[i] != 0 &&
+        if (world.past.committed[i] != 0 && world.past.since[i] < raft->term &&
             (!kvr__raft_log_term(&raft->log, i, &term) || term != world.past.committed[i])) {
             ex_fail("R4", "member %u leads in term %llu without entry %llu of term %llu",
                     member + 1, U(raft->term), U(i), U(world.past.committed[i]));

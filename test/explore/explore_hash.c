@@ -162,7 +162,7 @@ static uint64_t hash_past(uint64_t hash)
                                 (uint64_t)past->votes[i][1] << 8 | past->votes[i][2]);
     }
     for (uint64_t i = 1; i <= past->committed_last; i++) {
-        hash = ex_mix(hash, past->committed[i]);
+        hash = ex_mix(hash, past->committed[i] << 32 | past->since[i]);
     }
     return hash;
 }

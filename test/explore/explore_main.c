@@ -22,18 +22,12 @@ typedef struct ex_scope {
 
 /* timeouts, heartbeats, proposals, crashes, repeats, snapshots, messages, members */
 static const ex_scope scopes[] = {
-    {"two-elections", {2, 0, 0, 1, 0, 0, 4, 2}},
-    {"two-writes", {1, 1, 2, 0, 1, 0, 4, 2}},
-    {"two-crash", {1, 1, 1, 1, 0, 0, 4, 2}},
-    {"two-snapshots", {1, 1, 2, 0, 0, 1, 4, 2}},
-    {"three-election", {1, 0, 0, 0, 0, 0, 6, 3}},
-    {"three-crash", {1, 0, 0, 1, 0, 0, 4, 3}},
-    {"three-rivals", {2, 0, 0, 0, 0, 0, 4, 3}},
-    {"three-writes", {1, 1, 1, 0, 0, 0, 4, 3}},
-    {"three-repeat", {1, 0, 1, 0, 1, 0, 4, 3}},
-    {"three-snapshot", {1, 1, 1, 0, 0, 1, 4, 3}},
-    {"three-succession", {2, 1, 1, 0, 0, 0, 4, 3}},
-    {"three-all", {3, 2, 2, 1, 1, 1, 6, 3}},
+    {"two-elections", {2, 0, 0, 1, 0, 0, 4, 2}},    {"two-writes", {1, 1, 2, 0, 1, 0, 4, 2}},
+    {"two-crash", {1, 1, 1, 1, 0, 0, 4, 2}},        {"two-snapshots", {1, 1, 2, 0, 0, 1, 4, 2}},
+    {"three-election", {1, 0, 0, 0, 0, 0, 6, 3}},   {"three-crash", {1, 0, 0, 1, 0, 0, 4, 3}},
+    {"three-rivals", {2, 0, 0, 0, 0, 0, 4, 3}},     {"three-writes", {1, 1, 1, 0, 0, 0, 4, 3}},
+    {"three-repeat", {1, 0, 1, 0, 1, 0, 4, 3}},     {"three-snapshot", {1, 1, 1, 0, 0, 1, 4, 3}},
+    {"three-succession", {2, 1, 1, 0, 0, 0, 4, 3}}, {"three-all", {3, 2, 2, 1, 1, 1, 6, 3}},
 };
 
 /* ------------------------------------------------------------------ states that were seen */

@@ -5,7 +5,7 @@
  *   run_knob.c      the same as names and numbers; run_spec.c one run as flags and as a file
  *   run_world.c     the cluster, and which checker hears of what
  *   run_trouble.c   faults that the simulator leaves to its user: damage, memory, room
- *   run_client.c    who calls, and how; run_op.c makes operations
+ *   run_client.c    who calls, and how; run_op.c makes operations; run_register.c others
  *   run_phases.c    safety under faults; a healed core: liveness; all power fails: compare
  *   run_main.c      flags; run_jobs.c seeds and processes
  *   run_shrink.c    the smallest run that still fails; run_page.c a run as a picture */
@@ -17,11 +17,14 @@
 
 #include "check_history.h"
 #include "check_lease.h"
+#include "check_linear.h"
 #include "check_wal.h"
 #include "check_watch.h"
 
 enum {
     RUN_CLIENTS_MAX = 8,
+    RUN_REGISTER_CLIENTS_MAX = 8,
+    RUN_REGISTERS = 3,
     RUN_WATCHERS_MAX = 24,
     RUN_CALLS_MAX = 256, /* under way, of all clients */
     RUN_LEASES_MAX = 8
@@ -136,8 +139,10 @@ struct run_world;
 typedef struct run_call {
     history_call base;
     uint32_t client;
+    uint32_t register_number; /* 0: it is not about a register */
+    linear_call seen;         /* as far as it is known when it begins */
     bool is_used;
-    uint8_t reserved[3];
+    uint8_t reserved[7];
 } run_call;
 
 typedef struct run_watcher {
@@ -154,14 +159,15 @@ typedef struct run_client {
     uint32_t number;
     uint32_t member; /* whom it asks at present */
     uint32_t under_way;
-    uint32_t reserved;
+    bool has_registers; /* it knows nothing else */
+    uint8_t reserved[3];
 } run_client;
 
 typedef struct run_clients {
     dice dice;
     bool quiet; /* nobody begins anything */
     uint8_t reserved[7];
-    run_client items[RUN_CLIENTS_MAX];
+    run_client items[RUN_CLIENTS_MAX + RUN_REGISTER_CLIENTS_MAX];
     run_call calls[RUN_CALLS_MAX];
     run_watcher watchers[RUN_WATCHERS_MAX];
     int64_t leases[RUN_LEASES_MAX]; /* granted, and not known to be over; 0: none */
@@ -224,6 +230,8 @@ typedef struct run_world {
     check_history history;
     check_lease lease;
     check_watch watch;
+    linear_register registers[RUN_REGISTERS];
+    uint64_t undecided; /* registers whose search was too long */
     run_clients clients;
     uint64_t failed_members;  /* a bit each: failed, and to be restarted */
     uint64_t losses;          /* how often damage came to light */
@@ -248,7 +256,8 @@ typedef struct run_verdict {
     uint64_t trace_hash;
     uint64_t done; /* calls */
     uint64_t unknown;
-    uint64_t watched; /* events that watchers heard */
+    uint64_t undecided; /* registers */
+    uint64_t watched;   /* events that watchers heard */
     uint64_t faults[RUN_FAULT_KINDS];
 } run_verdict;
 
@@ -285,6 +294,19 @@ typedef struct run_op {
 void run_op_draw(run_op *room, run_world *world, uint32_t kind);
 const char *run_op_words(const run_op *room); /* lends until the next call */
 kvr_slice run_op_key(run_op *room, run_world *world, uint64_t number);
+
+/* NULL: too many are under way. `what` is for the page. */
+run_call *run_call_new(run_world *world, run_client *client, uint8_t kind, const char *what);
+/* False: it was refused at once, and is over. */
+bool run_call_taken(run_world *world, run_call *call, kvr_status status);
+
+/* ------------------------------------------------------------------ registers */
+
+void run_register_act(run_world *world, run_client *client, kvr_node *node);
+/* completion NULL: its member is gone. */
+void run_register_ended(run_world *world, const run_call *call, const kvr_completion *completion);
+void run_register_judge(run_world *world);
+void run_register_release(run_world *world);
 
 /* ------------------------------------------------------------------ trouble */
 

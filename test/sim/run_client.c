@@ -9,7 +9,7 @@
 
 /* ------------------------------------------------------------------ calls */
 
-static run_call *new_call(run_world *world, run_client *client, uint8_t kind, const char *what)
+run_call *run_call_new(run_world *world, run_client *client, uint8_t kind, const char *what)
 {
     run_clients *clients = &world->clients;
     for (uint32_t i = 0; i < RUN_CALLS_MAX; i++) {
@@ -46,7 +46,7 @@ static bool is_short(const run_world *world, kvr_status status)
 }
 
 /* A call that was not taken never was. */
-static bool is_taken(run_world *world, run_call *call, kvr_status status)
+bool run_call_taken(run_world *world, run_call *call, kvr_status status)
 {
     if (status == KVR_OK) {
         return true;
@@ -65,31 +65,31 @@ static void begin_write(run_world *world, run_client *client, kvr_node *node, ui
 {
     static run_op room;
     run_op_draw(&room, world, op_kind);
-    run_call *call = new_call(world, client, KVR_CALL_WRITE, run_op_words(&room));
+    run_call *call = run_call_new(world, client, KVR_CALL_WRITE, run_op_words(&room));
     if (call == NULL) {
         return;
     }
     call->base.asked = store_digest_write(&room.op);
     call->base.is_unique = room.is_unique;
     kvr_node_call with = {.size = sizeof with, .user = call};
-    (void)is_taken(world, call, kvr_node_write(node, &with, &room.op));
+    (void)run_call_taken(world, call, kvr_node_write(node, &with, &room.op));
 }
 
 static void begin_compact(run_world *world, run_client *client, kvr_node *node)
 {
     uint64_t revision = dice_between(&world->clients.dice, 1, world->history.seen_revision + 1);
-    run_call *call = new_call(world, client, KVR_CALL_COMPACT, "");
+    run_call *call = run_call_new(world, client, KVR_CALL_COMPACT, "");
     if (call == NULL) {
         return;
     }
     call->base.asked = store_digest_number(WIRE_COMMAND_COMPACT, revision);
     kvr_node_call with = {.size = sizeof with, .user = call};
-    (void)is_taken(world, call, kvr_node_compact(node, &with, revision));
+    (void)run_call_taken(world, call, kvr_node_compact(node, &with, revision));
 }
 
 static void begin_read(run_world *world, run_client *client, kvr_node *node, uint8_t kind)
 {
-    run_call *call = new_call(world, client, kind, "");
+    run_call *call = run_call_new(world, client, kind, "");
     if (call == NULL) {
         return;
     }
@@ -104,7 +104,7 @@ static void begin_read(run_world *world, run_client *client, kvr_node *node, uin
     } else {
         status = kvr_node_read_linear(node, &with);
     }
-    (void)is_taken(world, call, status);
+    (void)run_call_taken(world, call, status);
 }
 
 /* To a named member or the best one; or the member's priority changes, which may move it too. */
@@ -119,11 +119,11 @@ static void begin_transfer(run_world *world, run_client *client, kvr_node *node)
         }
         return;
     }
-    run_call *call = new_call(world, client, KVR_CALL_TRANSFER_LEADER, "");
+    run_call *call = run_call_new(world, client, KVR_CALL_TRANSFER_LEADER, "");
     if (call != NULL) {
         kvr_node_call with = {.size = sizeof with, .user = call};
         uint64_t to = dice_below(d, world->plan.sim.member_count + 1);
-        (void)is_taken(world, call, kvr_node_transfer_leader(node, &with, to));
+        (void)run_call_taken(world, call, kvr_node_transfer_leader(node, &with, to));
     }
 }
 
@@ -201,14 +201,14 @@ static void begin_grant(run_world *world, run_client *client, kvr_node *node)
     /* few: they live again */
     int64_t id = dice_one_in(d, 3) ? 0 : (int64_t)dice_between(d, 1, 40) - 20;
     uint64_t ttl = dice_between(d, world->plan.ttl_ns_max / 4, world->plan.ttl_ns_max);
-    run_call *call = new_call(world, client, KVR_CALL_LEASE_GRANT, "");
+    run_call *call = run_call_new(world, client, KVR_CALL_LEASE_GRANT, "");
     if (call == NULL) {
         return;
     }
     call->base.lease = id;
     call->base.asked = store_digest_number(WIRE_COMMAND_GRANT, (uint64_t)id);
     kvr_node_call with = {.size = sizeof with, .user = call};
-    (void)is_taken(world, call, kvr_node_lease_grant(node, &with, id, ttl));
+    (void)run_call_taken(world, call, kvr_node_lease_grant(node, &with, id, ttl));
 }
 
 static void begin_lease(run_world *world, run_client *client, kvr_node *node)
@@ -223,7 +223,7 @@ static void begin_lease(run_world *world, run_client *client, kvr_node *node)
     uint8_t kind = what == 0  ? KVR_CALL_LEASE_REVOKE
                    : what < 3 ? KVR_CALL_LEASE_TIME_TO_LIVE
                               : KVR_CALL_LEASE_KEEP_ALIVE;
-    run_call *call = new_call(world, client, kind, "");
+    run_call *call = run_call_new(world, client, kind, "");
     if (call == NULL) {
         return;
     }
@@ -233,11 +233,11 @@ static void begin_lease(run_world *world, run_client *client, kvr_node *node)
     if (kind == KVR_CALL_LEASE_REVOKE) {
         call->base.asked = store_digest_number(WIRE_COMMAND_REVOKE, (uint64_t)id);
         *slot = 0;
-        (void)is_taken(world, call, kvr_node_lease_revoke(node, &with, id));
+        (void)run_call_taken(world, call, kvr_node_lease_revoke(node, &with, id));
     } else if (kind == KVR_CALL_LEASE_TIME_TO_LIVE) {
-        (void)is_taken(world, call, kvr_node_lease_time_to_live(node, &with, id));
+        (void)run_call_taken(world, call, kvr_node_lease_time_to_live(node, &with, id));
     } else {
-        (void)is_taken(world, call, kvr_node_lease_keep_alive(node, &with, id));
+        (void)run_call_taken(world, call, kvr_node_lease_keep_alive(node, &with, id));
     }
 }
 
@@ -461,8 +461,10 @@ void run_clients_timer(run_world *world, void *user)
         client->member = (uint32_t)dice_below(d, world->plan.sim.member_count);
     }
     kvr_node *node = kvr_sim_node(world->sim, client->member);
-    if (node != NULL && client->under_way < world->plan.calls_each) {
-        act(world, client, node);
+    /* few calls at once, so that the search for their order stays short */
+    uint32_t most = client->has_registers ? 2 : world->plan.calls_each;
+    if (node != NULL && client->under_way < most) {
+        (client->has_registers ? run_register_act : act)(world, client, node);
     } else if (node == NULL) {
         client->member = (uint32_t)dice_below(d, world->plan.sim.member_count);
     }
@@ -473,8 +475,11 @@ void run_clients_begin(run_world *world)
 {
     run_clients *clients = &world->clients;
     clients->dice.state = world->seed ^ 0x5851f42d4c957f2dU;
-    for (uint32_t i = 0; i < world->plan.client_count; i++) {
-        clients->items[i] = (run_client){.world = world, .number = i};
+    uint32_t count = world->plan.client_count;
+    uint32_t more = world->plan.register_clients;
+    more = more < RUN_REGISTER_CLIENTS_MAX ? more : RUN_REGISTER_CLIENTS_MAX;
+    for (uint32_t i = 0; i < count + more; i++) {
+        clients->items[i] = (run_client){.world = world, .number = i, .has_registers = i >= count};
         clients->items[i].member =
             (uint32_t)dice_below(&clients->dice, world->plan.sim.member_count);
         sleep_a_while(world, &clients->items[i]);
@@ -511,6 +516,9 @@ void run_clients_completed(run_world *world, uint32_t member, const kvr_completi
     if (world->clients.quiet) {
         world->clients.probe_done += completion->outcome == KVR_OUTCOME_DONE;
     }
+    if (call->register_number != 0) {
+        run_register_ended(world, call, completion);
+    }
     bool reads =
         (call->base.kind == KVR_CALL_READ_LINEAR || call->base.kind == KVR_CALL_READ_LEASE ||
          call->base.kind == KVR_CALL_READ_STALE) &&
@@ -527,6 +535,9 @@ void run_clients_stopped(run_world *world, uint32_t member)
         run_call *call = &world->clients.calls[i];
         if (call->is_used && call->base.member == member) {
             check_history_lose(&world->history, &call->base);
+            if (call->register_number != 0) {
+                run_register_ended(world, call, NULL);
+            }
             end_call(world, call, "unknown: the member is gone");
         }
     }

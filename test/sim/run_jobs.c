@@ -120,6 +120,7 @@ void run_print_counts(const totals *sum)
             (void)printf("%-24s %llu\n", kinds[i], (unsigned long long)sum->faults[i]);
         }
     }
+    (void)printf("%-24s %llu\n", "undecided registers", (unsigned long long)sum->undecided);
 }
 
 void run_count(const options *opt, totals *sum, const note *from)
@@ -128,6 +129,7 @@ void run_count(const options *opt, totals *sum, const note *from)
     sum->events += from->verdict.events;
     sum->simulated_ns += from->verdict.time_ns;
     sum->calls += from->verdict.done;
+    sum->undecided += from->verdict.undecided;
     sum->cpu_ns += from->cpu_ns;
     for (uint32_t i = 0; i < RUN_FAULT_KINDS; i++) {
         sum->faults[i] += from->verdict.faults[i];

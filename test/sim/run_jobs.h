@@ -40,6 +40,7 @@ typedef struct totals {
     uint64_t cpu_ns;
     uint64_t failures;
     uint64_t calls;
+    uint64_t undecided; /* registers */
     uint64_t faults[RUN_FAULT_KINDS];
     uint64_t first_failure; /* place */
 } totals;

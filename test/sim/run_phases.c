@@ -342,6 +342,7 @@ void run_phases(run_world *world)
     if (!world->report.failed) {
         check_lease_ended(&world->lease);
         check_history_end(&world->history);
+        run_register_judge(world);
     }
 }
 
@@ -368,6 +369,7 @@ static void fill_verdict(const run_world *world, run_verdict *out)
         .trace_hash = world->sim == NULL ? 0 : kvr_sim_trace_hash(world->sim),
         .done = world->history.done_count,
         .unknown = world->history.unknown_count,
+        .undecided = world->undecided,
         .watched = world->watch.event_count,
     };
     memcpy(out->faults, world->fault_counts, sizeof out->faults);

@@ -300,6 +300,7 @@ bool run_world_new(run_world *world)
 void run_world_free(run_world *world)
 {
     kvr_sim_free(world->sim);
+    run_register_release(world);
     check_lease_release(&world->lease);
     check_history_release(&world->history);
     check_store_release(&world->store);
