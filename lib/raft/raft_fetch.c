@@ -224,7 +224,8 @@ kvr_status kvr__raft_fetch_done(kvr_raft *raft, const kvr_store_result *result)
     kvr__raft_store *store = &raft->store;
     store->fetch_token = 0;
     raft->work = true;
-    if (result->status != KVR_OK && result->status != KVR_ENOTFOUND) {
+    bool may_pass = result->status == KVR_ENOTFOUND || result->status == KVR_ENOSPACE;
+    if (result->status != KVR_OK && !may_pass) {
         kvr__raft_fail(raft, result->status == KVR_ECORRUPT ? KVR_FCORRUPT : KVR_FSTORAGE,
                        "reading entries failed", result->detail);
         return raft->failed;
@@ -237,7 +238,7 @@ kvr_status kvr__raft_fetch_done(kvr_raft *raft, const kvr_store_result *result)
     member->progress.fetching = false;
     raft->send_due = true;
     if (result->status != KVR_OK || member->progress.next - 1 != store->fetch_prev) {
-        return KVR_OK; /* it moved on, or storage did: looked at anew */
+        return KVR_OK; /* it moved on, or storage did, or lacked memory: looked at anew */
     }
     run r = examine(raft, result, member->progress.state == KVR__RAFT_PROBE);
     if (!r.sound) {

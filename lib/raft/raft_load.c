@@ -220,6 +220,9 @@ kvr_status kvr__raft_load_entries(kvr_raft *raft, const kvr_store_result *result
     if (status == KVR_ENOMEM) {
         return KVR_ENOMEM; /* the rest is asked for again: next stands where memory ended */
     }
+    if (status == KVR_ENOSPACE) {
+        return KVR_OK; /* storage lacked memory, and is asked again */
+    }
     if (status == KVR_OK && raft->store.load_next == next) {
         status = KVR_ECORRUPT; /* storage gave nothing of what it has */
     }

@@ -518,24 +518,13 @@ void ex_world_describe(const ex_action *action, char *out, size_t size)
 {
     static const char *const words[] = {"?",         "deliver", "repeat", "disk",    "timeout",
                                         "heartbeat", "propose", "crash",  "snapshot"};
-    static const char *const types[] = {"?",
-                                        "prevote",
-                                        "prevote-reply",
-                                        "vote",
-                                        "vote-reply",
-                                        "append",
-                                        "append-reply",
-                                        "heartbeat",
-                                        "heartbeat-reply",
-                                        "snapshot",
-                                        "snapshot-reply"};
     const ex_message *message = &world.messages[action->what];
     if (action->kind == EX_DELIVER || action->kind == EX_REPEAT) {
         kvr_message_info info = {0};
         kvr_slice bytes = {message->bytes, message->size};
         (void)!kvr_message_peek(&bytes, UINT32_MAX, &info);
         (void)snprintf(out, size, "%-10s %u to %u: %s term %llu", words[action->kind],
-                       message->from, message->to, types[info.type < 11 ? info.type : 0],
+                       message->from, message->to, kvr_raft_message_name(info.type),
                        (unsigned long long)info.term);
     } else if (action->kind == EX_CRASH) {
         (void)snprintf(out, size, "%-10s %u, %u of %u requests done", words[action->kind],

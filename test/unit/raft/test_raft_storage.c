@@ -350,32 +350,39 @@ Test(raft_storage, conflict_below_memory_is_found_by_reading_back)
     cr_assert(strstr(cluster_at(&c, 3)->text, "never") == NULL);
 }
 
+/* The leader's question for entries that a follower lacks and memory has no longer. */
+static kvr_store_request read_back(void)
+{
+    cluster_add(&c, 3, NULL, NULL);
+    cluster_elect(&c, 1);
+    cluster_at(&c, 1)->raft->config.log_memory_bytes = 1000;
+    cluster_at(&c, 1)->raft->config.inflight_bytes_max = 1000;
+    cluster_at(&c, 1)->raft->evict_position = 0;
+    cluster_isolate(&c, 3, true);
+    for (int i = 0; i < 200; i++) {
+        cr_assert_eq(cluster_propose(&c, 1, "some command"), KVR_OK);
+        cluster_stabilize(&c);
+    }
+    cluster_disk *disk = &cluster_at(&c, 1)->disk;
+    disk->manual = true;
+    cluster_isolate(&c, 3, false);
+    for (int i = 0; i < 100 && disk->request_count == 0; i++) {
+        cluster_tick(&c, i % 10 == 0 ? 100ULL * CLUSTER_MS : 0);
+        cluster_deliver(&c, (cluster_filter){0});
+    }
+    cr_assert_eq(disk->request_count, 1);
+    cr_assert_eq(disk->requests[0].request.kind, KVR_STORE_READ);
+    disk->request_count = 0;
+    return disk->requests[0].request;
+}
+
 /* Storage that gives other entries than were asked for, or damaged ones, or fails: the leader
  * stops. */
 Test(raft_storage, what_is_read_back_is_judged)
 {
     for (int fault = 0; fault < 4; fault++) {
-        cluster_add(&c, 3, NULL, NULL);
-        cluster_elect(&c, 1);
-        cluster_at(&c, 1)->raft->config.log_memory_bytes = 1000;
-        cluster_at(&c, 1)->raft->config.inflight_bytes_max = 1000;
-        cluster_at(&c, 1)->raft->evict_position = 0;
-        cluster_isolate(&c, 3, true);
-        for (int i = 0; i < 200; i++) {
-            cr_assert_eq(cluster_propose(&c, 1, "some command"), KVR_OK);
-            cluster_stabilize(&c);
-        }
-        cluster_at(&c, 1)->disk.manual = true;
-        cluster_isolate(&c, 3, false);
-        cluster_disk *disk = &cluster_at(&c, 1)->disk;
-        for (int i = 0; i < 100 && disk->request_count == 0; i++) {
-            cluster_tick(&c, i % 10 == 0 ? 100ULL * CLUSTER_MS : 0);
-            cluster_deliver(&c, (cluster_filter){0});
-        }
-        cr_assert_eq(disk->request_count, 1);
-        kvr_store_request request = disk->requests[0].request;
-        cr_assert_eq(request.kind, KVR_STORE_READ);
-        disk->request_count = 0;
+        kvr_store_request request = read_back();
+        const cluster_disk *disk = &cluster_at(&c, 1)->disk;
         kvr_store_result result = answer_to(&request);
         kvr_slice piece = {disk->entries[100].bytes, disk->entries[100].size};
         result.status = fault == 0 ? KVR_EIO : fault == 1 ? KVR_ECORRUPT : KVR_OK;
@@ -389,6 +396,54 @@ Test(raft_storage, what_is_read_back_is_judged)
         cluster_release(&c);
         cluster_init(&c);
     }
+}
+
+Test(raft_storage, entries_that_storage_lacks_memory_for_are_asked_for_again)
+{
+    kvr_store_request request = read_back();
+    kvr_store_result none = answer_to(&request);
+    none.status = KVR_ENOSPACE;
+
+    cr_assert_eq(kvr_raft_storage_done(cluster_at(&c, 1)->raft, &none), KVR_OK);
+
+    cluster_at(&c, 1)->disk.manual = false;
+    for (int i = 0; i < 40; i++) {
+        cluster_tick(&c, 100ULL * CLUSTER_MS);
+        cluster_stabilize(&c);
+    }
+    cr_assert_eq(cluster_status(&c, 1).role, KVR_ROLE_LEADER);
+    cr_assert_str_eq(cluster_at(&c, 3)->text, cluster_at(&c, 1)->text);
+}
+
+/* The same at the start, of the member's own log. */
+Test(raft_storage, a_log_that_storage_lacks_memory_for_is_asked_for_again)
+{
+    cluster_add(&c, 1, NULL, NULL);
+    cluster_elect(&c, 1);
+    cr_assert_eq(cluster_propose(&c, 1, "kept"), KVR_OK);
+    cluster_stabilize(&c);
+    cluster_crash(&c, 1);
+    cluster_disk *disk = &cluster_at(&c, 1)->disk;
+    disk->manual = true;
+    cluster_boot(&c, 1);
+    cluster_run(&c, 1);
+    cr_assert_eq(cluster_disk_complete(&c, 1, 1), 1); /* LOAD */
+    cluster_run(&c, 1);
+    cr_assert_eq(disk->request_count, 2);
+    uint32_t read = disk->requests[0].request.kind == KVR_STORE_READ ? 0 : 1;
+    cr_assert_eq(disk->requests[read].request.kind, KVR_STORE_READ);
+    kvr_store_result none = answer_to(&disk->requests[read].request);
+    none.status = KVR_ENOSPACE;
+    disk->requests[0] = disk->requests[1 - read]; /* the vote waits on */
+    disk->request_count = 1;
+
+    cr_assert_eq(kvr_raft_storage_done(cluster_at(&c, 1)->raft, &none), KVR_OK);
+
+    disk->manual = false;
+    cluster_disk_complete(&c, 1, 1);
+    cluster_stabilize(&c);
+    cluster_elect(&c, 1);
+    cr_assert_str_eq(cluster_at(&c, 1)->text, "kept ");
 }
 
 /* The leader's own snapshot cannot be read: it stops, and says why. */
