@@ -149,10 +149,10 @@ static void begin_change(run_world *world, run_client *client, kvr_node *node)
         items[i].member.id = 1 + dice_below(d, world->plan.sim.member_count);
         items[i].member.attributes = (kvr_slice){address, (size_t)dice_below(d, sizeof address)};
     }
-    run_call *call = new_call(world, client, KVR_CALL_MEMBER_CHANGE, "");
+    run_call *call = run_call_new(world, client, KVR_CALL_MEMBER_CHANGE, "");
     if (call != NULL) {
         kvr_node_call with = {.size = sizeof with, .user = call};
-        (void)is_taken(world, call, kvr_node_member_change(node, &with, &changes));
+        (void)run_call_taken(world, call, kvr_node_member_change(node, &with, &changes));
     }
 }
 
