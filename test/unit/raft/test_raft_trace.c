@@ -107,15 +107,13 @@ static void see(const kvr_trace_event *event)
         see_leader(m, event);
     } else if (strcmp(event->name, "commit") == 0) {
         see_commit(m, event);
-    } else if (strcmp(event->name, "durable") == 0) {
+    } else if (strcmp(event->name, "durable") == 0 || strcmp(event->name, "load") == 0) {
         m->durable = event->index;
     } else if (strcmp(event->name, "truncate") == 0) {
         m->durable = m->durable < event->index ? m->durable : event->index - 1;
     } else if (strcmp(event->name, "replicate") == 0) {
         cr_assert_eq(event->role, KVR_ROLE_LEADER);
         cr_assert_eq(event->index, event->last_index);
-    } else if (strcmp(event->name, "load") == 0) {
-        m->durable = event->index;
     }
 }
 
