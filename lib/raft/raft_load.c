@@ -99,6 +99,12 @@ static void note_witness(kvr_raft *raft)
 kvr_status kvr__raft_load_done(kvr_raft *raft, const kvr_store_result *result)
 {
     kvr__raft_store *store = &raft->store;
+    if (result->status == KVR_ENOSPACE) { /* storage lacked memory, and is asked again */
+        store->load_token = 0;
+        store->load_stage = KVR__RAFT_LOAD_NEW;
+        raft->work = true;
+        return KVR_OK;
+    }
     if (result->status != KVR_OK) {
         store->load_token = 0;
         kvr__raft_fail(raft, result->status == KVR_ECORRUPT ? KVR_FCORRUPT : KVR_FSTORAGE,

@@ -408,7 +408,9 @@ static void check_steps(check_raft *check, uint32_t member, const kvr_raft_statu
         check_fail(check->report, "R7", "member %u goes back from applied %llu to %llu", member + 1,
                    U(last->applied_index), U(status->applied_index));
     }
-    if (message_type == WIRE_PREVOTE && last->size != 0 &&
+    /* One that stood still, or was told to campaign, may vote for itself in the same event. */
+    bool campaigns = status->term == last->term + 1 && status->voted_for == member + 1;
+    if (message_type == WIRE_PREVOTE && last->size != 0 && !campaigns &&
         (status->term != last->term || status->voted_for != last->voted_for)) {
         check_fail(check->report, "R12", "a prevote changed the term or vote of member %u",
                    member + 1);

@@ -198,7 +198,8 @@ static void act_on_links(void)
     if (below(x.cut_rarity) == 0) {
         cluster_isolate(&c, leader != 0 && below(2) == 0 ? leader : any_member(), true);
     } else if (below(x.cut_rarity) == 0) {
-        cluster_cut(&c, any_member(), any_member(), true);
+        uint64_t from = any_member();
+        cluster_cut(&c, from, any_member(), true);
     } else if (below(x.cut_rarity / 2) == 0) {
         memset(c.cut, 0, sizeof c.cut);
     }
@@ -271,9 +272,14 @@ static void heal(void)
         cluster_tick(&c, 100 * CLUSTER_MS);
         cluster_stabilize(&c);
     }
+    /* a quiet one that was woken may have yielded to a higher priority */
+    leader = cluster_leader(&c);
+    cr_assert_neq(leader, 0, "no leader after 22 s of health");
     for (uint32_t i = 0; i < c.member_count; i++) {
         cr_assert_str_eq(c.members[i].text, c.members[leader - 1].text, "member %u differs", i + 1);
-        cr_assert_eq(cluster_status(&c, i + 1).leader, leader);
+        cr_assert_eq(cluster_status(&c, i + 1).leader, leader, "member %u follows %llu, not %llu",
+                     i + 1, (unsigned long long)cluster_status(&c, i + 1).leader,
+                     (unsigned long long)leader);
     }
     cr_assert(strstr(c.members[leader - 1].text, "end ") != NULL);
 }
@@ -303,7 +309,9 @@ static void run_seed(uint64_t seed)
     x.cut_rarity = (uint32_t[]){200, 40, 10}[below(3)];
     x.campaign_rarity = (uint32_t[]){300, 30}[below(2)];
     x.step_ms = (uint32_t[]){20, 200, 1000}[below(3)];
-    x.lease_ns = below(2) * (400 + below(4) * 300) * CLUSTER_MS;
+    /* one draw a statement: compilers order them as they like */
+    x.lease_ns = below(2) * CLUSTER_MS;
+    x.lease_ns *= 400 + below(4) * 300;
     cluster_init(&c);
     c.alloc.quiet = 1;
     uint32_t count = 1 + (uint32_t)below(5);

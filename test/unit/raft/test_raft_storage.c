@@ -119,6 +119,19 @@ Test(raft_storage, failed_load_is_final_and_says_where)
     cr_assert_eq(kvr_raft_deadline(raft), UINT64_MAX);
 }
 
+Test(raft_storage, a_load_that_storage_lacks_memory_for_is_asked_for_again)
+{
+    kvr_store_request load = boot_and_take_load();
+    kvr_store_result none = answer_to(&load);
+    none.status = KVR_ENOSPACE;
+
+    cr_assert_eq(kvr_raft_storage_done(cluster_at(&c, 1)->raft, &none), KVR_OK);
+
+    cluster_at(&c, 1)->disk.manual = false;
+    cluster_stabilize(&c);
+    cluster_elect(&c, 1);
+}
+
 Test(raft_storage, a_token_that_is_not_under_way_is_refused)
 {
     kvr_store_request load = boot_and_take_load();
