@@ -246,7 +246,9 @@ static void leader_tick(kvr_raft *raft)
 
 bool kvr__raft_election_may_campaign(const kvr_raft *raft)
 {
-    return !kvr__raft_lease_is_promised(raft) || kvr__raft_members_is_only_voter(raft);
+    /* An only voter is no exception: who led before the change that made it one may hold a
+     * lease. */
+    return !kvr__raft_lease_is_promised(raft);
 }
 
 void kvr__raft_election_tick(kvr_raft *raft)

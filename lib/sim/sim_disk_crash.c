@@ -56,10 +56,12 @@ void kvr__sim_crash_file(kvr_sim_disk *disk, kvr__sim_file *file)
     for (uint32_t i = file->pending.count; i > 0; i--) {
         undo(disk, file, &file->pending.items[i - 1]);
     }
-    memset(file->settled, 0, file->capacity / KVR__SIM_SECTOR);
     disk->used_bytes = disk->used_bytes - file->length + length;
     file->length = length;
-    memset(file->data + length, 0, file->capacity - length);
+    if (file->capacity > 0) { /* a file that was never written to has no bytes yet */
+        memset(file->settled, 0, file->capacity / KVR__SIM_SECTOR);
+        memset(file->data + length, 0, file->capacity - length);
+    }
     kvr__sim_file_forget(disk, file);
 }
 

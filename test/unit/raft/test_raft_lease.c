@@ -101,7 +101,8 @@ Test(raft_lease, a_member_that_restarts_keeps_promises_it_does_not_know)
     cr_assert(asks_for_vote(cluster_status(&c, 2).term + 1, 0, 0));
 }
 
-/* A new group has promised nothing, and one member alone nothing to others. */
+/* A new group has promised nothing. One member alone does not know at a restart whether it always
+ * was: who led before may hold a lease. */
 Test(raft_lease, nobody_waits_without_a_promise)
 {
     cluster_add(&c, 3, NULL, tune);
@@ -117,7 +118,30 @@ Test(raft_lease, nobody_waits_without_a_promise)
     cluster_crash(&c, 1);
     cluster_start(&c, 1);
     cluster_stabilize(&c);
+    cr_assert_eq(cluster_leader(&c), 0);
+    cluster_tick(&c, 2000 * (uint64_t)CLUSTER_MS);
+    cluster_stabilize(&c);
     cr_assert_eq(cluster_leader(&c), 1);
+}
+
+/* The leader makes the other one the only voter, and is cut off before it hears that this holds: it
+ * may still answer by its lease. */
+Test(raft_lease, an_only_voter_keeps_its_promise_to_who_led_before)
+{
+    lead(2);
+    kvr_member_change out = {.kind = KVR_CHANGE_DEMOTE, .member.id = 1};
+    kvr_raft_changes changes = {.size = sizeof changes, .changes = &out, .change_count = 1};
+    kvr_raft_proposal proposal;
+    changes.flags = KVR_CHANGES_UNCHECKED;
+    cr_assert_eq(kvr_raft_change(cluster_at(&c, 1)->raft, &changes, &proposal), KVR_OK);
+    cluster_run_all(&c);
+    cluster_deliver(&c, (cluster_filter){.to = 2});
+    cluster_isolate(&c, 1, true);
+    cluster_run_all(&c);
+    cr_assert(kvr__raft_members_is_only_voter(cluster_at(&c, 2)->raft));
+    cr_assert_neq(kvr__raft_lease_end(cluster_at(&c, 1)->raft), 0);
+
+    cr_assert_eq(kvr_raft_campaign(cluster_at(&c, 2)->raft), KVR_ESTATE);
 }
 
 /* A vote that follows from a hand-over passes a promise only if nothing was heard since. */
