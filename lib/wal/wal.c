@@ -259,6 +259,9 @@ static kvr_status load(kvr_wal *wal, const kvr__wal_group *group, kvr_store_resu
     result->last_index = group->last_index;
     if (newest == NULL && group->last_index == 0) {
         result->first_index = 0; /* host.h: without anything, all zero */
+    } else if (newest != NULL && group->last_index < newest->index) {
+        result->first_index = newest->index + 1; /* host.h: it ends before it, so it is empty */
+        result->last_index = newest->index;
     }
     return KVR_OK;
 }
