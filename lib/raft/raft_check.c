@@ -195,6 +195,25 @@ static void check_rest(const kvr_raft *raft)
     }
 }
 
+/* 11. A snapshot that is being received holds what the log has not, or its end is being written. */
+static void check_incoming(const kvr_raft *raft)
+{
+    const kvr__raft_incoming *incoming = &raft->incoming;
+    if (incoming->active) {
+        KVR_ASSERT(incoming->configuration != NULL);
+        KVR_ASSERT(incoming->offset <= incoming->meta.bytes);
+        if (!incoming->last || incoming->token == 0) {
+            KVR_ASSERT(incoming->meta.index > raft->commit);
+        }
+    } else {
+        KVR_ASSERT(!incoming->chunk_waits);
+        KVR_ASSERT(incoming->configuration == NULL);
+    }
+    if (!incoming->active && !incoming->stale) {
+        KVR_ASSERT(incoming->chunk == NULL);
+    }
+}
+
 /* 9. Between two checks: what may only grow, and what holds for a whole term. */
 static void check_delta(kvr_raft *raft)
 {
@@ -238,6 +257,7 @@ void kvr__raft_check(kvr_raft *raft)
     check_role(raft);
     check_leader(raft);
     check_rest(raft);
+    check_incoming(raft);
 #ifdef KVR_CHECK
     if (raft->term != raft->before.term) {
         kvr__raft_log_check(&raft->log);

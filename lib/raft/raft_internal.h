@@ -198,6 +198,7 @@ kvr_status kvr__raft_transfer_chunk(kvr_raft *raft, const kvr_store_result *resu
 
 kvr_status kvr__raft_incoming_store(kvr_raft *raft);
 void kvr__raft_incoming_stored(kvr_raft *raft, kvr_status status);
+void kvr__raft_incoming_overtaken(kvr_raft *raft);
 void kvr__raft_incoming_release(kvr_raft *raft);
 
 /* ------------------------------------------------------------------ raft_change.c */

@@ -55,6 +55,23 @@ void kvr__raft_incoming_release(kvr_raft *raft)
     raft->incoming.chunk = NULL;
 }
 
+/* The log has caught up by itself: what was received is needed no more, and holds no memory. If the
+ * last chunk is being written, though, storage will have that snapshot, and raft must know it. */
+void kvr__raft_incoming_overtaken(kvr_raft *raft)
+{
+    const kvr__raft_incoming *incoming = &raft->incoming;
+    bool ends = incoming->last && incoming->token != 0;
+    if (!incoming->active || incoming->meta.index > raft->commit || ends) {
+        return;
+    }
+    kvr__raft_trace(raft, "cancel-snapshot", incoming->meta.index, raft->leader);
+    if (incoming->token != 0) {
+        give_up(raft); /* its chunk is lent to storage */
+    } else {
+        kvr__raft_incoming_release(raft);
+    }
+}
+
 /* ------------------------------------------------------------------ a chunk arrives */
 
 /* Splits the tail and judges all that needs no state. */
@@ -100,6 +117,7 @@ static kvr_status begin(kvr_raft *raft, const kvr_snapshot_meta *meta, uint32_t 
     configuration->size = meta->configuration.size;
     give_up(raft);
     incoming->active = true;
+    incoming->last = false;
     incoming->offset = 0;
     incoming->configuration = configuration;
     incoming->meta = *meta;
@@ -144,9 +162,6 @@ static bool is_needless(kvr_raft *raft, const kvr_snapshot_meta *meta)
     if (held) {
         raft->verified = raft->verified > meta->index ? raft->verified : meta->index;
         kvr__raft_replication_set_commit(raft, meta->index);
-    }
-    if (raft->incoming.active && raft->incoming.meta.index <= raft->commit) {
-        give_up(raft);
     }
     raft->ack = true;
     raft->work = true;
@@ -257,7 +272,7 @@ void kvr__raft_incoming_stored(kvr_raft *raft, kvr_status status)
 {
     kvr__raft_incoming *incoming = &raft->incoming;
     if (incoming->stale) {
-        incoming->stale = false;
+        kvr__raft_incoming_release(raft);
         return;
     }
     KVR_ASSERT(incoming->active);
@@ -266,7 +281,7 @@ void kvr__raft_incoming_stored(kvr_raft *raft, kvr_status status)
     if (status != KVR_OK) {
         uint64_t index = incoming->meta.index;
         uint64_t term = incoming->meta.term;
-        give_up(raft);
+        kvr__raft_incoming_release(raft);
         reply(raft, index, term, 0, 0);
         return;
     }

@@ -151,6 +151,7 @@ void kvr__raft_replication_set_commit(kvr_raft *raft, uint64_t index)
     raft->commit = index;
     raft->work = true;
     kvr__raft_trace(raft, "commit", index, raft->leader);
+    kvr__raft_incoming_overtaken(raft);
 }
 
 /* Raft 5.4.2: only an entry of the own term is committed by counting; those before it are by that

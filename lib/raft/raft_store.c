@@ -329,8 +329,10 @@ static void chunk_written(kvr_raft *raft, const kvr_store_result *result)
         kvr__raft_incoming_stored(raft, status);
     } else if (write_succeeded(raft, result, "storing a snapshot failed")) {
         kvr__raft_incoming_stored(raft, KVR_OK);
+    } else if (raft->incoming.stale) {
+        kvr__raft_incoming_release(raft);
     } else {
-        raft->incoming.stale = false;
+        kvr__raft_incoming_overtaken(raft); /* no room for what may be needed no more */
     }
 }
 
