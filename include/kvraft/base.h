@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* kvraft/base.h: the words that all other headers use: statuses, slices, counted buffers, the
- * allocator, the version. Everything here is legal at any time, inside callbacks too.
+ * allocator, a hash, the version. Everything here is legal at any time, inside callbacks too.
  *
  * Four words say who owns what, in each comment of each header:
  *   borrows       valid for this call only; the library copies what it keeps
@@ -123,6 +123,23 @@ typedef struct kvr_slice {
 /* An immutable run of bytes with a plain count. It belongs to one handle and its thread: retain and
  * release it only there. It remembers its allocator, so releasing the last count frees it. */
 typedef struct kvr_buf kvr_buf;
+
+/* ------------------------------------------------------------------ a hash of many bytes
+ *
+ * XXH3-128 of bytes that come in pieces, as kvr_snapshot_meta names a stream: a state machine on
+ * raft.h makes it while it writes a snapshot, and compares it while it reads one. It finds
+ * accidents, not forgery. In the caller's memory; not to be moved or copied after init. */
+typedef struct kvr_hash {
+    uint64_t opaque[80];
+} kvr_hash;
+
+KVR_API void kvr_hash_init(kvr_hash *hash); /* of no bytes yet; also to begin anew */
+
+/* Adds bytes, borrowed. How they are cut into pieces does not matter. */
+KVR_API void kvr_hash_update(kvr_hash *hash, const kvr_slice *bytes);
+
+/* The hash of all bytes so far; more may follow. The low half first, little-endian. */
+KVR_API void kvr_hash_digest(const kvr_hash *hash, uint8_t out_digest[16]);
 
 /* ------------------------------------------------------------------ memory */
 

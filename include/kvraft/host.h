@@ -71,7 +71,7 @@ typedef struct kvr_snapshot_meta {
     uint64_t index;          /* last entry that it contains; 0: there is none */
     uint64_t term;           /* that entry's term */
     uint64_t bytes;          /* length of the stream */
-    uint8_t hash[16];        /* XXH3-128 of the stream */
+    uint8_t hash[16];        /* XXH3-128 of the stream: kvr_hash */
     kvr_slice configuration; /* in force at index, as encoded in a config entry */
 } kvr_snapshot_meta;
 

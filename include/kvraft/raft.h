@@ -11,7 +11,8 @@
  *   3. look:   kvr_raft_ready_get(raft, now, &ready). Then, in any order or in parallel:
  *              - submit each storage request; each is answered by kvr_raft_storage_done
  *              - send each message (everything that had to be durable first already is)
- *              - if `install` is set: make the state machine that snapshot, then kvr_raft_applied
+ *              - if `install` is set: make the state machine that snapshot, now or chunk by chunk
+ *                (kvraft-statemachine(7) shows it), then kvr_raft_applied
  *              - apply `committed` in order, now or later, then kvr_raft_applied
  *              - answer `reads`, take `posts`
  *   4. kvr_raft_advance: the ready's arrays are over. Back to 2.

@@ -4,12 +4,14 @@
 public function has its page; each page has the sections that a reader looks for.
 
 A program is a block between .EX and .EE (or .Bd -literal and .Ed) that holds an #include of kvraft;
-with a main it is compiled and linked, without one compiled.
+with a main it is compiled and linked, without one compiled. Those of section 7 are whole stories: they
+are run, in an empty directory, and must print what the page says that they print: the block that follows.
 """
 
 import glob
 import os
 import re
+import shutil
 import subprocess
 import sys
 
@@ -51,6 +53,21 @@ def build(page, number, program):
     return subprocess.run(command, check=False).returncode == 0
 
 
+def run(page, number, expected):
+    """None, or what is wrong with what the program does."""
+    name = "%s-%d" % (os.path.basename(page).replace(".", "_"), number)
+    binary = os.path.abspath(os.path.join(BUILD, "man", name))
+    directory = binary + ".run"
+    shutil.rmtree(directory, ignore_errors=True)
+    os.makedirs(directory)
+    done = subprocess.run([binary], cwd=directory, stdout=subprocess.PIPE, check=False, timeout=300)
+    if done.returncode != 0:
+        return "exits with %d" % done.returncode
+    if done.stdout.decode().strip() != expected.strip():
+        return "prints something else: %s" % done.stdout.decode()
+    return None
+
+
 def main():
     passed, problems = 0, []
     pages = sorted(glob.glob("man/*.[1-9]"))
@@ -60,13 +77,18 @@ def main():
             text[page] = file.read()
         if not re.search(r'^\.S[Hh] "?NAME', text[page], re.M):
             problems.append("%s: no NAME section: man -k will not find it" % page)
-        programs = [unescape(block) for block in BLOCK.findall(text[page])]
-        programs = [program for program in programs if "#include <kvraft/" in program]
-        for number, program in enumerate(programs, 1):
-            if build(page, number, program):
+        blocks = [unescape(block) for block in BLOCK.findall(text[page])] + [""]
+        programs = [pair for pair in zip(blocks, blocks[1:]) if "#include <kvraft/" in pair[0]]
+        for number, (program, output) in enumerate(programs, 1):
+            problem = None
+            if not build(page, number, program):
+                problem = "does not build as shown"
+            elif page.endswith(".7"):
+                problem = run(page, number, output)
+            if problem is None:
                 passed += 1
             else:
-                problems.append("%s: program %d does not build as shown" % (page, number))
+                problems.append("%s: program %d %s" % (page, number, problem))
     everything = unescape("".join(text.values()))
     for header in sorted(glob.glob("include/kvraft/*.h")):
         name = os.path.basename(header)

@@ -13,6 +13,8 @@ Test(abi_layout, structs_of_base)
     SIZE(kvr_slice, 16);
     AT(kvr_slice, data, 0);
     AT(kvr_slice, size, 8);
+    SIZE(kvr_hash, 640);
+    AT(kvr_hash, opaque, 0);
     SIZE(kvr_allocator, 32);
     AT(kvr_allocator, size, 0);
     AT(kvr_allocator, reserved, 4);

@@ -2,6 +2,7 @@
 /* test_base_checksum.c: durable bytes depend on these functions for ever, so their values are
  * pinned to those that xxHash publishes for its own sanity buffer. */
 #include <criterion/criterion.h>
+#include <kvraft/base.h>
 
 #include "base/codec.h"
 #include "support/test_hash.h"
@@ -93,4 +94,31 @@ Test(base_checksum, streaming_in_any_pieces_at_any_address_is_the_same)
         cr_assert_eq(kvr__xxh3_digest_64(state), kvr__xxh3_64(buffer, sizeof buffer));
     }
     free(block);
+}
+
+/* What a host hashes by base.h is what storage verifies a snapshot by. */
+Test(base_checksum, the_public_hash_is_that_of_snapshots)
+{
+    uint8_t buffer[BUFFER_SIZE];
+    uint8_t whole[16];
+    uint8_t hash[16];
+    kvr_hash state;
+    fill(buffer);
+    test_xxh3_128(buffer, sizeof buffer, whole);
+
+    kvr_hash_init(&state);
+    for (size_t at = 0; at < sizeof buffer; at += 100) {
+        size_t left = sizeof buffer - at;
+        kvr_slice piece = {buffer + at, left < 100 ? left : 100};
+        kvr_slice nothing = {NULL, 0};
+        kvr_hash_update(&state, &piece);
+        kvr_hash_update(&state, &nothing);
+    }
+    kvr_hash_digest(&state, hash);
+    cr_assert_arr_eq(hash, whole, 16);
+
+    kvr_hash_init(&state);
+    kvr_hash_digest(&state, hash);
+    test_xxh3_128(buffer, 0, whole);
+    cr_assert_arr_eq(hash, whole, 16);
 }
