@@ -17,5 +17,6 @@ extern const bench_question bench_wal_8;
 extern const bench_question bench_wal_64;
 extern const bench_question bench_start;
 extern const bench_question bench_sim;
+extern const bench_question bench_groups;
 
 #endif
