@@ -221,7 +221,7 @@ mutants: ## plant those that the simulator must find, within their seeds (ROWS='
 
 bench: ## measure beside the peers; one table and build/bench.json (ARGS='--only raft')
 	@sh test/tools/deps.sh bench
-	@$(MAKE) $(BUILD)/kvr-bench
+	@$(MAKE) $(BUILD)/kvr-bench $(DEMO)
 	$(Q)$(BUILD)/kvr-bench --dir $(BUILD) --json $(BUILD)/bench.json $(ARGS)
 
 lint: ## prove the rules of the house: arrows, names, sizes, format, clang-tidy, cppcheck

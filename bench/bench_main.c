@@ -12,10 +12,10 @@
 #include "bench_questions.h"
 
 static const bench_question *const questions[] = {
-    &bench_raft_1, &bench_raft_64, &bench_raft_compact_1, &bench_raft_compact_64,
-    &bench_mvcc,   &bench_watch_1, &bench_watch_10000,    &bench_wal_1,
-    &bench_wal_8,  &bench_wal_64,  &bench_start,          &bench_sim,
-    &bench_groups,
+    &bench_raft_1, &bench_raft_64,      &bench_raft_compact_1, &bench_raft_compact_64,
+    &bench_mvcc,   &bench_watch_1,      &bench_watch_10000,    &bench_wal_1,
+    &bench_wal_8,  &bench_wal_64,       &bench_start,          &bench_sim,
+    &bench_groups, &bench_failover_100, &bench_failover_10,
 };
 enum { QUESTION_COUNT = sizeof questions / sizeof *questions };
 

@@ -18,5 +18,7 @@ extern const bench_question bench_wal_64;
 extern const bench_question bench_start;
 extern const bench_question bench_sim;
 extern const bench_question bench_groups;
+extern const bench_question bench_failover_100;
+extern const bench_question bench_failover_10;
 
 #endif
