@@ -4,6 +4,7 @@
 #include <criterion/criterion.h>
 
 #include <kvraft/seal.h>
+#include <sodium.h>
 #include <string.h>
 
 #include "support/fault_sweep.h"
@@ -189,6 +190,52 @@ Test(seal, keys_are_drawn_anew_while_it_runs)
     close_pair(&p);
 }
 
+/* FAULTS.md 5.3, test vectors: the construction made a second time, from the manual page and with
+ * libsodium alone. The responder's secret is known since the test is its entropy. The tags show
+ * that the stream's key is drawn anew after the second frame. */
+Test(seal, keys_and_frames_are_what_the_page_says)
+{
+    enum { NONCE = 32 };
+    static const uint8_t label[16] = "kvraft seal v1\n";
+    kvr_seal_config first = config_of(true, ring);
+    kvr_seal_config second = config_of(false, ring);
+    first.rekey_frames = 2;
+    pair p = open_pair_of(&first, &second);
+    uint8_t secret[32], public[32], shared[32], keys[64];
+    for (uint8_t i = 0; i < 32; i++) {
+        /* behind the initiator's 64 bytes, and a nonce */
+        secret[i] = (uint8_t)(1 + 64 + NONCE + i);
+    }
+
+    crypto_generichash_state hash;
+    cr_assert_eq(crypto_scalarmult_base(public, secret), 0);
+    cr_assert_arr_eq(public, p.hello[1] + 72, 32);
+    cr_assert_eq(crypto_scalarmult(shared, secret, p.hello[0] + 72), 0);
+    crypto_generichash_init(&hash, key_a, 32, 64);
+    crypto_generichash_update(&hash, label, sizeof label);
+    crypto_generichash_update(&hash, (const uint8_t *)"I", 1);
+    crypto_generichash_update(&hash, p.hello[0], KVR_SEAL_HELLO_BYTES);
+    crypto_generichash_update(&hash, p.hello[1], KVR_SEAL_HELLO_BYTES);
+    crypto_generichash_update(&hash, shared, 32);
+    crypto_generichash_final(&hash, keys, 64);
+    crypto_secretstream_xchacha20poly1305_state stream;
+    crypto_secretstream_xchacha20poly1305_init_pull(&stream, keys + 32, keys);
+
+    for (uint8_t i = 0; i < 4; i++) {
+        frame there = seal(p.first, "text");
+        const uint8_t ad[16] = {i, [8] = 1, [12] = 'I', [13] = '1'};
+        uint8_t plain[8], tag = 0xFF;
+        cr_assert_eq(crypto_secretstream_xchacha20poly1305_pull(&stream, plain, NULL, &tag,
+                                                                there.bytes + 4, there.size - 4, ad,
+                                                                sizeof ad),
+                     0, "frame %u", i);
+        cr_assert_arr_eq(plain, "text", 4);
+        cr_assert_eq(tag, i % 2 == 1 ? crypto_secretstream_xchacha20poly1305_TAG_REKEY
+                                     : crypto_secretstream_xchacha20poly1305_TAG_MESSAGE);
+    }
+    close_pair(&p);
+}
+
 Test(seal, keys_rotate_without_a_stop)
 {
     char room[256];
@@ -249,6 +296,55 @@ Test(seal, hellos_of_strangers_are_denied)
         kvr_seal_session_free(from);
         kvr_seal_session_free(to);
     }
+}
+
+/* Who holds no key cannot name one; and a key that went while hands were shaken opens nothing. */
+Test(seal, a_key_that_is_not_in_the_ring_is_denied)
+{
+    uint8_t hello[KVR_SEAL_HELLO_BYTES], answer[KVR_SEAL_HELLO_BYTES];
+    cr_assert_eq(add(other_ring, 2, key_b), KVR_OK);
+    kvr_seal_config first = config_of(true, ring);
+    kvr_seal_config second = config_of(false, other_ring);
+    kvr_seal_session *from = open_session(&first);
+    kvr_seal_session *to = open_session(&second);
+    cr_assert_eq(kvr_seal_hello(from, hello), KVR_OK);
+    cr_assert_eq(kvr_seal_hello(to, answer), KVR_ESTATE, "the initiator's key is not known yet");
+    cr_assert_eq(take(to, hello), KVR_EDENIED);
+    kvr_seal_session_free(to);
+
+    cr_assert_eq(add(other_ring, 1, key_a), KVR_OK);
+    to = open_session(&second);
+    cr_assert_eq(take(to, hello), KVR_OK);
+    cr_assert_eq(kvr_seal_keyring_remove(other_ring, 1), KVR_OK);
+    cr_assert_eq(kvr_seal_hello(to, answer), KVR_ENOTFOUND);
+    cr_assert_not(kvr_seal_is_ready(to));
+    kvr_seal_session_free(from);
+    kvr_seal_session_free(to);
+}
+
+/* All that one side ever said is said again to a fresh session of the other: its nonce is new. */
+Test(seal, a_recorded_connection_says_nothing_to_the_next)
+{
+    char room[256];
+    uint8_t answer[KVR_SEAL_HELLO_BYTES];
+    pair p = open_pair();
+    frame one = seal(p.first, "one");
+    frame back = seal(p.second, "back");
+    kvr_seal_config second = config_of(false, ring);
+    kvr_seal_session *fresh = open_session(&second);
+    cr_assert_eq(take(fresh, p.hello[0]), KVR_OK);
+    cr_assert_eq(kvr_seal_hello(fresh, answer), KVR_OK);
+    cr_assert_eq(open_frame(fresh, &one, room), KVR_EDENIED);
+    cr_assert_not(kvr_seal_is_confirmed(fresh));
+    kvr_seal_session_free(fresh);
+
+    kvr_seal_config first = config_of(true, ring);
+    fresh = open_session(&first);
+    cr_assert_eq(kvr_seal_hello(fresh, answer), KVR_OK);
+    cr_assert_eq(take(fresh, p.hello[1]), KVR_OK);
+    cr_assert_eq(open_frame(fresh, &back, room), KVR_EDENIED);
+    kvr_seal_session_free(fresh);
+    close_pair(&p);
 }
 
 Test(seal, a_reflected_hello_is_denied)
