@@ -289,6 +289,19 @@ static void retire(ghost_member *of)
     find_durable_index(of);
 }
 
+/* A snapshot that could not be written is not one. */
+static void forget_snapshot(ghost_member *of)
+{
+    of->view.snapshot_index = of->durable.snapshot_index;
+    of->view.snapshot_term = of->durable.snapshot_term;
+    for (uint32_t i = 0; i < of->pending.count; i++) {
+        const ghost_request *request = &of->pending.items[i];
+        if (request->kind == KVR_STORE_SNAPSHOT_WRITE && !request->void_) {
+            log_do(&of->view, request);
+        }
+    }
+}
+
 bool ghost_is_busy(const ghost_member *member)
 {
     return member->pending.count > 0 || member->refused_first != 0;
@@ -313,6 +326,9 @@ void ghost_stored(ghost *g, uint32_t member, const kvr_store_request *request,
         found->void_ = result->status != KVR_OK;
         if (found->void_ && found->kind == KVR_STORE_APPEND && of->refused_first == 0) {
             of->refused_first = found->first;
+        }
+        if (found->void_ && found->kind == KVR_STORE_SNAPSHOT_WRITE) {
+            forget_snapshot(of);
         }
         if (found->kind == KVR_STORE_VOTE && !found->void_) {
             of->vote = found->vote;
