@@ -167,6 +167,10 @@ static void read_append(ghost *g, uint32_t member, const kvr_store_request *requ
     const ghost_log *view = &g->members[member].view;
     uint64_t index = request->first_index;
     uint64_t prev_term = ghost_term(view, index - 1);
+    /* While a newer snapshot is installed, the log still goes on behind the one that is there. */
+    if (prev_term == 0 && index > 1) {
+        prev_term = ghost_term(&g->members[member].durable, index - 1);
+    }
     out->terms = check_alloc(request->entry_count * sizeof *out->terms);
     for (uint32_t i = 0; i < request->piece_count; i++) {
         kvr_slice left = request->pieces[i];

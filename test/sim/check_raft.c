@@ -332,8 +332,7 @@ static void commit(check_raft *check, uint32_t member, const kvr_raft_status *st
     const check_configuration *of = counts_in(check, member, status);
     /* It may have counted before it appended the next configuration, in one event. */
     const kvr_raft_status *last = &check->members[member].last;
-    const check_configuration *before =
-        last->term == term ? counts_in(check, member, last) : NULL;
+    const check_configuration *before = last->term == term ? counts_in(check, member, last) : NULL;
     bool counted = of == NULL || check_members_is_quorum(of, copies) ||
                    (before != NULL && check_members_is_quorum(before, copies));
     if (!counted) {
