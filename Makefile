@@ -181,7 +181,7 @@ $(BUILD)/test/process/%: $(BUILD)/check/test/process/%.o $(LIB_CHECK_O) $(SUPPOR
     check/lib/*/*.d check/test/*/*.d check/test/unit/*/*.d))
 
 # ------------------------------------------------------------------ commands
-.PHONY: demo check check-full check-hostile soak faults-proof mutants bench lint format analyze \
+.PHONY: demo check check-full check-hostile soak faults-proof mutants coverage bench lint format analyze \
     accept deps install uninstall clean help
 
 demo: ## three members on this machine and a tour of what they can do (LOAD=file)
@@ -218,6 +218,10 @@ mutants: ## plant those that the simulator must find, within their seeds (ROWS='
 	@sh test/tools/deps.sh check
 	+@$(MAKE) $(BUILD)/kvr-sim
 	@python3 test/tools/plant.py mutants $(ROWS)
+
+coverage: ## branches of lib/raft that its tests and the simulator take; fails below the floor
+	@sh test/tools/deps.sh check
+	+@$(coverage) run-coverage
 
 bench: ## measure beside the peers; one table and build/bench.json (ARGS='--only raft')
 	@sh test/tools/deps.sh bench
@@ -293,7 +297,7 @@ ADDRESS_PARTS := address-planted address-build $(UNIT_ROOMS:%=address-unit-%) \
     $(THREADS:$(BUILD)/test/thread/%=address-thread-%) $(if $(SIM),address-sim)
 RACE_PARTS := race-planted $(THREADS:$(BUILD)/test/thread/%=race-%)
 FULL_PARTS := lint faults-proof clang-build $(UNIT_ROOMS:%=clang-unit-%) \
-    $(if $(SIM),clang-sim sim-more explore) bench-build $(ADDRESS_PARTS) $(RACE_PARTS) $(HOSTILE_PARTS) $(PROCESS_PARTS)
+    $(if $(SIM),clang-sim sim-more explore coverage) bench-build $(ADDRESS_PARTS) $(RACE_PARTS) $(HOSTILE_PARTS) $(PROCESS_PARTS)
 
 part-%: FORCE
 	@echo 'no such part: $*'; exit 2
@@ -356,6 +360,7 @@ race = $(MAKE) BUILD=$(BUILD)/race OPT='$(SANITIZED) -fsanitize=thread' \
     RUN='sh test/tools/run_thread.sh'
 hostile = $(MAKE) BUILD=$(BUILD)/hostile OPT='$(OPT) -DKVR_HOSTILE'
 clang = $(MAKE) BUILD=$(BUILD)/clang CC=clang
+coverage = $(MAKE) BUILD=$(BUILD)/coverage CC=gcc OPT='-O0 -g --coverage'
 
 part-clang-build:
 	+@$(clang) everything
@@ -385,6 +390,18 @@ part-hostile-unit-%:
 	+@$(hostile) part-unit-$*
 part-hostile-sim:
 	+@$(hostile) part-sim FRESH=200
+
+# Counts of an earlier run are thrown away. The floor rises with the tests, and never falls.
+COVERAGE_FLOOR := 91.0
+.PHONY: run-coverage
+run-coverage: $(BUILD)/test/unit-raft $(BUILD)/test/unit-node $(SIM)
+	$(Q)find $(BUILD) -name '*.gcda' -delete
+	$(Q)$(BUILD)/test/unit-raft
+	$(Q)$(BUILD)/test/unit-node
+	$(Q)$(BUILD)/kvr-sim --seeds 1..300
+	@python3 test/tools/coverage.py $(BUILD)/check raft $(COVERAGE_FLOOR)
+part-coverage: coverage
+	@:
 
 # Planted bugs show that the two builds above can fail.
 $(BUILD)/test/planted_%: $(BUILD)/check/test/tools/planted_%.o

@@ -221,3 +221,44 @@ Test(raft_bundle, without_memory_the_message_is_as_if_lost)
             cr_assert_eq(kvr_bundle_take(bundle, &whole), status == KVR_OK ? KVR_OK : KVR_END);
         });
 }
+
+Test(raft_bundle, what_is_no_message_or_no_bound_is_refused)
+{
+    kvr_bundle *other = NULL;
+    uint8_t bytes[512];
+    size_t size = heartbeat(bytes, 1, 1);
+    cr_assert_eq(kvr_bundle_new(&test_alloc_table, &alloc, 1, &other), KVR_EINVAL);
+    cr_assert_eq(kvr_bundle_new(&test_alloc_table, &alloc, UINT32_MAX, &other), KVR_EINVAL);
+    cr_assert_eq(kvr_bundle_new(&test_alloc_table, &alloc, 0, NULL), KVR_EINVAL);
+    kvr_bundle_free(NULL);
+
+    cr_assert_eq(kvr_bundle_add(bundle, NULL), KVR_EINVAL);
+    cr_assert_eq(kvr_bundle_add(bundle, &(kvr_slice){bytes, 10}), KVR_EINVAL);
+    cr_assert_eq(kvr_bundle_add(bundle, &(kvr_slice){bytes, size - 1}), KVR_EINVAL);
+    cr_assert_eq(kvr_bundle_add(bundle, &(kvr_slice){bytes, size}), KVR_OK);
+    kvr_slice whole;
+    cr_assert_eq(kvr_bundle_take(bundle, &whole), KVR_OK);
+    uint8_t nested[1024];
+    cr_assert_leq(whole.size, sizeof nested);
+    memcpy(nested, whole.data, whole.size);
+    cr_assert_eq(kvr_bundle_add(bundle, &(kvr_slice){nested, whole.size}), KVR_EINVAL);
+}
+
+/* Each field that makes a connection: another one begins another bundle. */
+Test(raft_bundle, holds_messages_of_one_connection_and_level)
+{
+    uint8_t bytes[512];
+    size_t size = heartbeat(bytes, 1, 1);
+    cr_assert_eq(kvr_bundle_add(bundle, &(kvr_slice){bytes, size}), KVR_OK);
+    for (int field = 0; field < 4; field++) {
+        kvr_message_info head = head_of(1, KVR__RAFT_HEARTBEAT);
+        head.cluster_id += field == 0;
+        head.from += field == 1 ? 7 : 0;
+        head.to += field == 2 ? 7 : 0;
+        head.level = (uint8_t)(head.level + (field == 3));
+        kvr__raft_message_write_head(bytes, &head);
+        kvr__raft_message_seal(bytes, (uint32_t)size);
+
+        cr_assert_eq(kvr_bundle_add(bundle, &(kvr_slice){bytes, size}), KVR_EBUSY, "%d", field);
+    }
+}
