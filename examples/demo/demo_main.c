@@ -122,7 +122,7 @@ bool parse_time(const char *string, uint64_t *out_ns)
     char *end = NULL;
     uint64_t number = strtoull(string, &end, 10);
     for (size_t i = 0; *string >= '0' && *string <= '9' && i < COUNT_OF(units); i++) {
-        if (strcmp(end, units[i]) == 0 && number <= UINT64_MAX / ns[i]) {
+        if (strcmp(end, units[i]) == 0 && number > 0 && number <= UINT64_MAX / ns[i]) {
             *out_ns = number * ns[i];
             return true;
         }
@@ -174,7 +174,7 @@ static const char *parse(const flag *one, const char *string)
     case FLAG_NUMBER:
         return parse_number(string, one->value) ? NULL : "a number";
     case FLAG_TIME:
-        return parse_time(string, one->value) ? NULL : "a time such as 250ms or 10s";
+        return parse_time(string, one->value) ? NULL : "a time above 0, such as 250ms";
     case FLAG_ENDPOINT:
         return parse_list(string, one->value, false, 1) ? NULL : ADDRESS;
     case FLAG_ENDPOINTS:

@@ -57,6 +57,7 @@ def wrong_words(_):
                "127.0.0.1:7101", "--data-dir", "x"), 2, "--peers", "1=127.0.0.1:7002")
     expect(run("serve", "--id", "4", "--peers", "1=127.0.0.1:7001", "--client", "127.0.0.1:7101",
                "--data-dir", "x"), 2, "--id 4")
+    expect(run("serve", "--heartbeat", "0"), 2, "--heartbeat", "above 0", '"0"')
     expect(run("txn", "if", "value", "a", "~", "b"), 2, '"if"')
     expect(run("get", "a", "--endpoints", "127.0.0.1:%d" % demo.free_ports(1)[0]), 1, "no member answered")
     for command in ("", "serve", "tour", "put", "get", "del", "txn", "watch", "lease", "compact", "status",

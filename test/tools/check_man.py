@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
 """check_man.py: each program shown in a man page is built as it stands; each public header and each
-public function has its page; each page has the sections that a reader looks for.
+public function is named by a page, and no page names a function that is none.
 
 A program is a block between .EX and .EE (or .Bd -literal and .Ed) that holds an #include of kvraft;
 with a main it is compiled and linked, without one compiled. Those of section 7 are whole stories: they
@@ -18,6 +18,7 @@ import sys
 BUILD = os.environ.get("BUILD", "build")
 CC = os.environ.get("CC", "cc").split()
 BLOCK = re.compile(r"^\.(?:EX|Bd -literal).*?\n(.*?)^\.(?:EE|Ed)\b", re.M | re.S)
+DECLARED = re.compile(r"\bKVR_API\s+[^;(]*?\b(kvr_\w+)\(")
 FLAGS = [
     "-std=c11",
     "-Wall",
@@ -96,6 +97,17 @@ def main():
             problems.append("%s: no man page names it" % header)
         else:
             passed += 1
+    declared = set()
+    for header in glob.glob("include/kvraft/*.h"):
+        with open(header, encoding="utf-8") as file:
+            declared |= set(DECLARED.findall(file.read()))
+    named = set(re.findall(r"\bkvr_\w+", everything))
+    called = set(re.findall(r"^\.(?:Fn|Fo|It Fn|Pq Fn) (kvr_\w+)", everything, re.M))
+    for name in sorted(declared - named):
+        problems.append("%s: no man page names it" % name)
+    for name in sorted(called - declared):
+        problems.append("%s: a man page names it, and no header declares it" % name)
+    passed += 1
     for problem in problems:
         print("FAIL " + problem)
     print("%d passed, %d failed" % (passed, len(problems)))
