@@ -262,7 +262,7 @@ help: ## this list
 
 # ------------------------------------------------------------------ install
 HEADERS := $(wildcard include/kvraft/*.h)
-MANPAGES := $(wildcard man/*.[1-9])
+MANPAGES := $(wildcard man/*.[2-9]) # those of section 1 belong to programs, which stay in the build
 man_dir = $(DESTDIR)$(MANDIR)/man$(subst .,,$(suffix $(1)))
 SO_FILE := libkvraft.so.$(VERSION)
 

@@ -210,7 +210,8 @@ typedef struct kvr_transport {
 
 /* ------------------------------------------------------------------ clock, entropy, log, trace */
 
-/* now: nanoseconds that never go backwards, from any start. A jump costs liveness, never safety. */
+/* now: nanoseconds that never go backwards, from any start. A jump costs liveness, never safety,
+ * except that of lease reads, which lean on it: see kvr_raft_read_lease. */
 typedef struct kvr_clock {
     uint32_t size;
     uint32_t reserved;

@@ -23,6 +23,27 @@ static int usage(const char *wrong, const char *word)
     return 2;
 }
 
+static int print_help(void)
+{
+    (void)puts("usage: kvr-sim --seeds A..B | --fresh N | --file LIST | --replay RUN [flags]\n"
+               "Each seed is a cluster with faults and clients, checked after every event.\n"
+               "  --seeds A..B      these, both included\n"
+               "  --fresh N         N that nobody ran before; the first line says which\n"
+               "  --file LIST       one a line, as test/sim/seeds.txt\n"
+               "  --replay RUN      one run, as --shrink wrote it\n"
+               "  --set NAME=VALUE  replaces what the seed draws for a knob; --knobs lists them\n"
+               "  --steps N         events of the phase with faults\n"
+               "  --jobs N          processes, at most 64\n"
+               "  --first           end at the first failure\n"
+               "  --counts          how often each fault and each rare way of the library came up\n"
+               "  --ledger FILE     append a line about the batch\n"
+               "  --verbose         all that happens\n"
+               "  --html FILE       a page that shows one run\n"
+               "  --shrink FILE     reduce the first run that fails, and write it\n"
+               "Exit: 0 nothing failed, 1 a seed did, 2 wrong flags. kvr-sim(1) tells more.");
+    return 0;
+}
+
 static bool read_number(const char *text, uint64_t *out_value, const char **out_end)
 {
     char *end;
@@ -322,6 +343,9 @@ int main(int argument_count, char **arguments)
     options opt;
     if (argument_count == 2 && strcmp(arguments[1], "--knobs") == 0) {
         return print_knobs();
+    }
+    if (argument_count == 2 && strcmp(arguments[1], "--help") == 0) {
+        return print_help();
     }
     int status = read_flags(argument_count, arguments, &opt);
     if (status == 0) {
