@@ -240,6 +240,9 @@ static uint64_t highest_term(const run_world *world)
 static void probe(run_world *world)
 {
     for (uint32_t round = 0; round < PROBES && !world->report.failed; round++) {
+        /* one that failed since, as damage shows late, starts again first */
+        wait_for(world, has_leader, LEADER_ELECTIONS * world->plan.node.election_ns,
+                 "there is no leader");
         world->clients.probe_done = 0;
         uint32_t count = run_clients_probe(world);
         wait_for(world, is_answered,
